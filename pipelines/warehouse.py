@@ -1,0 +1,91 @@
+"""Where a study's run-time state lies, and how its one DuckDB file is opened: one writer, readers read-only."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipelines.errors import RestageError, UsageError
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+@dataclass(frozen=True)
+class Home:
+    """The folder that holds everything a study makes at run time."""
+
+    root: Path
+
+    @property
+    def inbox(self) -> Path:
+        return self.root / "inbox"
+
+    @property
+    def archive(self) -> Path:
+        return self.root / "archive"
+
+    @property
+    def landed(self) -> Path:
+        return self.root / "landed"
+
+    @property
+    def staged(self) -> Path:
+        return self.root / "staged"
+
+    @property
+    def database(self) -> Path:
+        return self.root / "warehouse.duckdb"
+
+    @property
+    def reports(self) -> Path:
+        return self.root / "reports"
+
+    @property
+    def gx(self) -> Path:
+        return self.root / "gx"
+
+    @property
+    def dagster(self) -> Path:
+        return self.root / "dagster"
+
+
+def configure(con: "duckdb.DuckDBPyConnection") -> None:
+    """Nothing is fetched at run time, and rows keep their order so that equal input gives equal files."""
+    con.execute("set autoinstall_known_extensions = false; set autoload_known_extensions = false")
+    con.execute("set preserve_insertion_order = true; set enable_progress_bar = false")
+
+
+def memory() -> "duckdb.DuckDBPyConnection":
+    """A private in-memory database."""
+    import duckdb
+
+    con = duckdb.connect()
+    configure(con)
+    return con
+
+
+def open_read(home: Home) -> "duckdb.DuckDBPyConnection":
+    """The warehouse for reading only; raises `UsageError` when there is none yet."""
+    import duckdb
+
+    if not home.database.exists():
+        raise UsageError(f"{home.root}: no warehouse here yet. Run `restage run --home {home.root}` first.")
+    try:
+        con = duckdb.connect(str(home.database), read_only=True)
+    except duckdb.IOException as error:
+        raise RestageError(f"{home.database.name} is being written by another run. Wait until it ends.") from error
+    configure(con)
+    return con
+
+
+def open_write(home: Home) -> "duckdb.DuckDBPyConnection":
+    """An in-memory database with the warehouse attached as `store`; the one writer of the study."""
+    import duckdb
+
+    home.root.mkdir(parents=True, exist_ok=True)
+    con = memory()
+    try:
+        con.execute(f"attach '{str(home.database).replace(chr(39), chr(39) * 2)}' as store")
+    except duckdb.IOException as error:
+        raise RestageError(f"{home.database.name} is open in another process. Wait until it ends, then run again.") from error
+    return con
