@@ -1,0 +1,111 @@
+"""The archive: what each centre sent, byte for byte by sha256, and what became of it in an append-only ledger."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pipelines.warehouse import Home
+
+CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One delivery as the ledger records it; the last line of a `delivery_id` holds.
+
+    `state` is accepted, rejected, duplicate (nothing in it is new) or answer (it holds only a reply to queries).
+    `reasons` never hold a patient's value. `readable` is false where the files themselves are at fault, so that a
+    corrected mapping cannot help.
+    """
+
+    delivery_id: str
+    centre: str
+    name: str
+    received: str
+    extract_date: str
+    files: Mapping[str, Mapping[str, str | int]]
+    state: str
+    reasons: tuple[str, ...] = ()
+    readable: bool = True
+    dated: bool = field(default=False)
+
+    @property
+    def order(self) -> tuple[str, str, str]:
+        """Deliveries follow each other by extract date, then by receipt."""
+        return self.extract_date, self.received, self.delivery_id
+
+    @property
+    def content(self) -> str:
+        """Equal for two deliveries that hold the same files, whatever their names' dates and manifests say."""
+        return content_hash({path: str(f["sha256"]) for path, f in self.files.items() if path != "manifest.yaml"})
+
+    def decided(self, state: str, reasons: tuple[str, ...] = ()) -> "Delivery":
+        return replace(self, state=state, reasons=reasons)
+
+
+def now() -> str:
+    """This moment in UTC, ISO 8601 to the millisecond, so that text order is time order."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def content_hash(files: Mapping[str, str]) -> str:
+    """One sha256 over paths and sha256 of files, whatever their order."""
+    return hashlib.sha256("\n".join(f"{path}\t{sha}" for path, sha in sorted(files.items())).encode()).hexdigest()
+
+
+def object_path(home: Home, sha256: str) -> Path:
+    """Where the archive keeps the file with these bytes."""
+    return home.archive / "objects" / sha256
+
+
+def store(home: Home, path: Path) -> tuple[str, int]:
+    """Copy one file into the archive; returns sha256 and size. Equal bytes are kept once; nothing is overwritten."""
+    objects = home.archive / "objects"
+    objects.mkdir(parents=True, exist_ok=True)
+    part = objects / f".part-{os.getpid()}"
+    digest, size = hashlib.sha256(), 0
+    with path.open("rb") as source, part.open("wb") as copy:
+        while chunk := source.read(CHUNK):
+            digest.update(chunk)
+            copy.write(chunk)
+            size += len(chunk)
+    target = objects / digest.hexdigest()
+    if target.exists():
+        part.unlink()
+    else:
+        shutil.move(part, target)
+        target.chmod(0o444)
+    return digest.hexdigest(), size
+
+
+def append(home: Home, delivery: Delivery) -> None:
+    """Write one more line; a crash can at most leave a last line that is cut off, which `read` leaves out."""
+    home.archive.mkdir(parents=True, exist_ok=True)
+    with (home.archive / "ledger.jsonl").open("a", encoding="utf-8") as ledger:
+        ledger.write(json.dumps(asdict(delivery), ensure_ascii=False, sort_keys=True) + "\n")
+        ledger.flush()
+        os.fsync(ledger.fileno())
+
+
+def read(home: Home) -> list[Delivery]:
+    """All deliveries in their order, each with its last state."""
+    path = home.archive / "ledger.jsonl"
+    found: dict[str, Delivery] = {}
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+        try:
+            raw = json.loads(line)
+        except json.JSONDecodeError:
+            continue  # a run that was cut off while it wrote; the delivery is taken in again
+        found[raw["delivery_id"]] = Delivery(**{**raw, "reasons": tuple(raw["reasons"])})
+    return sorted(found.values(), key=lambda d: d.order)
+
+
+def in_force(home: Home, centre: str) -> Delivery | None:
+    """The newest accepted delivery of a centre: the snapshot that its rows are taken from."""
+    accepted = [d for d in read(home) if d.centre == centre and d.state == "accepted"]
+    return accepted[-1] if accepted else None

@@ -1,0 +1,159 @@
+"""One SQL text, any slice: loads `sql/N_schema/name.sql` and runs it over all subjects or over those that were touched.
+
+The names in a model resolve to views in an attached in-memory database `slice`; the rows lie in `store`, the warehouse.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipelines import study
+from pipelines.errors import MappingError
+
+if TYPE_CHECKING:
+    import duckdb
+
+SQL = study.ROOT / "sql"
+LAYERS = ("harmonised", "assessed", "validated", "derived", "reports")
+HEADER = re.compile(r"^-- (one row per|unit|why|source): (.*)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Model:
+    """One SQL file and the table it makes; `deps` are the full names it reads, taken from the SQL itself."""
+
+    schema: str
+    name: str
+    path: Path
+    sql: str
+    header: dict[str, str]
+    deps: tuple[str, ...]
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.schema}.{self.name}"
+
+    @property
+    def table(self) -> study.Table:
+        return study.tables()[self.full_name]
+
+
+def _named_tables(node: Any) -> Iterator[str]:
+    """Every `schema.table` in a serialised statement; names without a schema are its own common table expressions."""
+    if isinstance(node, dict):
+        if node.get("type") == "BASE_TABLE" and node.get("schema_name"):
+            yield f"{node['schema_name']}.{node['table_name']}"
+        for child in node.values():
+            yield from _named_tables(child)
+    elif isinstance(node, list):
+        for child in node:
+            yield from _named_tables(child)
+
+
+def read_model(path: Path, con: "duckdb.DuckDBPyConnection") -> Model:
+    """Read one SQL file; raises `MappingError` where it does not parse or its table is not declared."""
+    import json
+
+    sql = path.read_text(encoding="utf-8")
+    row = con.execute(f"select json_serialize_sql({study.sql_literal(sql)})").fetchone()
+    tree = json.loads(row[0] if row else "{}")
+    if tree.get("error"):
+        raise MappingError(f"{path.parent.name}/{path.name}: not a single select: {tree.get('error_message')}")
+    schema = path.parent.name.split("_", 1)[1]
+    if f"{schema}.{path.stem}" not in study.tables():
+        raise MappingError(
+            f"{path.parent.name}/{path.name}: no study/tables/{path.stem}.yaml declares {schema}.{path.stem}."
+        )
+    deps = tuple(sorted(set(_named_tables(tree))))
+    return Model(schema, path.stem, path, sql, dict(HEADER.findall(sql)), deps)
+
+
+@cache
+def load(root: Path = SQL) -> dict[str, Model]:
+    """All models by full name, each after those it reads (ties in the order of the files)."""
+    from pipelines import warehouse
+
+    con = warehouse.memory()
+    found = {m.full_name: m for m in (read_model(path, con) for path in sorted(root.glob("*/*.sql")))}
+    try:
+        order = TopologicalSorter({name: [d for d in m.deps if d in found] for name, m in found.items()}).static_order()
+        return {name: found[name] for name in order}
+    except CycleError as error:
+        raise MappingError(f"These models read each other in a circle: {' -> '.join(error.args[1])}.") from error
+
+
+def prepare(con: "duckdb.DuckDBPyConnection", staged: Path) -> None:
+    """Attach `slice`, create the layers in both databases and show the centres' staged Parquet files as `staged.*`."""
+    con.execute("attach if not exists ':memory:' as slice")
+    for schema in LAYERS:
+        con.execute(f"create schema if not exists store.{schema}; create schema if not exists slice.{schema}")
+    con.execute("create schema if not exists slice.staged; create schema if not exists slice.study")
+    con.execute("create or replace table slice.main.touched (usubjid varchar); create schema if not exists store.study")
+    for name in [*study.staged_tables(), "findings", "dropped", "received"]:
+        source = f"read_parquet({study.sql_literal(str(staged / '*' / f'{name}.parquet'))}, union_by_name = true)"
+        con.execute(f"create or replace view slice.main.staged_{name} as from {source}")
+
+
+def touch(con: "duckdb.DuckDBPyConnection", centres: list[str]) -> int:
+    """Mark every subject that these centres know or knew; returns how many. Later runs replace only their rows."""
+    names = ", ".join(study.sql_literal(c) for c in centres)
+    known = "harmonised.links"
+    before = f"union select usubjid from store.{known} where centre in ({names})" if _exists(con, known) else ""
+    now = f"select usubjid from slice.main.staged_links where centre in ({names})"
+    con.execute(f"insert into slice.main.touched {now} {before} except from slice.main.touched")
+    row = con.execute("select count(*) from slice.main.touched").fetchone()
+    return int(row[0]) if row else 0
+
+
+def show(con: "duckdb.DuckDBPyConnection", names: Iterable[str], only_touched: bool = False) -> None:
+    """Let each `schema.table` resolve to the stored rows, or to those of the touched subjects."""
+    for full_name in names:
+        schema, name = full_name.split(".")
+        source = f"slice.main.staged_{name}" if schema == "staged" else f"store.{full_name}"
+        declared = study.tables().get(f"harmonised.{name}" if schema == "staged" else full_name)
+        narrowed = only_touched and declared is not None and declared.by == "subject"
+        where = " where usubjid in (from slice.main.touched)" if narrowed else ""
+        con.execute(f"create or replace view slice.{full_name} as from {source}{where}")
+
+
+def run(con: "duckdb.DuckDBPyConnection", model: Model, only_touched: bool = False) -> int:
+    """Make the model's table for all subjects, or replace the rows of the touched ones; returns the rows of the table.
+
+    Tables kept for the study are always made in full. Columns are cast to the declared types, so that a column which
+    is missing from the SQL stops here. Raises `MappingError` naming the file.
+    """
+    import duckdb
+
+    only_touched = only_touched and model.table.by == "subject" and _exists(con, model.full_name)
+    show(con, model.deps, only_touched)
+    columns = ", ".join(f'cast("{c.name}" as {c.sql_type}) as "{c.name}"' for c in model.table.columns)
+    target = f"store.{model.full_name}"
+    con.execute("use slice")
+    try:
+        if only_touched:
+            con.execute(f"create or replace temp table replacement as select {columns} from (\n{model.sql}\n)")
+            con.execute("begin")
+            con.execute(f"delete from {target} where usubjid in (from slice.main.touched)")
+            con.execute(f"insert into {target} from replacement; commit; drop table replacement")
+        else:
+            con.execute(f"create or replace table {target} as select {columns} from (\n{model.sql}\n)")
+    except duckdb.Error as error:
+        where = f"{model.path.parent.name}/{model.path.name}"
+        spoken = isinstance(error, duckdb.BinderException | duckdb.CatalogException | duckdb.ParserException)
+        # a conversion error quotes the row's value, which belongs in no log
+        raise MappingError(f"{where}: {error if spoken else type(error).__name__}") from None
+    finally:
+        con.execute("use memory")
+    row = con.execute(f"select count(*) from {target}").fetchone()
+    return int(row[0]) if row else 0
+
+
+def _exists(con: "duckdb.DuckDBPyConnection", full_name: str) -> bool:
+    schema, name = full_name.split(".")
+    where = f"database_name = 'store' and schema_name = '{schema}' and table_name = '{name}'"
+    row = con.execute(f"select count(*) from duckdb_tables() where {where}").fetchone()
+    return bool(row and row[0])
