@@ -137,11 +137,14 @@ def create_schema(con: "duckdb.DuckDBPyConnection", schema: str = "study") -> No
     wide = ", ".join(f"{sql_literal(p['value'])} as {name}" for name, p in protocol().items())
     con.execute(f"create table {schema}.protocol as select {wide}")
     rows = ", ".join(
-        "({})".format(", ".join(sql_literal(v) for v in (n, str(p["value"]), p.get("unit"), p["citation"], str(p["since"]))))
+        "({})".format(
+            ", ".join(sql_literal(v) for v in (n, str(p["value"]), p.get("unit"), p["citation"], str(p["since"])))
+        )
         for n, p in protocol().items()
     )
     con.execute(f"create table {schema}.parameters as from (values {rows}) t(name, value, unit, citation, since)")
     for path in [*sorted((STUDY / "codelists").glob("*.csv")), STUDY / "published.csv"]:
         options = "header = true, all_varchar = true, delim = ',', quote = '\"', auto_detect = true"
         con.execute(f"create table {schema}.{path.stem} as from read_csv({sql_literal(str(path))}, {options})")
-    con.execute(f"alter table {schema}.anatomic_site alter display_order type integer")
+    for table, column in (("anatomic_site", "display_order"), ("response", "worst_order")):
+        con.execute(f"alter table {schema}.{table} alter {column} type integer")

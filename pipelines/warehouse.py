@@ -87,5 +87,7 @@ def open_write(home: Home) -> "duckdb.DuckDBPyConnection":
     try:
         con.execute(f"attach '{str(home.database).replace(chr(39), chr(39) * 2)}' as store")
     except duckdb.IOException as error:
-        raise RestageError(f"{home.database.name} is open in another process. Wait until it ends, then run again.") from error
+        raise RestageError(
+            f"{home.database.name} is open in another process. Wait until it ends, then run again."
+        ) from error
     return con

@@ -1,0 +1,47 @@
+-- one row per: identification-log or crosswalk row of a centre
+-- why: a subject is linked when one oncology and one radiotherapy centre send its study code and agree on sex and birth year
+-- source: ISO 7064 mod 37,36 (check character); PROTOCOL, Linking
+with coded as (
+    select
+        l.usubjid, l.local_id, l.sex, l.birth_year, c.centre_kind, l.centre, l.delivery_id, l.file_sha256, l.source_file, l.source_row,
+        '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ' as alphabet,
+        list_transform(string_split(replace(l.usubjid, '-', ''), ''), lambda x: instr(alphabet, x) - 1) as digits
+    from staged.links l
+    join study.centres c using (centre)
+    where l.usubjid is not null
+),
+checked as (
+    -- each step: add the digit modulo 36 (0 stands for 36), then double modulo 37; the last sum leaves 1
+    select
+        * exclude (alphabet, digits),
+        list_min(digits) >= 0 and (list_reduce(
+            digits[:-2],
+            lambda p, v: ((p + v - 1) % length(alphabet) + 1) * 2 % (length(alphabet) + 1),
+            length(alphabet)
+        ) + digits[-1]) % length(alphabet) = 1 as is_valid,
+        count(distinct usubjid) over (partition by centre, local_id) as n_codes_of_local_id
+    from coded
+),
+agreed as (
+    select
+        usubjid,
+        case
+            when not bool_and(is_valid) then 'the check character does not fit the study code'
+            when max(n_codes_of_local_id) > 1 then 'one local identifier stands for two study codes'
+            when count(distinct local_id) filter (centre_kind = 'oncology') > 1
+                or count(distinct local_id) filter (centre_kind = 'radiotherapy') > 1
+                then 'two local identifiers of one kind of centre stand for this study code'
+            when count(distinct sex) > 1 then 'the centres disagree on sex'
+            when count(distinct birth_year) > 1 then 'the centres disagree on the birth year'
+        end as conflict,
+        count(distinct centre_kind) as n_kinds
+    from checked group by usubjid
+)
+select
+    c.usubjid, c.sex, c.birth_year, c.centre_kind,
+    case when c.is_valid then 'Y' else 'N' end as check_fl,
+    case when a.conflict is not null then 'conflict' when a.n_kinds = 2 then 'linked' else 'unlinked' end as link_state,
+    coalesce(a.conflict, case when a.n_kinds < 2 then 'only one kind of centre sends this study code' end) as link_reason,
+    c.centre, c.delivery_id, c.file_sha256, c.source_file, c.source_row
+from checked c
+join agreed a using (usubjid)

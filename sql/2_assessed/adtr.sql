@@ -1,0 +1,56 @@
+-- one row per: linked subject, lesion and assessment since the lesion was first seen
+-- unit: mm; long axis, short axis for nodes
+-- why: a lesion that nothing was sent for at a visit is not assessed there, which is not the same as absent
+-- source: RECIST 1.1, 3.1 and 4.3.2 (absent = 0, too small to measure = 5); PROTOCOL, Sum
+with measurement as (
+    select m.*, v.visitnum as at_visit
+    from harmonised.measurements m
+    join assessed.visits v
+        on v.usubjid = m.usubjid and (v.visitnum = m.visitnum or (m.visitnum is null and v.adt = m.trdt))
+    -- twice in one visit: the later one
+    qualify row_number() over (partition by m.usubjid, m.lesion_id, v.visitnum order by m.trdt desc, m.source_row) = 1
+),
+first_fraction as (
+    select k.usubjid, k.lesion_id, min(c.rtstdt) as rtstdt
+    from harmonised.lesion_links k
+    join harmonised.targets t using (usubjid, centre, target_id)
+    join assessed.delivered_courses c using (usubjid, centre, course_id)
+    where c.n_fractions > 0
+    group by k.usubjid, k.lesion_id
+),
+followed as (
+    select m.usubjid, m.lesion_id, min(v.adt) as first_dt
+    from measurement m
+    join assessed.visits v on v.usubjid = m.usubjid and v.visitnum = m.at_visit
+    group by m.usubjid, m.lesion_id
+),
+assessment as (
+    select
+        l.usubjid, l.lesion_id, v.visitnum, v.adt, l.lesion_role, l.anatomic_site, s.organ, s.nodal_fl as node_fl, l.measurable_fl,
+        m.diameter_mm,
+        coalesce(m.lesion_state, case when m.diameter_mm > 0 then 'present' when m.diameter_mm = 0 then 'absent' end, 'not_assessed')
+            as lesion_state,
+        case
+            when m.diameter_mm > 0 then m.diameter_mm
+            when m.diameter_mm = 0 or m.lesion_state = 'absent' then 0
+            when m.lesion_state = 'too_small' then p.too_small_mm
+        end as counted_mm,
+        case when f.rtstdt < v.adt then 'Y' else 'N' end as irradiated_fl,
+        p.normal_node_mm, m.method, m.centre, m.delivery_id, m.source_file, m.source_row
+    from followed b
+    join harmonised.lesions l using (usubjid, lesion_id)
+    join assessed.visits v on v.usubjid = b.usubjid and v.adt >= b.first_dt
+    left join measurement m on m.usubjid = l.usubjid and m.lesion_id = l.lesion_id and m.at_visit = v.visitnum
+    left join first_fraction f on f.usubjid = l.usubjid and f.lesion_id = l.lesion_id
+    left join study.anatomic_site s on s.code = l.anatomic_site
+    cross join study.protocol p
+)
+select
+    usubjid, lesion_id, visitnum, adt, lesion_role, anatomic_site, organ, node_fl, measurable_fl, diameter_mm, lesion_state,
+    counted_mm,
+    case
+        when counted_mm = 0 or (node_fl = 'Y' and counted_mm < normal_node_mm) then 'Y'
+        when counted_mm is not null or lesion_state <> 'not_assessed' then 'N'
+    end as gone_fl,
+    irradiated_fl, method, centre, delivery_id, source_file, source_row
+from assessment

@@ -1,0 +1,19 @@
+-- one row per: linked subject, series and assessment at which non-target lesions are followed
+-- why: non-target lesions are judged together, by presence and by unequivocal progression alone
+-- source: RECIST 1.1, 4.3.3
+with lesion as (
+    select
+        l.series, a.usubjid, a.visitnum, a.lesion_id, a.node_fl, a.lesion_state,
+        -- irradiated in the first line: no longer the drug's effect alone
+        case when l.series = 'after_rt' or a.irradiated_fl = 'N' then a.gone_fl end as gone_fl
+    from assessed.series_lesions l
+    join assessed.adtr a using (usubjid, lesion_id)
+    where l.series_role = 'non_target'
+)
+select
+    usubjid, series, visitnum, count(*) as n_nontargets, count(gone_fl) as n_assessed,
+    case when count(gone_fl) = count(*) and bool_and(gone_fl = 'Y') then 'Y' else 'N' end as all_gone_fl,
+    string_agg(lesion_id, ', ' order by lesion_id) filter (gone_fl = 'N' and lesion_state = 'unequivocal_progression') as progressed,
+    string_agg(lesion_id, ', ' order by lesion_id) filter (gone_fl = 'N' and node_fl = 'N') as seen
+from lesion
+group by usubjid, series, visitnum

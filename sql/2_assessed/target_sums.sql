@@ -1,0 +1,45 @@
+-- one row per: linked subject, series and assessment, baseline included
+-- unit: mm
+-- why: one place for sum and nadir; the nadir is the lowest complete earlier sum, so that a missing lesion never lowers it
+-- source: RECIST 1.1, 4.3.1; PROTOCOL, Target response
+with series_visit as (
+    select 'first_line' as series, v.*, min(adt) filter (baseline_fl = 'Y') over (partition by usubjid) as baseline_dt
+    from assessed.visits v
+    union all
+    select 'after_rt', v.*, min(adt) filter (rt_baseline_fl = 'Y') over (partition by usubjid)
+    from assessed.visits v
+),
+target as (
+    select
+        l.series, a.usubjid, a.visitnum, a.gone_fl,
+        -- irradiated in the first line: what is measured then is no longer the drug's effect alone
+        case when l.series = 'after_rt' or a.irradiated_fl = 'N' then a.counted_mm end as counted_mm
+    from assessed.series_lesions l
+    join assessed.adtr a using (usubjid, lesion_id)
+    where l.series_role = 'target'
+),
+target_sum as (
+    select
+        series, usubjid, visitnum, count(*) as n_targets, count(counted_mm) as n_assessed, sum(counted_mm) as measured_mm,
+        case when count(counted_mm) = count(*) then sum(counted_mm) end as sum_mm,
+        count(*) filter (gone_fl = 'N' and counted_mm is not null) as n_seen,
+        case when count(counted_mm) = count(*) and bool_and(gone_fl = 'Y') then 'Y' else 'N' end as all_gone_fl
+    from target
+    group by series, usubjid, visitnum
+)
+select
+    v.usubjid, v.series, v.visitnum, v.adt,
+    coalesce(t.n_targets, 0) as n_targets,
+    coalesce(t.n_assessed, 0) as n_assessed,
+    t.sum_mm, t.measured_mm,
+    coalesce(t.n_seen, 0) as n_seen,
+   coalesce(t.all_gone_fl, 'N') as all_gone_fl,
+    first_value(t.sum_mm) over (partition by v.usubjid, v.series order by v.adt, v.visitnum) as baseline_mm,
+    min(t.sum_mm) over earlier as nadir_mm,
+    arg_min(v.adt, t.sum_mm) over earlier as nadir_dt
+from series_visit v
+left join target_sum t using (usubjid, series, visitnum)
+where v.adt >= v.baseline_dt
+window earlier as (
+    partition by v.usubjid, v.series order by v.adt, v.visitnum rows between unbounded preceding and 1 preceding
+)
