@@ -75,7 +75,7 @@ select
         else 'present without unequivocal progression'
     end as nontarget_reason,
     coalesce(c.new_lesion_reason, 'no new lesion') as new_lesion_reason,
-    printf('target %s, non-target %s, new lesion %s: %s', target_response, nontarget_response, lower(new_lesion), r.overall)
+    printf('target %s, non-target %s, new lesion %s: %s', target_response, nontarget_response, lower(c.new_lesion), r.overall)
         as overall_reason
 from component c
 join study.timepoint_response r

@@ -1,0 +1,29 @@
+-- one row per: linked subject and irradiated target
+-- why: taken at the first assessment that the radiotherapy centre marks as restaging, before any new systemic therapy
+-- source: PROTOCOL, Response after SRT
+with restaging as (
+    select i.*, min(i.adt) over (partition by i.usubjid, i.target_id) as restagingdt
+    from assessed.infield_responses i
+    join assessed.subject_dates d using (usubjid)
+    where i.restaging_fl = 'Y' and i.adt < coalesce(d.next_therapy_dt, i.adt + 1)
+),
+worst as (
+    select
+        r.usubjid, r.target_id, any_value(r.restagingdt) as restagingdt,
+        -- the worst lesion stands for the target; not evaluable only when none is
+        coalesce(arg_max(r.response, struct_pack(o := s.worst_order, id := r.lesion_id)) filter (s.worst_order is not null), 'NE') as response,
+        string_agg(r.lesion_id || ': ' || r.response || ', ' || r.reason, '; ' order by r.lesion_id) as reason,
+        any_value(r.finding) as finding, any_value(r.method) as method, any_value(r.reported_response) as reported_response
+    from restaging r
+    join study.response s on s.code = r.response
+    where r.adt = r.restagingdt
+    group by r.usubjid, r.target_id
+)
+select
+    t.usubjid, t.target_id, t.anatomic_site, w.restagingdt, coalesce(w.response, 'NE') as response, w.finding, w.method,
+    w.reported_response, coalesce(w.reason, 'no assessment of this target is marked as restaging') as reason
+from harmonised.targets t
+join assessed.subject_dates d using (usubjid)
+left join worst w using (usubjid, target_id)
+join assessed.delivered_courses c on c.usubjid = t.usubjid and c.centre = t.centre and c.course_id = t.course_id
+where c.n_fractions > 0
