@@ -117,6 +117,17 @@ def endpoints() -> list[dict[str, Any]]:
     return sorted(found, key=lambda e: (e["order"], e["paramcd"]))
 
 
+def endpoint_steps() -> list[tuple[Any, ...]]:
+    """The endpoints as rows: one per endpoint, role (start, event, censor) and rank within the role."""
+    rows = []
+    for e in endpoints():
+        head = (e["paramcd"], e["param"], e["order"])
+        rows.append((*head, "start", 1, e["start"], "Start"))
+        for role, steps in (("event", e["events"]), ("censor", e["censors"])):
+            rows += [(*head, role, rank, step["date"], step["description"]) for rank, step in enumerate(steps, 1)]
+    return rows
+
+
 def sql_literal(value: Any) -> str:
     """A value as a DuckDB literal; numbers with a decimal point become decimals, so that thresholds stay exact."""
     if value is None:
@@ -146,5 +157,8 @@ def create_schema(con: "duckdb.DuckDBPyConnection", schema: str = "study") -> No
     for path in [*sorted((STUDY / "codelists").glob("*.csv")), STUDY / "published.csv"]:
         options = "header = true, all_varchar = true, delim = ',', quote = '\"', auto_detect = true"
         con.execute(f"create table {schema}.{path.stem} as from read_csv({sql_literal(str(path))}, {options})")
+    steps = ", ".join(f"({', '.join(sql_literal(v) for v in step)})" for step in endpoint_steps())
+    columns = "paramcd, param, endpoint_order, role, step_rank, date_name, description"
+    con.execute(f"create table {schema}.endpoints as from (values {steps}) t({columns})")
     for table, column in (("anatomic_site", "display_order"), ("response", "worst_order")):
         con.execute(f"alter table {schema}.{table} alter {column} type integer")
