@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,9 +18,9 @@ CHUNK = 1 << 20
 class Delivery:
     """One delivery as the ledger records it; the last line of a `delivery_id` holds.
 
-    `state` is accepted, rejected, duplicate (nothing in it is new) or answer (it holds only a reply to queries).
-    `reasons` never hold a patient's value. `readable` is false where the files themselves are at fault, so that a
-    corrected mapping cannot help.
+    `state` is received (not looked into yet), accepted, rejected, duplicate (nothing in it is new) or answer (it holds
+    only a reply to queries). `reasons` never hold a patient's value. `readable` is false where the files themselves are
+    at fault, so that a corrected mapping cannot help. `extract_date` is the receipt date where none is `dated`.
     """
 
     delivery_id: str
@@ -32,7 +32,7 @@ class Delivery:
     state: str
     reasons: tuple[str, ...] = ()
     readable: bool = True
-    dated: bool = field(default=False)
+    dated: bool = False
 
     @property
     def order(self) -> tuple[str, str, str]:

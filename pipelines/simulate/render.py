@@ -12,7 +12,8 @@
         write: {...}             # how, see the writer
         select: |                # DuckDB SQL with an `order by`; columns in file order
     bulk:                        # large cohorts: CSV in place of all `files` that are not CSV
-      - {path: me2_Lesioni.csv, format: csv, write: {...}, of: {file: ME2.xlsx, part: Lesioni}}   # or a select of its own
+      # a sheet or item group of a file above, with the columns that a reader makes of it; or a select of its own
+      - {path: ME2_Lesioni.csv, format: csv, write: {...}, of: {file: ME2.xlsx, part: Lesioni}}
 
 A `select` sees `truth.<table>`, the rows of `world.<table>` of this centre (`truth.meta` as a whole), and the macros
 `code('list', value)` (the hospital's word), `num(x)` (decimal as short text, 34.5) and `comma(x)` (34,5). A writer is
@@ -21,6 +22,7 @@ path of the file, or of the folder that the writer makes. `twin(con, spec, part)
 """
 
 import hashlib
+import re
 import shutil
 from collections.abc import Mapping
 from importlib import import_module
@@ -58,12 +60,15 @@ def render(con: "duckdb.DuckDBPyConnection", export: Path, out: Path, bulk: bool
     shutil.rmtree(draft, ignore_errors=True)
     shared = {"centre": spec["centre"], "codes": spec.get("codes", {}), "extract_date": extract_date}
     by_path = {file["path"]: {**file, **shared} for file in spec["files"]}
-    for file in files:
-        target = draft / file["path"]
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _write(con, {**file, **shared}, by_path, target, place)
-    _manifest(draft, extract_date)
-    _deliver(draft, delivery)
+    try:
+        for file in files:
+            target = draft / file["path"]
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _write(con, {**file, **shared}, by_path, target, place)
+        _manifest(draft, extract_date)
+        _deliver(draft, delivery)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
 
 
 def _files(spec: Mapping[str, Any], bulk: bool, place: str) -> list[dict[str, Any]]:
@@ -127,16 +132,15 @@ def _write(
             whole = by_path[file["of"]["file"]]
             file["select"] = _writer(whole["format"]).twin(con, whole, file["of"]["part"])
         _writer(file["format"]).write(con, file, target)
+    except (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException) as error:
+        raise MappingError(f"{place}: {file['path']}: {str(error).splitlines()[0]}") from error
     except duckdb.Error as error:
-        text = str(error)
-        if UNKNOWN not in text:
-            raise MappingError(f"{place}: {file['path']}: {text.splitlines()[0]}") from error
-        name = text.split(UNKNOWN, 1)[1].split()[0]
-        raise MappingError(
-            f"{place}: {file['path']}: codes.{name} has {UNKNOWN}{name}{_lacking(file, name)}. Add it."
-        ) from error
+        # a message about rows may quote one of their values
+        found = re.search(rf"{UNKNOWN}(\w*)", str(error))
+        problem = _no_word(file, found[1]) if found else f"its select fails on the data ({type(error).__name__})."
+        raise MappingError(f"{place}: {file['path']}: {problem}") from None
     except KeyError as error:
-        raise MappingError(f"{place}: {file['path']}: {error} is not there. See pipelines/simulate/render.py.") from error
+        raise MappingError(f"{place}: {file['path']}: {error} is unknown or missing. Correct the entry.") from error
 
 
 def _writer(name: str) -> Any:
@@ -144,12 +148,12 @@ def _writer(name: str) -> Any:
     return import_module(f"pipelines.simulate.write_{name}")
 
 
-def _lacking(file: Mapping[str, Any], name: str) -> str:
-    """The codes of a study code list that the centre has no word for; nothing for a list of the centre's own."""
-    if not (study.STUDY / "codelists" / f"{name}.csv").is_file():
-        return ""
+def _no_word(file: Mapping[str, Any], name: str) -> str:
+    """What to add to `codes`, by the study's code list where there is one."""
     words = file["codes"].get(name, {})
-    return f" (it lacks {', '.join(code for code in study.codelist(name) if code not in words)})"
+    declared = study.codelist(name) if (study.STUDY / "codelists" / f"{name}.csv").is_file() else ()
+    lacking = ", ".join(code for code in declared if code not in words)
+    return f"codes.{name} has {UNKNOWN}{name}{f' (it lacks {lacking})' if lacking else ''}. Add it."
 
 
 def _manifest(folder: Path, extract_date: Any) -> None:
@@ -166,10 +170,9 @@ def _deliver(draft: Path, delivery: Path) -> None:
     """Move the finished delivery to the inbox; the same one again is no news, another one is refused."""
     if delivery.exists():
         old, new = delivery / "manifest.yaml", draft / "manifest.yaml"
-        same = old.is_file() and old.read_bytes() == new.read_bytes()
-        shutil.rmtree(draft)
-        if not same:
-            raise UsageError(f"{delivery.parent.name}/{delivery.name}: another delivery is there. Choose another folder.")
+        if not old.is_file() or old.read_bytes() != new.read_bytes():
+            name = f"{delivery.parent.name}/{delivery.name}"
+            raise UsageError(f"{name}: a delivery with other files is there already. Choose another folder.")
         return
     delivery.parent.mkdir(parents=True, exist_ok=True)
     draft.rename(delivery)

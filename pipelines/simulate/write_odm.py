@@ -17,13 +17,18 @@ TRANSACTION = "Insert"
 DATA_TYPES = {"VARCHAR": "text", "DATE": "date", "INTEGER": "integer", "BIGINT": "integer"}
 SUBJECTS = "{subjects}"
 FETCH = 500
+MACROS = """
+create or replace temp macro xml_text(x) as
+    replace(replace(replace(replace(x::varchar, '&', '&amp;'), '<', '&lt;'), '>', '&gt;'), '"', '&quot;');
+create or replace temp macro xml_attr(name, x) as coalesce(' ' || name || '="' || xml_text(x) || '"', '');
+"""
 
 
 def write(con: "duckdb.DuckDBPyConnection", spec: Mapping[str, Any], target: Path) -> None:
     """Write one snapshot; each of `spec.groups` has a select whose grain is a row an ItemGroupData.
 
     `spec.write`: study_oid, study_name, metadata_oid. `spec.events`: StudyEventOID -> name, in document order.
-    A group: item_group, name, form, form_name, codes (item -> list of the centre's `codes`), select with the columns
+    A group: item_group, name, form, codes (item -> list of the centre's `codes`), select with the columns
     SubjectKey, StudySubjectID, StudyEventOID, StudyEventRepeatKey, ItemGroupRepeatKey and one per ItemOID. A NULL item
     is left out. Forms and groups come in the order of `groups`. Source: CDISC ODM 1.3.2.
     """
@@ -38,12 +43,12 @@ def write(con: "duckdb.DuckDBPyConnection", spec: Mapping[str, Any], target: Pat
 
 def twin(con: "duckdb.DuckDBPyConnection", spec: Mapping[str, Any], part: str) -> str:
     """The select whose columns are those of item group `part` as a reader sees it."""
-    (group,) = (group for group in spec["groups"] if group["item_group"] == part)
+    group = {group["item_group"]: group for group in spec["groups"]}[part]
     items = ", ".join(f'"{name}"' for name in _items(con, group))
     return f"""
         select SubjectKey, StudySubjectID, StudyEventOID, StudyEventRepeatKey,
-            {study.sql_literal(group["form"])} as FormOID, {study.sql_literal(part)} as ItemGroupOID, ItemGroupRepeatKey,
-            '{TRANSACTION}' as TransactionType, {items}
+            {study.sql_literal(group["form"])} as FormOID, {study.sql_literal(part)} as ItemGroupOID,
+            ItemGroupRepeatKey, '{TRANSACTION}' as TransactionType, {items}
         from ({group["select"]})"""
 
 
@@ -55,11 +60,7 @@ def _items(con: "duckdb.DuckDBPyConnection", group: Mapping[str, Any]) -> dict[s
 
 def _subjects(con: "duckdb.DuckDBPyConnection", spec: Mapping[str, Any]) -> str:
     """SQL that makes one SubjectData element a row, from the inside out: item group, form, event, subject."""
-    con.execute("""
-        create or replace temp macro xml_text(x) as
-            replace(replace(replace(replace(x::varchar, '&', '&amp;'), '<', '&lt;'), '>', '&gt;'), '"', '&quot;')
-    """)
-    con.execute("create or replace temp macro xml_attr(name, x) as coalesce(' ' || name || '=\"' || xml_text(x) || '\"', '')")
+    con.execute(MACROS)
     parts = []
     forms = list(dict.fromkeys(group["form"] for group in spec["groups"]))
     for number, group in enumerate(spec["groups"]):
@@ -81,14 +82,14 @@ def _subjects(con: "duckdb.DuckDBPyConnection", spec: Mapping[str, Any]) -> str:
             select {", ".join(KEYS[:4])}, form_no,
                 '<FormData FormOID="' || form || '">\n' || string_agg(xml, '' order by group_no, group_repeat)
                 || '</FormData>\n' as xml
-            from item_groups group by all
+            from item_groups group by {", ".join(KEYS[:4])}, form_no, form
         ),
         events as (
             select {", ".join(KEYS[:4])},
                 '<StudyEventData' || xml_attr('StudyEventOID', StudyEventOID)
                 || xml_attr('StudyEventRepeatKey', StudyEventRepeatKey) || '>\n'
                 || string_agg(xml, '' order by form_no) || '</StudyEventData>\n' as xml
-            from forms group by all
+            from forms group by {", ".join(KEYS[:4])}
         )
         select '<SubjectData' || xml_attr('SubjectKey', SubjectKey)
             || xml_attr('OpenClinica:StudySubjectID', StudySubjectID) || '>\n'
@@ -102,20 +103,27 @@ def _frame(con: "duckdb.DuckDBPyConnection", spec: Mapping[str, Any]) -> str:
     """Everything around the subjects: file header, study and its metadata, with a mark where the subjects go."""
     from lxml import etree
 
-    how, groups = spec["write"], spec["groups"]
-    made = f"{spec['extract_date']}T00:00:00"
-    root = etree.Element(
-        "ODM", {
-            "ODMVersion": "1.3.2", "FileType": "Snapshot", "FileOID": f"{how['study_oid']}.{spec['extract_date']}",
-            "CreationDateTime": made, "AsOfDateTime": made,
-        }, nsmap={None: ODM, "OpenClinica": VENDOR},
-    )  # fmt: skip
+    how, made = spec["write"], f"{spec['extract_date']}T00:00:00"
+    header = {"ODMVersion": "1.3.2", "FileType": "Snapshot", "FileOID": f"{how['study_oid']}.{spec['extract_date']}"}
+    header |= {"CreationDateTime": made, "AsOfDateTime": made}
+    root = etree.Element("ODM", header, nsmap={None: ODM, "OpenClinica": VENDOR})
     study_element = etree.SubElement(root, "Study", OID=how["study_oid"])
     names = etree.SubElement(study_element, "GlobalVariables")
     for tag in ("StudyName", "StudyDescription", "ProtocolName"):
         etree.SubElement(names, tag).text = how["study_name"]
     meta = etree.SubElement(study_element, "MetaDataVersion", OID=how["metadata_oid"], Name=how["study_name"])
-    forms = dict.fromkeys(group["form"] for group in groups)
+    _events_and_forms(meta, spec)
+    _items_and_codes(con, meta, spec)
+    data = {"StudyOID": how["study_oid"], "MetaDataVersionOID": how["metadata_oid"]}
+    etree.SubElement(root, "ClinicalData", data).text = "\n" + SUBJECTS
+    return etree.tostring(root, pretty_print=True, xml_declaration=True, encoding="UTF-8").decode()
+
+
+def _events_and_forms(meta: Any, spec: Mapping[str, Any]) -> None:
+    """Events, forms and which item groups a form holds; every event may hold every form."""
+    from lxml import etree
+
+    forms = dict.fromkeys(group["form"] for group in spec["groups"])
     protocol = etree.SubElement(meta, "Protocol")
     for event in spec["events"]:
         etree.SubElement(protocol, "StudyEventRef", StudyEventOID=event, Mandatory="No")
@@ -125,27 +133,22 @@ def _frame(con: "duckdb.DuckDBPyConnection", spec: Mapping[str, Any]) -> str:
             etree.SubElement(event_def, "FormRef", FormOID=form, Mandatory="No")
     for form in forms:
         form_def = etree.SubElement(meta, "FormDef", OID=form, Name=form, Repeating="No")
-        for group in groups:
+        for group in spec["groups"]:
             if group["form"] == form:
                 etree.SubElement(form_def, "ItemGroupRef", ItemGroupOID=group["item_group"], Mandatory="No")
-    _definitions(con, meta, spec)
-    data = {"StudyOID": how["study_oid"], "MetaDataVersionOID": how["metadata_oid"]}
-    etree.SubElement(root, "ClinicalData", data).text = SUBJECTS
-    return etree.tostring(root, pretty_print=True, xml_declaration=True, encoding="UTF-8").decode()
 
 
-def _definitions(con: "duckdb.DuckDBPyConnection", meta: Any, spec: Mapping[str, Any]) -> None:
+def _items_and_codes(con: "duckdb.DuckDBPyConnection", meta: Any, spec: Mapping[str, Any]) -> None:
     """Item groups, items and code lists of the metadata; a code list shows the centre's own codes."""
     from lxml import etree
 
-    groups = spec["groups"]
-    for group in groups:
+    for group in spec["groups"]:
         names = {"OID": group["item_group"], "Name": group["name"], "Repeating": "Yes"}
         group_def = etree.SubElement(meta, "ItemGroupDef", names)
         for item in _items(con, group):
             etree.SubElement(group_def, "ItemRef", ItemOID=item, Mandatory="No")
     used = {}
-    for group in groups:
+    for group in spec["groups"]:
         for item, kind in _items(con, group).items():
             item_def = etree.SubElement(meta, "ItemDef", OID=item, Name=item, DataType=kind)
             if item in group.get("codes", {}):

@@ -41,8 +41,7 @@ def write(con: "duckdb.DuckDBPyConnection", spec: Mapping[str, Any], target: Pat
 
 def twin(con: "duckdb.DuckDBPyConnection", spec: Mapping[str, Any], part: str) -> str:
     """The select whose columns and text are those of sheet `part` as a reader sees it."""
-    (sheet,) = (sheet for sheet in spec["sheets"] if sheet["name"] == part)
-    return _select(con, sheet)
+    return _select(con, {sheet["name"]: sheet for sheet in spec["sheets"]}[part])
 
 
 def _select(con: "duckdb.DuckDBPyConnection", sheet: Mapping[str, Any]) -> str:
@@ -59,13 +58,14 @@ def _select(con: "duckdb.DuckDBPyConnection", sheet: Mapping[str, Any]) -> str:
     ]
     key = [f'"{c[0]}"' for c in con.execute(f"describe {select}").fetchall() if c[0] not in (on, order, *take)]
     listed = ", ".join(key)
+    if not blocks:
+        return f"select distinct {listed} from ({select}) order by {listed}"
     using = ", ".join(f'first("{column}") as "{column}"' for column in take)
     named = ", ".join(f'"{block}_{column}" as "{block}{JOIN}{column}"' for block in blocks for column in take)
     values = ", ".join(study.sql_literal(block) for block in blocks)
-    return f"""
-        select {listed}, {named}
-        from (pivot (select * exclude ("{order}") from ({select})) on "{on}" in ({values}) using {using} group by {listed})
-        order by {listed}"""
+    rows = f'select * exclude ("{order}") from ({select})'
+    pivoted = f'pivot ({rows}) on "{on}" in ({values}) using {using} group by {listed}'
+    return f"select {listed}, {named} from ({pivoted}) order by {listed}"
 
 
 class _Sheet:

@@ -33,9 +33,10 @@ onset as (
     where tox.grade > 0
 ),
 event as (
+    -- what radiotherapy caused has healed by the last visit (paper, Safety)
     select
         patient, term, grade, by_rt, last_visit, aestdt,
-        aestdt + event_min_days + world.steps(patient, term || ' length', event_spread_days) as ends
+        least(aestdt + event_min_days + world.steps(patient, term || ' length', event_spread_days), if(by_rt, last_visit, null)) as ends
     from onset
     union all
     select patient, 'Nausea', 1, false, last_visit, early_onset, early_end

@@ -11,6 +11,6 @@ with criterion as (
 )
 select
     p.onc_centre as centre, p.onc_no as subject_no, p.usubjid, c.code as ietestcd,
-    case when c.inclusion <> (p.eligible = 'N' and c.lot = floor(world.draw(p.patient, 'criterion') * c.n_lots))
+    case when c.inclusion <> (p.eligible is not distinct from 'N' and c.lot = floor(world.draw(p.patient, 'criterion') * c.n_lots))
         then 'Y' else 'N' end as ieorres
 from world.patients p cross join criterion c

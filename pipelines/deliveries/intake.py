@@ -1,0 +1,130 @@
+"""From the inbox to the archive: every folder that is new is copied by sha256 and entered in the ledger."""
+
+import hashlib
+import json
+import re
+import stat
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from pipelines.deliveries import ledger
+from pipelines.deliveries.ledger import Delivery
+from pipelines.deliveries.manifest import NAME, compare, iso_date, read_manifest
+from pipelines.errors import Problem
+from pipelines.warehouse import Home
+
+ANSWERS = {"queries.csv", "queries.xlsx"}
+
+
+class StillGrowing(Exception):
+    """A file changed while it was copied; the next run takes the delivery in."""
+
+
+def intake(home: Home, centres: Collection[str]) -> list[Delivery]:
+    """Take in what the inbox holds and the archive does not; returns the new ledger entries in their order.
+
+    Input: `inbox/<centre>/<delivery>/`, one folder (or one single file) a delivery. A folder that did not change since
+    it was taken in is not read again; one that changed is another delivery. Nothing is removed from the inbox.
+    """
+    seen_path = home.archive / "seen.json"
+    before = json.loads(seen_path.read_text(encoding="utf-8")) if seen_path.exists() else {}
+    seen, new = dict(before), []
+    for centre, folder in waiting(home):
+        place, signature = f"{centre}/{folder.name}", _signature(folder)
+        if seen.get(place) == signature:
+            continue
+        try:
+            delivery = _take(home, centre, folder, centre in centres)
+        except StillGrowing:
+            continue
+        seen[place] = signature
+        if delivery is not None:
+            ledger.append(home, delivery)
+            new.append(delivery)
+    if seen != before:
+        home.archive.mkdir(parents=True, exist_ok=True)
+        draft = seen_path.with_suffix(".part")
+        draft.write_text(json.dumps(seen, indent=0, sort_keys=True), encoding="utf-8")
+        draft.replace(seen_path)
+    return sorted(new, key=lambda d: d.order)
+
+
+def waiting(home: Home) -> Iterator[tuple[str, Path]]:
+    """Centre and path of everything in the inbox; names that begin with a dot are being written by somebody."""
+    for centre in sorted(home.inbox.glob("[!.]*")):
+        if centre.is_dir() and not centre.is_symlink():
+            yield from ((centre.name, path) for path in sorted(centre.glob("[!.]*")))
+
+
+def _entries(folder: Path) -> list[tuple[str, Path]]:
+    """Every path of a delivery that is no folder, with its name inside the delivery."""
+    if folder.is_symlink() or not folder.is_dir():
+        return [(folder.name, folder)]
+    # a symlink to a folder is not followed: it is an entry, and refused
+    return [
+        (p.relative_to(folder).as_posix(), p) for p in sorted(folder.rglob("*")) if p.is_symlink() or not p.is_dir()
+    ]
+
+
+def _signature(folder: Path) -> str:
+    """Changes when a name, a size or a time of writing changes; no file is opened."""
+    lines = []
+    for name, path in _entries(folder):
+        status = path.lstat()
+        lines.append(f"{name}\t{status.st_size}\t{status.st_mtime_ns}\t{status.st_ctime_ns}")
+    return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _take(home: Home, centre: str, folder: Path, known: bool) -> Delivery | None:
+    """Archive one delivery and say what it is; None when the ledger has it already."""
+    received, problems = ledger.now(), []
+    files: dict[str, dict[str, str | int]] = {}
+    if not known:
+        action = "Correct the folder's name, or add the centre's folder to centres/."
+        problems.append(Problem("", "", "a centre that this study knows", action))
+    for name, path in _entries(folder):
+        if not stat.S_ISREG(path.lstat().st_mode):
+            problems.append(
+                Problem(name, "", "a plain file, no link or device", "Put the file itself into the delivery.")
+            )
+        else:
+            files[name] = _archive(home, path)
+    manifest, unread = read_manifest(folder / NAME)
+    problems += unread or compare(manifest, {name: str(f["sha256"]) for name, f in files.items()})
+    content = files.keys() - {NAME}
+    if not content:
+        problems.append(Problem("", "", "at least one file", "Put the export's files into the folder."))
+    day = manifest.extract_date or iso_date(folder.name)
+    digest = ledger.content_hash({name: str(f["sha256"]) for name, f in files.items()})
+    delivery = Delivery(
+        f"{centre}-{re.sub(r'[^0-9A-Za-z_-]+', '_', folder.name)[:40]}-{digest[:8]}", centre, folder.name, received,
+        day or received[:10], files, "rejected" if problems else "received", tuple(map(str, problems)),
+        not problems, day is not None,
+    )  # fmt: skip
+    before = ledger.read(home)
+    if any(d.delivery_id == delivery.delivery_id for d in before):
+        return None
+    if not problems and content <= ANSWERS:
+        return delivery.decided("answer")
+    twin = None if problems else _twin(delivery, before)
+    return delivery.decided("duplicate", (f"the same files as {twin.name}",)) if twin else delivery
+
+
+def _archive(home: Home, path: Path) -> dict[str, str | int]:
+    before = path.stat()
+    sha256, size = ledger.store(home, path)
+    after = path.stat()
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or size != after.st_size:
+        raise StillGrowing
+    return {"sha256": sha256, "size": size}
+
+
+def _twin(delivery: Delivery, before: list[Delivery]) -> Delivery | None:
+    """The delivery just before or after this one in the order, when it holds the same files.
+
+    An older snapshot that comes again after another one is no duplicate: the centre went back to it.
+    """
+    others = [d for d in before if d.centre == delivery.centre and d.state in ("received", "accepted")]
+    earlier = [d for d in others if d.order < delivery.order][-1:]
+    later = [d for d in others if d.order > delivery.order][:1]
+    return next((d for d in [*earlier, *later] if d.content == delivery.content), None)

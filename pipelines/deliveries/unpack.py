@@ -1,0 +1,78 @@
+"""Archives inside a delivery, read as folders: `a.zip` with `dir/x.dcm` becomes the source file `a.zip!dir/x.dcm`."""
+
+import stat
+import zipfile
+import zlib
+from pathlib import Path, PurePosixPath
+
+from pipelines.errors import Problem
+
+MAX_MEMBERS = 200_000
+MAX_BYTES = 20 << 30
+# text and DICOM shrink ten- to fiftyfold; above this a small archive that fills a disk is more likely than an export
+MAX_RATIO, RATIO_FROM_BYTES = 200, 50 << 20
+ARCHIVES = {".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst"}
+CHUNK = 1 << 20
+
+
+def is_archive(name: str) -> bool:
+    """Told by the name alone: workbooks are zip files too."""
+    return PurePosixPath(name).suffix.lower() == ".zip"
+
+
+def unpack(name: str, path: Path, folder: Path) -> tuple[list[tuple[str, Path]], list[Problem]]:
+    """Extract the members of one zip into `folder`, named by number; returns (source file, path) and problems.
+
+    Nothing is written when there is a problem with the list of members: too many, too large, shrunk too much, nested
+    archives, links, encrypted ones, or names that lead out of the delivery.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = [m for m in archive.infolist() if not m.is_dir()]
+            problems = _check(name, members, path.stat().st_size)
+            if problems:
+                return [], problems
+            folder.mkdir(parents=True)
+            return [(f"{name}!{m.filename}", _extract(archive, m, folder / str(i))) for i, m in enumerate(members)], []
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError, RuntimeError):
+        return [], [Problem(name, "", "a complete zip archive", "Make the archive again and send it again.")]
+
+
+def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> Path:
+    # zipfile reads no more than the declared size, which was checked
+    with archive.open(member) as source, target.open("wb") as copy:
+        while chunk := source.read(CHUNK):
+            copy.write(chunk)
+    return target
+
+
+def _check(name: str, members: list[zipfile.ZipInfo], packed: int) -> list[Problem]:
+    total = sum(m.file_size for m in members)
+    problems = []
+    if len(members) > MAX_MEMBERS:
+        problems.append(Problem(name, "", f"at most {MAX_MEMBERS:,} files", "Send several archives."))
+    if total > MAX_BYTES or (total > RATIO_FROM_BYTES and total > MAX_RATIO * packed):
+        expected = f"at most {MAX_BYTES >> 30} GiB unpacked and {MAX_RATIO} times the archive's size"
+        problems.append(Problem(name, "", expected, "Send the files unpacked."))
+    if len({m.filename for m in members}) < len(members):
+        problems.append(Problem(name, "", "each file name once", "Make the archive again and send it again."))
+    for number, member in enumerate(members, start=1):
+        wanted = _unsafe(member)
+        if wanted:
+            problems.append(Problem(name, f"member {number}", wanted, "Make the archive again without it."))
+            if len(problems) == 20:
+                break
+    return problems
+
+
+def _unsafe(member: zipfile.ZipInfo) -> str | None:
+    path = PurePosixPath(member.filename)
+    if not path.name or path.is_absolute() or ".." in path.parts or "\\" in member.orig_filename:
+        return "a name that stays inside the delivery"
+    if "\0" in member.orig_filename:
+        return "a name without control characters"
+    if path.suffix.lower() in ARCHIVES:
+        return "no archive inside an archive"
+    if stat.S_ISLNK(member.external_attr >> 16):
+        return "a plain file, no link"
+    return "a file without a password" if member.flag_bits & 1 else None
