@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipelines import warehouse
 from pipelines.deliveries import identifiers, unpack
@@ -157,12 +157,12 @@ def _keep(
     named = [c for c in columns if c in centre.columns(name)]
     landing.problems += identifiers.find(con, "rows_read", named)
     known = {*named, *source.ignore, *source.guard}
-    for column in columns:
-        if column not in known:
-            for file in sorted(shas):
-                landing.notes.append(
-                    ("structure/unknown_column", name, file, "1", column, None, "a column that the mapping names")
-                )
+    expected = "a column that the mapping names"
+    landing.notes += [
+        ("structure/unknown_column", name, min(shas), "1", column, None, expected)
+        for column in columns
+        if column not in known
+    ]
     if not landing.problems:
         _write_source(landing, name, named, shas)
 
@@ -226,11 +226,3 @@ def _write_lists(landing: Landing, files: Sequence[File]) -> None:
             con.execute(f"insert into {table} values {values}")
         target = sql_literal(str(landing.out / f"_{table}.parquet"))
         con.execute(f"copy (from {table} order by all) to {target} (format parquet, compression zstd)")
-
-
-def remove(home: Home, centre: str, delivery_id: str) -> None:
-    """Forget the landed rows of one delivery; the archive keeps what was received."""
-    shutil.rmtree(home.landed / centre / delivery_id, ignore_errors=True)
-
-
-__all__: list[Any] = ["land", "remove"]

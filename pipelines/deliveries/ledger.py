@@ -21,6 +21,7 @@ class Delivery:
     `state` is received (not looked into yet), accepted, rejected, duplicate (nothing in it is new) or answer (it holds
     only a reply to queries). `reasons` never hold a patient's value. `readable` is false where the files themselves are
     at fault, so that a corrected mapping cannot help. `extract_date` is the receipt date where none is `dated`.
+    `judged_by` is the version of mapping and code under which the state was decided.
     """
 
     delivery_id: str
@@ -33,6 +34,7 @@ class Delivery:
     reasons: tuple[str, ...] = ()
     readable: bool = True
     dated: bool = False
+    judged_by: str = ""
 
     @property
     def order(self) -> tuple[str, str, str]:
@@ -44,8 +46,8 @@ class Delivery:
         """Equal for two deliveries that hold the same files, whatever their names' dates and manifests say."""
         return content_hash({path: str(f["sha256"]) for path, f in self.files.items() if path != "manifest.yaml"})
 
-    def decided(self, state: str, reasons: tuple[str, ...] = ()) -> "Delivery":
-        return replace(self, state=state, reasons=reasons)
+    def decided(self, state: str, reasons: tuple[str, ...] = (), judged_by: str = "") -> "Delivery":
+        return replace(self, state=state, reasons=reasons, judged_by=judged_by)
 
 
 def now() -> str:

@@ -2,18 +2,18 @@
 
 `centres/<id>/export.yaml` (independent of `centre.yaml`):
 
-    centre: me1                  # folder of the inbox
+    centre: <id>                 # folder of the inbox
     unit: A                      # letter of the cohort's onc_unit or rt_unit
     codes:                       # canonical code -> what this hospital writes
       sex: {M: "1", F: "2"}
     files:
-      - path: ME1_DATA.csv       # inside the delivery; folders allowed
+      - path: DATA.csv           # inside the delivery; folders allowed
         format: csv              # csv | xlsx | odm | dicom | fhir: pipelines/simulate/write_<format>.py
         write: {...}             # how, see the writer
         select: |                # DuckDB SQL with an `order by`; columns in file order
     bulk:                        # large cohorts: CSV in place of all `files` that are not CSV
       # a sheet or item group of a file above, with the columns that a reader makes of it; or a select of its own
-      - {path: ME2_Lesioni.csv, format: csv, write: {...}, of: {file: ME2.xlsx, part: Lesioni}}
+      - {path: Lesions.csv, format: csv, write: {...}, of: {file: BOOK.xlsx, part: Lesions}}
 
 A `select` sees `truth.<table>`, the rows of `world.<table>` of this centre (`truth.meta` as a whole), and the macros
 `code('list', value)` (the hospital's word), `num(x)` (decimal as short text, 34.5) and `comma(x)` (34,5). A writer is

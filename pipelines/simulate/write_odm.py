@@ -65,7 +65,7 @@ def _subjects(con: "duckdb.DuckDBPyConnection", spec: Mapping[str, Any]) -> str:
     forms = list(dict.fromkeys(group["form"] for group in spec["groups"]))
     for number, group in enumerate(spec["groups"]):
         items = " || ".join(
-            f"""coalesce('<ItemData ItemOID="{name}"' || xml_attr('Value', "{name}") || '/>\n', '')"""
+            f"""coalesce('<ItemData ItemOID="{name}" Value="' || xml_text("{name}") || '"/>\n', '')"""
             for name in _items(con, group)
         )
         parts.append(f"""

@@ -43,16 +43,21 @@ counted as (
 ),
 measured as (
     select
-        2 as section_no, 'Age at pazopanib start, years' as section, 0 as row_order, 'age' as row_key, 'Median (range)' as label, count(age_years) as n,
-        median(age_years) as value, min(age_years) as value_min, max(age_years) as value_max from eligible
+        2 as section_no, 'Age at pazopanib start, years' as section, 0 as row_order, 'age' as row_key, 'Median (range)' as label,
+        count(age_years) as n, median(age_years) as value, min(age_years) as value_min, max(age_years) as value_max, 0 as decimals
+    from eligible
 )
 select
     row_number() over (order by section_no, row_order, row_key) as row_no, section, row_key, label, u.n, t.n as denominator,
-    case when value is null and t.n > 0 then 100.0 * u.n / t.n end as pct,
-    value, value_min, value_max,
+    case when u.value is null and t.n > 0 then 100.0 * u.n / t.n end as pct,
+    u.value, u.value_min, u.value_max,
     case
-        when value is not null then printf('%g (%g-%g)', value, value_min, value_max)
-        when t.n > 0 then printf('%d (%.' || p.decimals_percent || 'f %%)', u.n, round(100.0 * u.n / t.n, p.decimals_percent))
+        when u.value is not null then printf(
+            '%.' || u.decimals || 'f (%.' || u.decimals || 'f-%.' || u.decimals || 'f)',
+            round(u.value::double, u.decimals), round(u.value_min::double, u.decimals), round(u.value_max::double, u.decimals)
+        )
+        when t.n > 0
+            then printf('%d (%.' || p.decimals_percent || 'f %%)', u.n, round(100 * u.n::double / t.n, p.decimals_percent))
         else printf('%d', u.n)
     end as value_text
 from (from counted union all by name from measured) u

@@ -1,0 +1,22 @@
+-- one row per: printed row of Table III
+-- unit: %
+-- why: patients, not events, with the worst grade of each row
+-- source: Paper, Table III; CTCAE v4.0
+select
+    row_number() over (order by g.list_order, r.severe) as row_no,
+    case when r.severe then 'Grade 3-4' else 'Any grade' end as section,
+    case when r.severe then 'tox_g34.' else 'tox_any.' end || t.toxicity_group as row_key,
+    g.label,
+    case when r.severe then t.n_grade34 else t.n_any end as n,
+    t.n_denominator as denominator,
+    case when t.n_denominator > 0 then 100.0 * (case when r.severe then t.n_grade34 else t.n_any end) / t.n_denominator end as pct,
+    null as value, null as value_min, null as value_max,
+    case
+        when t.n_denominator > 0 then printf('%d (%.' || p.decimals_percent || 'f %%)', case when r.severe then t.n_grade34 else t.n_any end,
+            round(100 * (case when r.severe then t.n_grade34 else t.n_any end)::double / t.n_denominator, p.decimals_percent))
+        else '0'
+    end as value_text
+from reports.toxicity_counts t
+join study.toxicity_row g on g.code = t.toxicity_group
+cross join (values (false), (true)) r(severe)
+cross join study.protocol p
