@@ -129,7 +129,7 @@ def stop_rules(staged: Path) -> tuple[int, list[Problem]]:
 
 
 def declare_staged(con: "duckdb.DuckDBPyConnection", staged: Path) -> None:
-    """Write `staged/_declared/`: no rows, but every staged table with its columns, also where no centre sends one."""
+    """Write `staged/_declared/`: no rows, but each staged table with its columns, also where no centre sends one."""
     folder = staged / "_declared"
     folder.mkdir(parents=True, exist_ok=True)
     selects = {

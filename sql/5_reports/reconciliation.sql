@@ -5,7 +5,7 @@ with published as (
     select
         *, try_cast(value as double) as printed_value,
         -- compared at the precision that the paper prints
-        case when contains(value, '.') then length(string_split(value, '.')[2]) else 0 end as decimals
+        case when contains(value, '.') then length(string_split(value, '.')[2])::integer else 0 end as decimals
     from study.published
 ),
 compared as (

@@ -1,0 +1,105 @@
+"""The steps after staging, in the order of what they read: one per SQL model and one per pass written in Python."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from typing import TYPE_CHECKING
+
+from pipelines import models, study
+from pipelines.errors import MappingError
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+@dataclass(frozen=True)
+class Step:
+    """What is done at once: the tables it makes and reads (full names), and how; `run` returns rows by table."""
+
+    makes: tuple[str, ...]
+    deps: tuple[str, ...]
+    why: str
+    version: str
+    run: Callable[["duckdb.DuckDBPyConnection", bool], dict[str, int]]
+
+    @property
+    def layer(self) -> str:
+        return self.makes[0].split(".")[0]
+
+
+def _model_step(model: models.Model) -> Step:
+    import hashlib
+
+    version = hashlib.sha256(model.sql.encode()).hexdigest()[:12]
+
+    def run(con: "duckdb.DuckDBPyConnection", only_touched: bool) -> dict[str, int]:
+        return {model.full_name: models.run(con, model, only_touched)}
+
+    return Step((model.full_name,), model.deps, model.header.get("why", ""), version, run)
+
+
+def _python_step(makes: tuple[str, ...], deps: Iterable[str], why: str, run: Callable[..., None]) -> Step:
+    """A pass that sees the tables it reads by their names, as a model does, and makes its own in the store."""
+    deps = tuple(deps)
+
+    def run_pass(con: "duckdb.DuckDBPyConnection", only_touched: bool) -> dict[str, int]:
+        models.show(con, deps)
+        con.execute("use slice")
+        try:
+            run(con)
+        finally:
+            con.execute("use memory")
+        return {name: con.execute(f"select count(*) from store.{name}").fetchall()[0][0] for name in makes}
+
+    return Step(makes, deps, why, "1", run_pass)
+
+
+def _rule_pass() -> Step:
+    from pipelines.rules.load import load_rules
+    from pipelines.rules.run import run_rules
+
+    rules = load_rules()
+    tables = sorted({r.table for r in rules})
+    return _python_step(
+        ("validated.rule_failures", "validated.rule_counts"),
+        tables,
+        "every rule in one pass, with all failing rows",
+        lambda con: run_rules(con, rules),
+    )
+
+
+def _survival_pass() -> Step:
+    from pipelines.survival import summarise
+
+    return _python_step(
+        ("reports.pfs_summary", "reports.survival_curve"),
+        ("derived.adtte",),
+        "product-limit estimates need more than SQL",
+        summarise,
+    )
+
+
+def load_steps() -> list[Step]:
+    """All steps, each after those it reads; raises `MappingError` for a circle or a step that reads a later layer."""
+    steps = [_model_step(m) for m in models.load().values()] + [_rule_pass(), _survival_pass()]
+    maker = {name: step for step in steps for name in step.makes}
+    graph = {step.makes[0]: [maker[d].makes[0] for d in step.deps if d in maker] for step in steps}
+    try:
+        ordered = [maker[name] for name in TopologicalSorter(graph).static_order()]
+    except CycleError as error:
+        raise MappingError(f"These tables read each other in a circle: {' -> '.join(error.args[1])}.") from error
+    rank = models.LAYERS.index
+    for step in ordered:
+        late = [d for d in step.deps if d in maker and rank(maker[d].layer) > rank(step.layer)]
+        if late:
+            raise MappingError(f"{step.makes[0]} reads {', '.join(late)}, which a later layer makes.")
+        missing = [d for d in step.deps if d.split(".")[0] in models.LAYERS and d not in maker]
+        if missing:
+            raise MappingError(f"{step.makes[0]} reads {', '.join(missing)}, which nothing makes.")
+    return sorted(ordered, key=lambda step: rank(step.layer))
+
+
+def description(full_name: str, step: Step) -> str:
+    """What the table is, its grain and why it is there, for whoever looks at the lineage."""
+    table = study.tables()[full_name]
+    return f"{table.label}. {table.grain[:1].upper()}{table.grain[1:]}." + (f"\n\n{step.why}" if step.why else "")
