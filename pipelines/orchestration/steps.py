@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     import duckdb
 
 
+RULES = study.ROOT / "expectations"
+
+
 @dataclass(frozen=True)
 class Step:
     """What is done at once: the tables it makes and reads (full names), and how; `run` returns rows by table."""
@@ -58,7 +61,7 @@ def _rule_pass() -> Step:
     from pipelines.rules.load import load_rules
     from pipelines.rules.run import run_rules
 
-    rules = load_rules()
+    rules = load_rules(RULES)
     tables = sorted({r.table for r in rules})
     return _python_step(
         ("validated.rule_failures", "validated.rule_counts"),

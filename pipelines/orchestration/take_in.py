@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from pipelines.centres import Centre
 
+RULES = study.ROOT / "expectations"
 MARK = "made_from.json"
 TECHNICAL = {
     "findings": "centre, delivery_id, table_name, local_id, usubjid, record_key, source_file, source_row, field, "
@@ -107,7 +108,7 @@ def stop_rules(staged: Path) -> tuple[int, list[Problem]]:
     from pipelines.rules.load import load_rules
     from pipelines.rules.run import run_rules
 
-    rules = [r for r in load_rules() if r.severity == "stop" and r.table.startswith("staged.")]
+    rules = [r for r in load_rules(RULES) if r.severity == "stop" and r.table.startswith("staged.")]
     if not rules:
         return 0, []
     with closing(warehouse.memory()) as con:
@@ -129,7 +130,7 @@ def stop_rules(staged: Path) -> tuple[int, list[Problem]]:
 
 
 def declare_staged(con: "duckdb.DuckDBPyConnection", staged: Path) -> None:
-    """Write `staged/_declared/`: no rows, but each staged table with its columns, also where no centre sends one."""
+    """Write `staged/_declared/`: no rows, but each staged table's columns, also where no centre sends it."""
     folder = staged / "_declared"
     folder.mkdir(parents=True, exist_ok=True)
     selects = {

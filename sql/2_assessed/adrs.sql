@@ -1,12 +1,11 @@
 -- one row per: linked subject, parameter and assessment (INFIELD: and lesion)
 -- why: every derived response in one place, each with the reported one beside it and a reason that a radiologist can check
 -- source: CDISC ADaM ADRS; PROTOCOL, RECIST 1.1
-with timepoint as (
-    select t.*, r.overall_response as reported
-    from assessed.timepoint_responses t
-    left join (
-        select usubjid, rsdt, any_value(overall_response) as overall_response from harmonised.responses group by usubjid, rsdt
-    ) r on r.usubjid = t.usubjid and r.rsdt = t.adt and t.series = 'first_line'
+with first_line as (
+    select * from assessed.timepoint_responses where series = 'first_line'
+),
+reported as (
+    select usubjid, rsdt as adt, any_value(overall_response) as overall_response from harmonised.responses group by usubjid, rsdt
 ),
 patient_srt as (
     select
@@ -23,15 +22,17 @@ patient_srt as (
 parameter as (
     select usubjid, 'TRGRESP' as paramcd, adt, null as anatomic_site, null as lesion_id, target_response as avalc, null as reported,
         target_reason as reason
-    from timepoint where series = 'first_line'
+    from first_line
     union all
-    select usubjid, 'NTRGRESP', adt, null, null, nontarget_response, null, nontarget_reason from timepoint where series = 'first_line'
+    select usubjid, 'NTRGRESP', adt, null, null, nontarget_response, null, nontarget_reason from first_line
     union all
-    select usubjid, 'NEWLPROG', adt, null, null, new_lesion, null, new_lesion_reason from timepoint where series = 'first_line'
+    select usubjid, 'NEWLPROG', adt, null, null, new_lesion, null, new_lesion_reason from first_line
     union all
-    select usubjid, 'OVRLRESP', adt, null, null, overall_response, reported, overall_reason from timepoint where series = 'first_line'
+    select f.usubjid, 'OVRLRESP', f.adt, null, null, f.overall_response, r.overall_response, f.overall_reason
+    from first_line f left join reported r using (usubjid, adt)
     union all
-    select usubjid, 'OVRLPRT', adt, null, null, overall_response, null, overall_reason from timepoint where series = 'after_rt'
+    select usubjid, 'OVRLPRT', adt, null, null, overall_response, null, overall_reason
+    from assessed.timepoint_responses where series = 'after_rt'
     union all
     select usubjid, 'BOR', bor_dt, null, null, bor, null, bor_reason from assessed.best_responses
     union all

@@ -3,12 +3,10 @@
 -- why: a lesion that nothing was sent for at a visit is not assessed there, which is not the same as absent
 -- source: RECIST 1.1, 3.1 and 4.3.2 (absent = 0, too small to measure = 5); PROTOCOL, Sum
 with measurement as (
-    select m.*, v.visitnum as at_visit
-    from harmonised.measurements m
-    join assessed.visits v
-        on v.usubjid = m.usubjid and (v.visitnum = m.visitnum or (m.visitnum is null and v.adt = m.trdt))
+    select * from harmonised.measurements
+    where visitnum is not null and trdt is not null
     -- twice in one visit: the later one
-    qualify row_number() over (partition by m.usubjid, m.lesion_id, v.visitnum order by m.trdt desc, m.source_row) = 1
+    qualify row_number() over (partition by usubjid, lesion_id, visitnum order by trdt desc, source_row) = 1
 ),
 first_fraction as (
     select k.usubjid, k.lesion_id, min(c.rtstdt) as rtstdt
@@ -21,7 +19,7 @@ first_fraction as (
 followed as (
     select m.usubjid, m.lesion_id, min(v.adt) as first_dt
     from measurement m
-    join assessed.visits v on v.usubjid = m.usubjid and v.visitnum = m.at_visit
+    join assessed.visits v using (usubjid, visitnum)
     group by m.usubjid, m.lesion_id
 ),
 assessment as (
@@ -40,7 +38,7 @@ assessment as (
     from followed b
     join harmonised.lesions l using (usubjid, lesion_id)
     join assessed.visits v on v.usubjid = b.usubjid and v.adt >= b.first_dt
-    left join measurement m on m.usubjid = l.usubjid and m.lesion_id = l.lesion_id and m.at_visit = v.visitnum
+    left join measurement m on m.usubjid = l.usubjid and m.lesion_id = l.lesion_id and m.visitnum = v.visitnum
     left join first_fraction f on f.usubjid = l.usubjid and f.lesion_id = l.lesion_id
     left join study.anatomic_site s on s.code = l.anatomic_site
     cross join study.protocol p

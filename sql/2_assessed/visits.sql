@@ -1,17 +1,9 @@
 -- one row per: linked subject and tumour assessment of the oncology centre
 -- why: a visit has one date, that of its first component, so that a progression dates from its first sign
 -- source: RECIST 1.1, 3.2 (baseline); PROTOCOL, After radiotherapy (last scan before the first fraction)
-with dated as (
-    select
-        usubjid, trdt,
-        -- a row without a visit number belongs to the visit of its date
-        coalesce(visitnum, max(visitnum) over (partition by usubjid, trdt)) as visitnum
-    from harmonised.measurements
-    where trdt is not null
-),
-visit as (
-    select usubjid, visitnum, min(trdt) as adt, max(trdt) as last_dt from dated
-    where visitnum is not null
+with visit as (
+    select usubjid, visitnum, min(trdt) as adt, max(trdt) as last_dt from harmonised.measurements
+    where visitnum is not null and trdt is not null
     group by usubjid, visitnum
 ),
 placed as (

@@ -1,0 +1,41 @@
+"""How the commands speak: progress on a terminal, plain lines elsewhere, our errors without a traceback."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipelines.warehouse import Home
+
+HomeOption = Annotated[
+    Path, typer.Option("--home", envvar="RESTAGE_HOME", help="Folder that holds everything of the study at run time.")
+]
+DEFAULT_HOME = Path("study-home")
+
+
+def home_of(path: Path) -> Home:
+    return Home(path.resolve())
+
+
+@contextmanager
+def progress(title: str) -> Iterator[Callable[[str], None]]:
+    """Show what is being done: one line that changes, or one line a layer where nobody watches."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if console.is_terminal:
+        with console.status(title) as status:
+            yield lambda what: status.update(f"{title}: {what}")
+        return
+    told: set[str] = set()
+
+    def line(what: str) -> None:
+        part = what.split(".")[0].split(" ")[0]
+        if part not in told:
+            told.add(part)
+            print(f"{title}: {part}", file=sys.stderr, flush=True)
+
+    yield line

@@ -1,0 +1,65 @@
+"""`restage demo`: the reference study from its deliveries to its figures."""
+
+from pathlib import Path
+
+import typer
+
+from pipelines import study
+from pipelines.cli.console import DEFAULT_HOME, HomeOption, home_of
+from pipelines.cli.run import bring_up_to_date
+from pipelines.warehouse import Home
+
+REFERENCE = study.ROOT / "examples" / "reference_study"
+# label, query that gives one row: value and, where there is one, its range or count
+HEADLINES = (
+    ("Eligible subjects", "select count(*)::varchar, '' from validated.eligibility where status = 'eligible'"),
+    *(
+        (
+            f"{paramcd} median, months (range)",
+            "select round(median_months, 2)::varchar, format('{:g}-{:g}', min_months, max_months) "
+            f"from reports.pfs_summary where paramcd = '{paramcd}'",
+        )
+        for paramcd in ("PFS1", "PFS2", "PFSTOT")
+    ),
+    (
+        "Response after stereotactic radiotherapy, lesions",
+        "select format('{:.0f} %', 100.0 * sum(n_cr + n_pr) / sum(n)), format('{} of {}', sum(n_cr + n_pr), sum(n)) "
+        "from reports.response_by_anatomic_site",
+    ),
+)
+
+
+def demo(home: HomeOption = DEFAULT_HOME) -> None:
+    """Write the reference study's deliveries into the inbox and run the study."""
+    place = home_of(home)
+    if not any(place.inbox.glob("*/*")):
+        from pipelines.simulate.simulate import simulate
+
+        simulate(place.root, REFERENCE / "cohort.csv", REFERENCE / "lesions.csv")
+        print("Wrote the reference study's deliveries (invented patients).")
+    code = bring_up_to_date(place)
+    headlines(place)
+    if code:
+        raise typer.Exit(code)
+
+
+def headlines(home: Home) -> None:
+    """Print the five figures that the study is known by, as they stand in the warehouse."""
+    from contextlib import closing
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from pipelines.warehouse import open_read
+
+    table = Table(title="Reference study (invented data)", title_justify="left")
+    for column in ("figure", "value", ""):
+        table.add_column(column, justify="left" if column == "figure" else "right")
+    with closing(open_read(home)) as con:
+        for label, query in HEADLINES:
+            for value, more in con.execute(query).fetchall():
+                table.add_row(label, value, more)
+    Console().print(table)
+    for name in ("reports/index.html", "reports/study/report.html", "reports/centres"):
+        if (Path(home.root) / name).exists():
+            print(f"  {home.root / name}")

@@ -1,0 +1,29 @@
+"""The command `restage`: one file a command; here are only their list and the way errors end."""
+
+import sys
+
+import typer
+
+from pipelines.cli.demo import demo
+from pipelines.cli.run import run
+from pipelines.cli.simulate import simulate
+from pipelines.cli.ui import ui
+from pipelines.errors import RestageError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,  # locals may hold a patient's values
+    help="Raw exports of oncology and radiotherapy units in; endpoints, tables and data-quality reports out.",
+)
+for command in (run, demo, simulate, ui):
+    app.command()(command)
+
+
+def main() -> None:
+    """Exit codes: 0 all well, 1 a fault of ours, 2 wrong usage, 3 a delivery was rejected in this run."""
+    try:
+        app()
+    except RestageError as error:
+        print(f"restage: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)

@@ -1,0 +1,62 @@
+"""`restage run`: takes in whatever is new and brings everything up to date."""
+
+import time
+from pathlib import Path
+
+import typer
+
+from pipelines.cli.console import DEFAULT_HOME, HomeOption, home_of, progress
+from pipelines.warehouse import Home
+
+REJECTED = 3
+
+
+def run(home: HomeOption = DEFAULT_HOME) -> None:
+    """Take in what is new in the inbox and bring tables and reports up to date."""
+    code = bring_up_to_date(home_of(home))
+    if code:
+        raise typer.Exit(code)
+
+
+def bring_up_to_date(home: Home) -> int:
+    """Do one run; returns the exit code: 0, or 3 when a delivery was rejected in this run."""
+    # nothing heavy is imported before it is known that there is something to do
+    from pipelines.deliveries import ledger
+    from pipelines.deliveries.intake import intake
+    from pipelines.orchestration.plan import centre_folders, make_plan
+
+    started = time.perf_counter()
+    home.inbox.mkdir(parents=True, exist_ok=True)
+    before = {d.delivery_id: d for d in ledger.read(home)}
+    intake(home, centre_folders())
+    plan = make_plan(home)
+    if not plan.nothing:
+        _execute(home, plan)
+    decided = [d for d in ledger.read(home) if before.get(d.delivery_id) != d]
+    for delivery in decided:
+        print(f"{delivery.centre}: delivery {delivery.name}: {delivery.state}")
+        for reason in delivery.reasons:
+            print(f"  {reason}")
+    if plan.nothing:
+        print("Nothing new." if not decided else "Nothing changed in the tables.")
+    else:
+        print(f"Up to date after {time.perf_counter() - started:.1f} s. Reports: {_shown(home.reports / 'index.html')}")
+    return REJECTED if any(d.state == "rejected" for d in decided) else 0
+
+
+def _execute(home: Home, plan: object) -> None:
+    from pipelines.orchestration import session
+    from pipelines.orchestration.execute import execute
+
+    with progress("restage") as show:
+        session.listeners.append(show)
+        try:
+            execute(home, plan)  # type: ignore[arg-type]
+        finally:
+            session.listeners.remove(show)
+
+
+def _shown(path: Path) -> str:
+    """The path as short as it can be typed from here."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)

@@ -1,0 +1,165 @@
+"""The study as assets: landed and staged per centre, then one per table; each layer is made by one step of a run.
+
+One step a layer and not one a table: a step costs more than most of the tables, and nothing would run side by side,
+because one process writes the warehouse.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import dagster as dg
+
+from pipelines import models, study
+from pipelines.centres import Centre
+from pipelines.orchestration import steps as steps_module
+from pipelines.orchestration.session import Study, tell
+from pipelines.orchestration.steps import Step, description
+from pipelines.orchestration.take_in import take_in
+
+Results = Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]
+
+
+def asset_key(full_name: str) -> dg.AssetKey:
+    return dg.AssetKey(full_name.replace(".", "/").split("/"))
+
+
+def column_schema(full_name: str) -> dg.TableSchema:
+    """The declared columns as Dagster shows them."""
+    return dg.TableSchema(
+        [
+            dg.TableColumn(c.name, c.sql_type, c.label + (f" [{c.unit}]" if c.unit else ""))
+            for c in study.tables()[full_name].columns
+        ]
+    )
+
+
+def centre_assets(centre: Centre) -> dg.AssetsDefinition:
+    """`landed/<centre>` and `staged/<centre>`, made together: only what was staged without a stop is accepted."""
+    landed, staged = dg.AssetKey(["landed", centre.name]), dg.AssetKey(["staged", centre.name])
+    accepted = dg.AssetCheckSpec("deliveries_accepted", asset=landed, description="No delivery was rejected.")
+    stop_rules = dg.AssetCheckSpec(
+        "stop_rules", asset=staged, blocking=True, description="The rows in force break no rule that rejects."
+    )
+
+    @dg.multi_asset(
+        name=f"take_in_{centre.name}",
+        specs=[
+            dg.AssetSpec(landed, group_name="landed", description=f"{centre.title}: its rows as text, as they came."),
+            dg.AssetSpec(
+                staged, deps=[landed], group_name="staged", description=f"{centre.title}: typed, in the study's words."
+            ),
+        ],
+        check_specs=[accepted, stop_rules],
+    )
+    def take_in_centre(study: Study) -> Results:
+        session = study.session
+        tell(f"deliveries of {centre.name}")
+        pending = session.plan.pending.get(centre.name, ())
+        taken = take_in(session.home, session.centres[centre.name], pending, session.plan.versions[centre.name])
+        version = dg.DataVersion(taken.delivery or "none")
+        facts = {"delivery": taken.delivery or "none in force", "dagster/row_count": taken.n_landed}
+        rows = {name: n for name, n in taken.rows.items() if n}
+        yield dg.MaterializeResult(landed, metadata=facts, data_version=version)
+        yield dg.MaterializeResult(
+            staged, metadata={"dagster/row_count": sum(rows.values()), "rows": rows}, data_version=version
+        )
+        yield dg.AssetCheckResult(
+            asset_key=landed,
+            check_name=accepted.name,
+            passed=not taken.rejected,
+            metadata={"n_pending": len(pending), "rejected": [e.delivery for e in taken.rejected]},
+        )
+        yield dg.AssetCheckResult(
+            asset_key=staged, check_name=stop_rules.name, passed=True, metadata={"n_checked": taken.n_checked}
+        )
+
+    return take_in_centre
+
+
+def upstream(step: Step, centres: Mapping[str, Centre]) -> list[dg.AssetKey]:
+    """What a table is made from: `staged.x` are the centres that send x, code lists are no assets."""
+    keys = set()
+    for name in step.deps:
+        schema, table = name.split(".")
+        if schema == "staged":
+            sending = [c for c, about in centres.items() if table in about.tables or table not in study.staged_tables()]
+            keys |= {dg.AssetKey(["staged", c]) for c in sending}
+        elif schema in models.LAYERS:
+            keys.add(asset_key(name))
+    return sorted(keys)
+
+
+def layer_assets(layer: str, steps: list[Step], centres: Mapping[str, Centre]) -> dg.AssetsDefinition:
+    """Every table of one layer, made one after the other."""
+    specs = [
+        dg.AssetSpec(
+            asset_key(name),
+            deps=upstream(step, centres),
+            group_name=layer,
+            description=description(name, step),
+            code_version=step.version,
+            kinds={"duckdb"},
+            metadata={"dagster/column_schema": column_schema(name)},
+        )
+        for step in steps
+        for name in step.makes
+    ]
+
+    @dg.multi_asset(name=layer, specs=specs)
+    def make_layer(study: Study) -> Results:
+        session = study.session
+        for step in steps:
+            tell(step.makes[0])
+            for name, n_rows in step.run(session.con, session.only_touched).items():
+                facts = {"dagster/row_count": n_rows, "dagster/column_schema": column_schema(name)}
+                yield dg.MaterializeResult(asset_key(name), metadata=facts)
+
+    return make_layer
+
+
+def report_assets(steps: list[Step], centres: Mapping[str, Centre]) -> dg.AssetsDefinition:
+    """The files that people read, made from the tables of the run."""
+    tables = [
+        asset_key(name) for step in steps for name in step.makes if step.layer in ("validated", "derived", "reports")
+    ]
+    told = {
+        "index": "All centres at a glance, with the way to every other report.",
+        "study": "Tables I to III, figures and the comparison with the published ones; stays inside.",
+        **{
+            f"centres/{name}": f"{centre.title}: what it sent and what is asked of it."
+            for name, centre in centres.items()
+        },
+    }
+    specs = [
+        dg.AssetSpec(asset_key(f"files/{name}"), deps=tables, group_name="files", description=text, kinds={"html"})
+        for name, text in told.items()
+    ]
+
+    @dg.multi_asset(name="files", specs=specs)
+    def write_files(study: Study) -> Results:
+        from pipelines import reports
+
+        session = study.session
+        for name in told:
+            tell(f"report {name}")
+            if name == "index":
+                paths = reports.write_index(session.con, session.home)
+            elif name == "study":
+                paths = reports.write_study(session.con, session.home)
+            else:
+                paths = reports.write_centre(session.con, session.home, session.centres[name.split("/")[1]])
+            files = [path.relative_to(session.home.root).as_posix() for path in paths]
+            yield dg.MaterializeResult(asset_key(f"files/{name}"), metadata={"files": files})
+        session.complete()
+
+    return write_files
+
+
+def load_assets(centres: Mapping[str, Centre]) -> list[dg.AssetsDefinition]:
+    steps = steps_module.load_steps()
+    layers = [
+        layer_assets(layer, [s for s in steps if s.layer == layer], centres)
+        for layer in models.LAYERS
+        if any(s.layer == layer for s in steps)
+    ]
+    return [*(centre_assets(c) for c in centres.values()), *layers, report_assets(steps, centres)]

@@ -1,0 +1,17 @@
+"""Everything that Dagster knows of the study."""
+
+import dagster as dg
+
+from pipelines.centres import load_all
+from pipelines.orchestration.assets import load_assets
+from pipelines.orchestration.checks import expectation_assets, rule_checks
+from pipelines.orchestration.plan import CENTRES
+from pipelines.orchestration.session import Study
+
+defs = dg.Definitions(
+    assets=[*load_assets(load_all(CENTRES)), expectation_assets()],
+    asset_checks=[rule_checks()],
+    resources={"study": Study()},
+    # one process writes the warehouse, and to start one per step costs more than the step
+    executor=dg.in_process_executor,
+)

@@ -1,0 +1,85 @@
+"""What the assets of one run share: the home, the plan and the one connection that writes the warehouse."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import dagster as dg
+from pydantic import PrivateAttr
+
+from pipelines import models, study, warehouse
+from pipelines.centres import Centre, create_table, load_all
+from pipelines.orchestration.plan import CENTRES, Plan, make_plan, write_state
+from pipelines.orchestration.take_in import declare_staged
+from pipelines.warehouse import Home
+
+if TYPE_CHECKING:
+    import duckdb
+
+listeners: list[Callable[[str], None]] = []
+
+
+def tell(what: str) -> None:
+    """Let whoever shows the progress of this process know what is done now."""
+    for listener in listeners:
+        listener(what)
+
+
+class Session:
+    """One run over one home; the warehouse is opened when the first table is made, and closed with the run."""
+
+    def __init__(self, home: Home) -> None:
+        self.home = home
+        self.plan: Plan = make_plan(home)
+        self.centres: dict[str, Centre] = load_all(CENTRES)
+        self.only_touched = not self.plan.full
+        self._con: duckdb.DuckDBPyConnection | None = None
+
+    @property
+    def con(self) -> "duckdb.DuckDBPyConnection":
+        if self._con is None:
+            # from here on the warehouse is behind the deliveries until the run is through
+            now = make_plan(self.home)
+            write_state(self.home, now.versions, complete=False)
+            con = warehouse.open_write(self.home)
+            declare_staged(con, self.home.staged)
+            con.execute("create schema if not exists store.study; use store")
+            study.create_schema(con)
+            create_table(con, self.centres)
+            con.execute("use memory")
+            models.prepare(con, self.home.staged)
+            if self.only_touched:
+                models.touch(con, list(now.changed))
+            self._con = con
+        return self._con
+
+    def complete(self) -> None:
+        write_state(self.home, self.plan.versions, complete=True)
+
+    def close(self) -> None:
+        if self._con is not None:
+            self._con.close()
+            self._con = None
+
+
+class Study(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """The study's home; without one in the configuration, RESTAGE_HOME or `study-home`."""
+
+    home: str = ""
+    _session: Session | None = PrivateAttr(default=None)
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["Study"]:
+        root = Path(self.home or os.environ.get("RESTAGE_HOME") or "study-home").resolve()
+        self._session = Session(Home(root))
+        try:
+            yield self
+        finally:
+            self._session.close()
+
+    @property
+    def session(self) -> Session:
+        assert self._session is not None, "the resource is used inside a run"
+        return self._session
