@@ -13,7 +13,7 @@ from pipelines.errors import RestageError
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
-    pretty_exceptions_show_locals=False,  # locals may hold a patient's values
+    pretty_exceptions_enable=False,  # they show locals, which may hold a patient's values
     help="Raw exports of oncology and radiotherapy units in; endpoints, tables and data-quality reports out.",
 )
 for command in (run, demo, simulate, ui):

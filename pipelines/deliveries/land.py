@@ -148,11 +148,7 @@ def _keep(
     con.register("arrived", rows)
     con.execute("create or replace temp table rows_read as from arrived")
     con.unregister("arrived")
-    first = ", ".join(sorted(shas)[:3])
-    for key in source.key:
-        if key not in columns:
-            action = "Export it again with this column, or correct the centre's mapping."
-            landing.problems.append(Problem(first, f"column {key}", "this key column", action))
+    landing.problems += _keys(con, source, columns, sorted(shas))
     landing.problems += _guard(con, source, columns)
     named = [c for c in columns if c in centre.columns(name)]
     landing.problems += identifiers.find(con, "rows_read", named)
@@ -165,6 +161,23 @@ def _keep(
     ]
     if not landing.problems:
         _write_source(landing, name, named, shas)
+
+
+def _keys(
+    con: "duckdb.DuckDBPyConnection", source: "Source", columns: Sequence[str], files: list[str]
+) -> list[Problem]:
+    """Files without a key column; several files are read as one table, which has it as soon as one of them does."""
+    problems = []
+    for key in source.key:
+        without = files
+        if key in columns:
+            rows = con.execute(f"""
+                select source_file from rows_read group by all having count({_quote(key)}) = 0 order by all
+            """).fetchall()
+            without = [file for (file,) in rows]
+        action = "Export it again with this column, or correct the centre's mapping."
+        problems += [Problem(file, f"column {key}", "this key column with values", action) for file in without]
+    return problems
 
 
 def _guard(con: "duckdb.DuckDBPyConnection", source: "Source", columns: Sequence[str]) -> list[Problem]:

@@ -57,7 +57,7 @@ def centre_assets(centre: Centre) -> dg.AssetsDefinition:
         pending = session.plan.pending.get(centre.name, ())
         taken = take_in(session.home, session.centres[centre.name], pending, session.plan.versions[centre.name])
         version = dg.DataVersion(taken.delivery or "none")
-        facts = {"delivery": taken.delivery or "none in force", "dagster/row_count": taken.n_landed}
+        facts: dict[str, Any] = {"delivery": taken.delivery or "none in force", "dagster/row_count": taken.n_landed}
         rows = {name: n for name, n in taken.rows.items() if n}
         yield dg.MaterializeResult(landed, metadata=facts, data_version=version)
         yield dg.MaterializeResult(
@@ -111,7 +111,7 @@ def layer_assets(layer: str, steps: list[Step], centres: Mapping[str, Centre]) -
         for step in steps:
             tell(step.makes[0])
             for name, n_rows in step.run(session.con, session.only_touched).items():
-                facts = {"dagster/row_count": n_rows, "dagster/column_schema": column_schema(name)}
+                facts: dict[str, Any] = {"dagster/row_count": n_rows, "dagster/column_schema": column_schema(name)}
                 yield dg.MaterializeResult(asset_key(name), metadata=facts)
 
     return make_layer
@@ -141,7 +141,7 @@ def report_assets(steps: list[Step], centres: Mapping[str, Centre]) -> dg.Assets
 
         session = study.session
         for name in told:
-            tell(f"report {name}")
+            tell(f"files {name}")
             if name == "index":
                 paths = reports.write_index(session.con, session.home)
             elif name == "study":

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import dagster as dg
 
@@ -15,6 +15,17 @@ from pipelines.rules.load import load_rules
 COUNTS = asset_key("validated/rule_counts")
 # the worst first: a query that is open is no fault of the run
 SEVERE = {"stop", "exclude"}
+
+
+class Count(NamedTuple):
+    """One row of `validated.rule_counts`, without its table and family."""
+
+    rule_id: str
+    centre: str | None
+    severity: str
+    n_checked: int
+    n_failed: int
+    status: str
 
 
 def rule_checks() -> dg.AssetChecksDefinition:
@@ -37,27 +48,31 @@ def rule_checks() -> dg.AssetChecksDefinition:
             select table_name, family, rule_id, centre, severity, n_checked, n_failed, status
             from store.validated.rule_counts order by all
         """).fetchall()
-        counted = defaultdict(list)
+        counted: dict[tuple[str, str], list[Count]] = defaultdict(list)
         for table, family, *row in rows:
-            counted[table, family].append(row)
+            counted[table, family].append(Count(*row))
         for key, spec in specs.items():
             yield _result(spec, counted[key])
 
     return check_rules
 
 
-def _result(spec: dg.AssetCheckSpec, rows: list[list[Any]]) -> dg.AssetCheckResult:
-    failing = [row for row in rows if row[6] > 0 or row[-1] == "error"]
+def _result(spec: dg.AssetCheckSpec, rows: list[Count]) -> dg.AssetCheckResult:
+    failing = [row for row in rows if row.n_failed or row.status == "error"]
+    severe = any(row.severity in SEVERE or row.status == "error" for row in failing)
     by_rule: dict[str, dict[str, str]] = defaultdict(dict)
-    for rule_id, centre, _, n_checked, n_failed, status in ([*r[:2], *r[2:]] for r in rows):
-        by_rule[rule_id][str(centre)] = f"{n_failed} of {n_checked} ({status})"
-    severe = any(row[2] in SEVERE or row[-1] == "error" for row in failing)
+    for row in rows:
+        by_rule[row.rule_id][str(row.centre)] = f"{row.n_failed} of {row.n_checked} ({row.status})"
     return dg.AssetCheckResult(
         asset_key=spec.asset_key,
         check_name=spec.name,
         passed=not failing,
         severity=dg.AssetCheckSeverity.ERROR if severe else dg.AssetCheckSeverity.WARN,
-        metadata={"n_checked": sum(r[3] for r in rows), "n_failed": sum(r[4] for r in rows), "by_rule": dict(by_rule)},
+        metadata={
+            "n_checked": sum(row.n_checked for row in rows),
+            "n_failed": sum(row.n_failed for row in rows),
+            "by_rule": dict(by_rule),
+        },
     )
 
 
@@ -75,7 +90,7 @@ def expectation_assets() -> dg.AssetsDefinition:
     def validate_rules(study: Study) -> dg.MaterializeResult[Any]:
         from pipelines.rules.gx import validate
 
-        tell("Great Expectations")
+        tell("Great_Expectations")
         session = study.session
         summary = validate(session.con, session.home.gx)
         return dg.MaterializeResult(metadata=dict(summary))

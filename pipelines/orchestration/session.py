@@ -64,7 +64,7 @@ class Session:
             self._con = None
 
 
-class Study(dg.ConfigurableResource):  # type: ignore[type-arg]
+class Study(dg.ConfigurableResource):
     """The study's home; without one in the configuration, RESTAGE_HOME or `study-home`."""
 
     home: str = ""

@@ -117,9 +117,10 @@ def stop_rules(staged: Path) -> tuple[int, list[Problem]]:
         for path in sorted(staged.glob("*.parquet")):
             con.execute(f"create view staged.{path.stem} as from {study.sql_literal(str(path))}")
         run_rules(con, rules)
-        (n_checked,) = con.execute("select coalesce(sum(n_checked), 0) from validated.rule_counts").fetchall()[0]
+        n_checked = con.execute("select coalesce(sum(n_checked), 0) from validated.rule_counts").fetchall()[0][0]
         failed = con.execute("""
-            select c.title, f.rule_id, f.source_file, f.field, min_by(f.source_row, f.rowid), count(*), min(f.suggestion)
+            select c.title, f.rule_id, f.source_file, f.field, min_by(f.source_row, f.rowid), count(*),
+                min(f.suggestion)
             from validated.rule_failures f join validated.rule_counts c using (rule_id, centre)
             group by all order by all
         """).fetchall()

@@ -1,0 +1,186 @@
+"""One field of a mapping as SQL: its text, its typed value, and what a finding says when the text is unusable."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from pipelines import study
+from pipelines.centres import UNITS, Centre, Field
+from pipelines.study import sql_literal as lit
+
+WIDE = "decimal(18,6)"  # numbers before a rollup; rounded half-up to the staged scale at its end
+NUMBERS = {".": r"[+-]?\d+(\.\d+)?", ",": r"[+-]?\d+(,\d+)?", "either": r"[+-]?\d+([.,]\d+)?"}
+WORDS = {"%Y": "YYYY", "%y": "YY", "%m": "MM", "%d": "DD", "%H": "hh", "%M": "mm", "%S": "ss", "%b": "MON"}
+MOST_WORDS = 20
+MACROS = """
+    create temp macro as_day(t, f) as
+        -- %Y would read 28/02/14 as a day of the year 14
+        case when try_strptime(t, f) >= timestamp '1000-01-01' then try_strptime(t, f)::date end;
+    create temp macro as_int(t) as try_cast(regexp_extract(t, '^([+-]?\\d+)(?:[.,]0+)?$', 1) as integer);
+    create temp macro as_number(t, pattern) as case when regexp_full_match(t, pattern) then replace(t, ',', '.') end;
+    create temp macro as_micro(t, pattern) as
+        (try_cast(as_number(t, pattern) as decimal(12,6))::decimal(30,6) * 1000000)::hugeint;
+"""
+
+
+@dataclass(frozen=True)
+class FieldSql:
+    """`text` and `unit` read raw columns; `value` and `rule` read them as `r<i>` and `u<i>`."""
+
+    name: str
+    text: str
+    unit: str | None
+    value: str
+    rule: str
+    expected: str
+    known: tuple[str, ...] = ()
+
+    def is_bad(self, i: int) -> str:
+        """True where there is a text, the text is not known to mean nothing, and it gives no value."""
+        nothing = f" and r{i} not in ({', '.join(lit(k) for k in self.known)})" if self.known else ""
+        return f'(r{i} is not null and v{i} is null{nothing})'
+
+
+def quote(name: str) -> str:
+    """A name as an SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def compile_field(
+    centre: Centre, table: str, f: Field, i: int, choices: Mapping[str, Mapping[str, str]], wide: bool
+) -> FieldSql:
+    """The SQL of one field, the i-th of its part.
+
+    `choices`: raw column -> code -> label, of the REDCap dictionary of this delivery. `wide`: keep six decimals for a
+    rollup. Texts come trimmed, and NULL where they are blank or one of the centre's words for missing.
+    """
+    if "constant" in f.spec:
+        value = f"{lit(str(f.spec['constant']))}::{sql_type(table, f, wide)}"
+        return FieldSql(f.name, "null::varchar", None, value, "null", "")
+    text, mapped = _text(f), f"r{i}"
+    mapping = _mapping(f, choices)
+    if mapping is not None:
+        cases = " ".join(f"when {lit(k)} then {lit(v)}" for k, v in mapping.items() if v is not None)
+        mapped = f"case r{i} {cases} end" if cases else "null::varchar"
+    value, rule, expected = _typed(centre, table, f, i, mapped, wide)
+    if mapping is not None:
+        rule, expected = "'structure/unmapped_code'", _one_of(_labels(f, mapping))
+    known = tuple(k for k, v in (mapping or {}).items() if v is None)
+    unit = quote(f.spec["unit_from"]) if "unit_from" in f.spec else None
+    return FieldSql(f.name, text, unit, value, rule, expected, known)
+
+
+def sql_type(table: str, f: Field, wide: bool) -> str:
+    """The SQL type of a field's value: that of its staged column, or of its own type for a helper."""
+    columns = study.staged_columns(table)
+    if f.type == "quantity" and wide:
+        return WIDE
+    return columns[f.name].sql_type if f.name in columns else study.SQL_TYPES[f.type]
+
+
+def _text(f: Field) -> str:
+    if "product" in f.spec:
+        return f"nullif(concat_ws(' | ', {', '.join(quote(c) for c in f.columns if c != f.spec.get('unit_from'))}), '')"
+    if "first_of" in f.spec:
+        return f"coalesce({', '.join(quote(c) for c in f.spec['first_of'])})"
+    source = f.spec["from"]
+    if isinstance(source, str):
+        return quote(source)
+    # || gives NULL where a part is blank: half an identifier is none
+    return f" || {lit(f.spec.get('join', '-'))} || ".join(quote(c) for c in source)
+
+
+def _mapping(f: Field, choices: Mapping[str, Mapping[str, str]]) -> Mapping[str, str | None] | None:
+    """Text -> value; with a dictionary, its codes stand for their labels and the labels for themselves."""
+    if "choices" not in f.spec:
+        return f.map
+    labels = choices.get(f.columns[0], {})
+    decoded = {label: label for label in labels.values()} | dict(labels)
+    if f.map is None:
+        return decoded
+    found = {text: f.map[label] for text, label in decoded.items() if label in f.map}
+    return {**{k: v for k, v in f.map.items() if k not in labels}, **found}
+
+
+def _labels(f: Field, mapping: Mapping[str, str | None]) -> Sequence[str]:
+    return [k for k, v in (f.map or mapping).items() if v is not None]
+
+
+def _one_of(words: Sequence[str]) -> str:
+    more = ", …" if len(words) > MOST_WORDS else ""
+    return "one of: " + ", ".join(words[:MOST_WORDS]) + more
+
+
+def _typed(centre: Centre, table: str, f: Field, i: int, text: str, wide: bool) -> tuple[str, str, str]:
+    """Value, rule and expectation of a text by the field's type."""
+    if f.type == "int":
+        return f"as_int({text})", "'structure/unreadable_number'", "a whole number"
+    if f.type == "date":
+        formats = f.spec.get("formats") or centre.formats
+        days = ", ".join(f"as_day({text}, {lit(each)})" for each in formats)
+        return f"coalesce({days}, null)", "'structure/unreadable_date'", "a date as " + " or ".join(map(_words, formats))
+    if f.type == "flag":
+        if f.map is not None:
+            return text, "", ""
+        yes, no = (", ".join(lit(v) for v in f.spec[k]) for k in ("yes", "no"))
+        value = f"case when {text} in ({yes}) then 'Y' when {text} in ({no}) then 'N' end"
+        return value, "'structure/unreadable_flag'", _one_of([*f.spec["yes"], *f.spec["no"]])
+    if f.type == "quantity":
+        return _quantity(centre, table, f, i, text, wide)
+    columns = study.staged_columns(table)
+    codelist = columns[f.name].codelist if f.name in columns else None
+    if f.type == "code" and codelist and f.map is None:
+        codes = study.codelist(codelist)
+        value = f"case when {text} in ({', '.join(lit(c) for c in codes)}) then {text} end"
+        return value, "'structure/unmapped_code'", _one_of(codes)
+    return text, "null", ""
+
+
+def _quantity(centre: Centre, table: str, f: Field, i: int, text: str, wide: bool) -> tuple[str, str, str]:
+    """Exact numbers in the staged column's unit; a unit that is not given or not known gives none."""
+    decimal = f.spec.get("decimal", centre.decimal)
+    columns = study.staged_columns(table)
+    units = UNITS.get((columns[f.name].unit if f.name in columns else "") or "", {})
+    times, kind = Fraction(f.spec.get("times", "1")), sql_type(table, f, wide)
+    sample = "a number such as 12,5" if decimal == "," else "a number such as 12.5"
+
+    def scaled(factor: Fraction) -> str:
+        if "product" in f.spec:
+            return _product(f, decimal, factor, kind)
+        number = f"as_number({text}, {lit(NUMBERS[decimal])})"
+        if factor == 1:
+            return f"try_cast({number} as {kind})"
+        wide_number = f"try_cast({number} as decimal(26,6)) * {_decimal(factor)}"
+        return f"try_cast({wide_number} as {kind})"
+
+    if "unit_from" not in f.spec:
+        return scaled(times * Fraction(units.get(f.spec.get("unit", ""), "1"))), "'structure/unreadable_number'", sample
+    cases = " ".join(f"when {lit(u)} then {scaled(times * Fraction(factor))}" for u, factor in units.items())
+    rule = f"case when {scaled(times)} is null then 'structure/unreadable_number' else 'structure/missing_unit' end"
+    return f"case u{i} {cases} end", rule, f"{sample}, in {' or '.join(units)} ({f.spec['unit_from']})"
+
+
+def _decimal(factor: Fraction) -> str:
+    digits = 6
+    scaled = factor * 10**digits
+    return f"'{int(scaled) // 10**digits}.{int(scaled) % 10**digits:0{digits}d}'::decimal(12,6)"
+
+
+def _product(f: Field, decimal: str, factor: Fraction, kind: str) -> str:
+    """Product over quotient in whole millionths, because a quotient of decimals would become a float."""
+    pattern = lit(NUMBERS[decimal])
+    factors = [f"as_micro({quote(c)}, {pattern})" for c in f.spec["product"]]
+    above = " * ".join([*factors, str(factor.numerator)]) + "::hugeint"
+    # n factors hold n millions; the divisor takes one away and the result keeps one
+    millions = len(factors) - 1 - ("divide_by" in f.spec)
+    below = f"{10 ** (6 * millions) * factor.denominator}::hugeint"
+    if "divide_by" in f.spec:
+        below = f"as_micro({quote(f.spec['divide_by'])}, {pattern}) * {below}"
+    rounded = f"((2 * {above} + {below}) // nullif(2 * {below}, 0))"
+    return f"try_cast({rounded}::decimal(30,0) * '0.000001'::decimal(7,6) as {kind})"
+
+
+def _words(date_format: str) -> str:
+    for code, word in WORDS.items():
+        date_format = date_format.replace(code, word)
+    return date_format

@@ -1,0 +1,137 @@
+"""What rejects a delivery and what does not: each message names file, row or column, what was expected, what to do."""
+
+import zipfile
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from pipelines.centres import Centre, load
+from pipelines.deliveries.intake import intake
+from pipelines.deliveries.land import land
+from pipelines.errors import DeliveryRejected
+from pipelines.warehouse import Home
+
+MAPPING = """
+centre: north
+title: An invented unit
+kind: oncology
+language: en
+missing: [""]
+sources:
+  log:
+    files: "log*.csv"
+    read: {format: csv, encoding: utf-8, delimiter: ";"}
+    key: [ID]
+    guard: {Name: [TEST]}
+    ignore: [Known]
+    or:
+      - {files: "twin.csv", read: {format: csv, encoding: utf-8, delimiter: ","}}
+  extra:
+    files: "extra.csv"
+    required: false
+    read: {format: csv, encoding: utf-8, delimiter: ";"}
+tables:
+  links:
+    - source: log
+      fields:
+        local_id: {from: ID}
+        usubjid: {from: Code}
+"""
+GOOD = "ID;Code;Known\n1;X-1;a\n2;X-2;b\n"
+
+
+@pytest.fixture
+def centre(tmp_path: Path) -> Centre:
+    folder = tmp_path / "centres" / "north"
+    folder.mkdir(parents=True)
+    (folder / "centre.yaml").write_text(MAPPING, encoding="utf-8")
+    return load(folder)
+
+
+def landed(tmp_path: Path, centre: Centre, files: dict[str, str | bytes]) -> Path:
+    """Deliver and land; returns the folder of the landed files."""
+    home = Home(tmp_path / "home")
+    folder = home.inbox / centre.name / "2015-01-01"
+    folder.mkdir(parents=True)
+    for name, content in files.items():
+        (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    (delivery,) = intake(home, [centre.name])
+    land(home, centre, delivery)
+    return home.landed / centre.name / delivery.delivery_id
+
+
+def rows(path: Path, columns: str) -> list[tuple[object, ...]]:
+    return duckdb.connect().execute(f"select {columns} from '{path}'").fetchall()
+
+
+def test_named_columns_land_as_text_with_the_place_they_came_from(tmp_path: Path, centre: Centre) -> None:
+    folder = landed(tmp_path, centre, {"log.csv": GOOD, "notes.txt": "x"})
+    assert rows(folder / "log.parquet", "* exclude (delivery_id, file_sha256)") == [
+        ("log.csv", "2", "1", "X-1"),
+        ("log.csv", "3", "2", "X-2"),
+    ]
+    assert rows(folder / "_received.parquet", "source, source_file, n_rows") == [
+        ("log", "log.csv", 2),
+        (None, "notes.txt", None),
+    ]
+    assert rows(folder / "_notes.parquet", "rule_id, source, source_row") == [("structure/missing_file", "extra", "0")]
+
+
+def test_an_unknown_column_does_not_land_and_is_noted(tmp_path: Path, centre: Centre) -> None:
+    folder = landed(tmp_path, centre, {"log.csv": "ID;Code;Surname\n1;X-1;Smith\n", "extra.csv": "a\n1\n"})
+    assert "Smith" not in str(rows(folder / "log.parquet", "*"))
+    assert ("structure/unknown_column", "Surname", None) in rows(
+        folder / "_notes.parquet", "rule_id, field, value_received"
+    )
+
+
+def test_another_layout_of_the_same_source_is_read_in_its_own_way(tmp_path: Path, centre: Centre) -> None:
+    folder = landed(tmp_path, centre, {"twin.csv": "ID,Code\n1,X-1\n"})
+    assert rows(folder / "log.parquet", "source_file, Code") == [("twin.csv", "X-1")]
+
+
+def test_a_file_in_an_archive_lands_under_its_path_there(tmp_path: Path, centre: Centre) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("sub/log.csv", GOOD)
+    folder = landed(tmp_path, centre, {"a.zip": (tmp_path / "a.zip").read_bytes()})
+    assert rows(folder / "log.parquet", "distinct source_file") == [("a.zip!sub/log.csv",)]
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"other.csv": GOOD}, "log*.csv or twin.csv: expected this file in the delivery. Add the file (log)"),
+        ({"log.csv": ""}, "log.csv: expected a file with content"),
+        ({"log.csv": "Code;Known\nX-1;a\n"}, "log.csv, column ID: expected this key column"),
+        ({"log1.csv": GOOD, "log2.csv": "Code\nX-1\n"}, "log2.csv, column ID: expected this key column"),
+        ({"log.csv": GOOD.encode("utf-16")}, "log.csv"),
+        (
+            {"log.csv": "ID;Code;Name\n1;X-1;Smith\n"},
+            "log.csv, column Name, row 2 (1 rows): expected this column to be",
+        ),
+        ({"log.csv": "ID;Code\n1;a.b@example.org\n"}, "column Code, row 2 (1 rows): expected no direct identifier"),
+        ({"a.zip": b"PK"}, "a.zip: expected a complete zip archive"),
+    ],
+)
+def test_a_faulty_delivery_is_rejected_and_nothing_of_it_lands(
+    tmp_path: Path, centre: Centre, files: dict[str, str | bytes], message: str
+) -> None:
+    with pytest.raises(DeliveryRejected) as rejected:
+        landed(tmp_path, centre, files)
+    assert message in str(rejected.value)
+    assert str(rejected.value).startswith("north: delivery 2015-01-01 was rejected")
+    assert not list((tmp_path / "home" / "landed").rglob("*.parquet"))
+    assert "Smith" not in str(rejected.value)
+
+
+def test_all_problems_are_named_at_once(tmp_path: Path, centre: Centre) -> None:
+    with pytest.raises(DeliveryRejected) as rejected:
+        landed(tmp_path, centre, {"log.csv": "Code;Name\na.b@example.org;Smith\n"})
+    assert len(rejected.value.problems) == 3
+
+
+def test_a_guard_column_may_hold_what_is_known_to_be_harmless(tmp_path: Path, centre: Centre) -> None:
+    folder = landed(tmp_path, centre, {"log.csv": "ID;Code;Name\n1;X-1;TEST\n2;X-2; \n"})
+    assert len(rows(folder / "log.parquet", "ID")) == 2
+    assert "TEST" not in str(rows(folder / "log.parquet", "*"))
