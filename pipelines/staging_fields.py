@@ -25,7 +25,7 @@ MACROS = """
 
 @dataclass(frozen=True)
 class FieldSql:
-    """`text` and `unit` read raw columns; `value` and `rule` read them as `r<i>` and `u<i>`."""
+    """`text` and `unit` read raw columns; `value` and `rule` read them as `_r<i>` and `_u<i>`."""
 
     name: str
     text: str
@@ -37,8 +37,8 @@ class FieldSql:
 
     def is_bad(self, i: int) -> str:
         """True where there is a text, the text is not known to mean nothing, and it gives no value."""
-        nothing = f" and r{i} not in ({', '.join(lit(k) for k in self.known)})" if self.known else ""
-        return f'(r{i} is not null and v{i} is null{nothing})'
+        nothing = f" and _r{i} not in ({', '.join(lit(k) for k in self.known)})" if self.known else ""
+        return f"(_r{i} is not null and _v{i} is null{nothing})"
 
 
 def quote(name: str) -> str:
@@ -57,11 +57,11 @@ def compile_field(
     if "constant" in f.spec:
         value = f"{lit(str(f.spec['constant']))}::{sql_type(table, f, wide)}"
         return FieldSql(f.name, "null::varchar", None, value, "null", "")
-    text, mapped = _text(f), f"r{i}"
+    text, mapped = _text(f), f"_r{i}"
     mapping = _mapping(f, choices)
     if mapping is not None:
         cases = " ".join(f"when {lit(k)} then {lit(v)}" for k, v in mapping.items() if v is not None)
-        mapped = f"case r{i} {cases} end" if cases else "null::varchar"
+        mapped = f"case _r{i} {cases} end" if cases else "null::varchar"
     value, rule, expected = _typed(centre, table, f, i, mapped, wide)
     if mapping is not None:
         rule, expected = "'structure/unmapped_code'", _one_of(_labels(f, mapping))
@@ -118,7 +118,8 @@ def _typed(centre: Centre, table: str, f: Field, i: int, text: str, wide: bool) 
     if f.type == "date":
         formats = f.spec.get("formats") or centre.formats
         days = ", ".join(f"as_day({text}, {lit(each)})" for each in formats)
-        return f"coalesce({days}, null)", "'structure/unreadable_date'", "a date as " + " or ".join(map(_words, formats))
+        expected = "a date as " + " or ".join(map(_words, formats))
+        return f"coalesce({days}, null)", "'structure/unreadable_date'", expected
     if f.type == "flag":
         if f.map is not None:
             return text, "", ""
@@ -157,7 +158,7 @@ def _quantity(centre: Centre, table: str, f: Field, i: int, text: str, wide: boo
         return scaled(times * Fraction(units.get(f.spec.get("unit", ""), "1"))), "'structure/unreadable_number'", sample
     cases = " ".join(f"when {lit(u)} then {scaled(times * Fraction(factor))}" for u, factor in units.items())
     rule = f"case when {scaled(times)} is null then 'structure/unreadable_number' else 'structure/missing_unit' end"
-    return f"case u{i} {cases} end", rule, f"{sample}, in {' or '.join(units)} ({f.spec['unit_from']})"
+    return f"case _u{i} {cases} end", rule, f"{sample}, in {' or '.join(units)} ({f.spec['unit_from']})"
 
 
 def _decimal(factor: Fraction) -> str:
@@ -170,10 +171,10 @@ def _product(f: Field, decimal: str, factor: Fraction, kind: str) -> str:
     """Product over quotient in whole millionths, because a quotient of decimals would become a float."""
     pattern = lit(NUMBERS[decimal])
     factors = [f"as_micro({quote(c)}, {pattern})" for c in f.spec["product"]]
-    above = " * ".join([*factors, str(factor.numerator)]) + "::hugeint"
     # n factors hold n millions; the divisor takes one away and the result keeps one
-    millions = len(factors) - 1 - ("divide_by" in f.spec)
-    below = f"{10 ** (6 * millions) * factor.denominator}::hugeint"
+    factor /= Fraction(10) ** (6 * (len(factors) - 1 - ("divide_by" in f.spec)))
+    above = " * ".join([*factors, f"{factor.numerator}::hugeint"])
+    below = f"{factor.denominator}::hugeint"
     if "divide_by" in f.spec:
         below = f"as_micro({quote(f.spec['divide_by'])}, {pattern}) * {below}"
     rounded = f"((2 * {above} + {below}) // nullif(2 * {below}, 0))"

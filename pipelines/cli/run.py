@@ -34,6 +34,9 @@ def bring_up_to_date(home: Home) -> int:
         _execute(home, plan)
     decided = [d for d in ledger.read(home) if before.get(d.delivery_id) != d]
     for delivery in decided:
+        known = before.get(delivery.delivery_id)
+        if known and known.state == delivery.state != "rejected":
+            continue  # looked at again because mapping or code changed, with the same result
         print(f"{delivery.centre}: delivery {delivery.name}: {delivery.state}")
         for reason in delivery.reasons:
             print(f"  {reason}")

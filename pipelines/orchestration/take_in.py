@@ -69,10 +69,9 @@ def _attempt(home: Home, centre: "Centre", delivery: Delivery, version: str) -> 
     """Land and stage one delivery and enter in the ledger what became of it."""
     from pipelines.staging import stage
 
-    # outside `staged/`, where every folder counts as a centre
-    draft = home.root / "draft" / centre.name
+    # not in `staged/`, where every folder counts as a centre
+    draft = home.landed / centre.name / ".staged"
     shutil.rmtree(draft, ignore_errors=True)
-    draft.parent.mkdir(parents=True, exist_ok=True)
     try:
         n_landed = land(home, centre, delivery)
         rows = dict(stage(centre, home.landed / centre.name / delivery.delivery_id, draft))
