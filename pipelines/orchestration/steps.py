@@ -41,50 +41,62 @@ def _model_step(model: models.Model) -> Step:
     return Step((model.full_name,), model.deps, model.header.get("why", ""), version, run)
 
 
-def _python_step(makes: tuple[str, ...], deps: Iterable[str], why: str, run: Callable[..., None]) -> Step:
-    """A pass that sees the tables it reads by their names, as a model does, and makes its own in the store."""
+def _python_step(
+    makes: tuple[str, ...], deps: Iterable[str], why: str, run: Callable[["duckdb.DuckDBPyConnection"], object]
+) -> Step:
+    """A pass in Python: it reads tables by their names, as a model does, and creates its own by theirs."""
     deps = tuple(deps)
 
     def run_pass(con: "duckdb.DuckDBPyConnection", only_touched: bool) -> dict[str, int]:
         models.show(con, deps)
+        for name in makes:
+            con.execute(f"drop view if exists slice.{name}")
         con.execute("use slice")
         try:
             run(con)
         finally:
             con.execute("use memory")
+        for name in makes:
+            columns = ", ".join(f'cast("{c.name}" as {c.sql_type}) as "{c.name}"' for c in study.tables()[name].columns)
+            con.execute(f"create or replace table store.{name} as select {columns} from slice.{name}")
+            con.execute(f"drop table slice.{name}")
         return {name: con.execute(f"select count(*) from store.{name}").fetchall()[0][0] for name in makes}
 
     return Step(makes, deps, why, "1", run_pass)
 
 
-def _rule_pass() -> Step:
+def _passes() -> list[Step]:
+    """What SQL cannot say well: the rules, which are texts of their own, and statistics."""
+    from pipelines import survival
     from pipelines.rules.load import load_rules
     from pipelines.rules.run import run_rules
 
     rules = load_rules(RULES)
-    tables = sorted({r.table for r in rules})
-    return _python_step(
-        ("validated.rule_failures", "validated.rule_counts"),
-        tables,
-        "every rule in one pass, with all failing rows",
-        lambda con: run_rules(con, rules),
-    )
-
-
-def _survival_pass() -> Step:
-    from pipelines.survival import summarise
-
-    return _python_step(
-        ("reports.pfs_summary", "reports.survival_curve"),
-        ("derived.adtte",),
-        "product-limit estimates need more than SQL",
-        summarise,
-    )
+    return [
+        _python_step(
+            ("validated.rule_failures", "validated.rule_counts"),
+            sorted({r.table for r in rules if r.table}),
+            "Every rule in one pass, with all failing rows.",
+            lambda con: run_rules(con, rules),
+        ),
+        _python_step(
+            ("reports.pfs_summary", "reports.survival_curve"),
+            ("derived.adtte",),
+            "Product-limit estimates with their limits.",
+            survival.summarise,
+        ),
+        _python_step(
+            ("reports.exact_limits",),
+            ("reports.response_counts", "reports.toxicity_counts"),
+            "DuckDB has no beta quantile.",
+            survival.exact_limits,
+        ),
+    ]
 
 
 def load_steps() -> list[Step]:
     """All steps, each after those it reads; raises `MappingError` for a circle or a step that reads a later layer."""
-    steps = [_model_step(m) for m in models.load().values()] + [_rule_pass(), _survival_pass()]
+    steps = [_model_step(m) for m in models.load().values()] + _passes()
     maker = {name: step for step in steps for name in step.makes}
     graph = {step.makes[0]: [maker[d].makes[0] for d in step.deps if d in maker] for step in steps}
     try:

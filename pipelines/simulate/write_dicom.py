@@ -36,6 +36,7 @@ def twin(con: "duckdb.DuckDBPyConnection", spec: Mapping[str, Any], part: str) -
 def _save(path: Path, fill: Any, beams: list[dict[str, Any]]) -> None:
     import pydicom
     from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.uid import UID
 
     pydicom.config.settings.writing_validation_mode = pydicom.config.RAISE
     dataset = Dataset()
@@ -49,8 +50,8 @@ def _save(path: Path, fill: Any, beams: list[dict[str, Any]]) -> None:
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
     dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
-    dataset.file_meta.TransferSyntaxUID = EXPLICIT_LITTLE_ENDIAN
-    dataset.file_meta.ImplementationClassUID = WRITER
+    dataset.file_meta.TransferSyntaxUID = UID(EXPLICIT_LITTLE_ENDIAN)
+    dataset.file_meta.ImplementationClassUID = UID(WRITER)
     pydicom.dcmwrite(path, dataset, enforce_file_format=True)
 
 

@@ -19,6 +19,8 @@ FLOORS = [
     {"study", "yaml_schema"},
     {"readers", "survival", "disclosure", "simulate", "warehouse"},
     {"centres"},
+    {"staging_fields"},
+    {"staging_rows"},
     {"staging", "models"},
     {"deliveries", "rules", "queries", "figures"},
     {"backup", "outbox", "withdraw", "profile", "trace", "reports"},
