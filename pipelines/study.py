@@ -157,7 +157,9 @@ def create_schema(con: "duckdb.DuckDBPyConnection", schema: str = "study") -> No
     for path in [*sorted((STUDY / "codelists").glob("*.csv")), STUDY / "published.csv"]:
         options = "header = true, all_varchar = true, delim = ',', quote = '\"', auto_detect = true"
         source = f"read_csv({sql_literal(str(path))}, {options})"
-        con.execute(f"create table {schema}.{path.stem} as select *, row_number() over ()::integer as list_order from {source}")
+        con.execute(
+            f"create table {schema}.{path.stem} as select *, row_number() over ()::integer as list_order from {source}"
+        )
     con.execute(f"alter table {schema}.response alter worst_order type integer")
     steps = ", ".join(f"({', '.join(sql_literal(v) for v in step)})" for step in endpoint_steps())
     columns = "paramcd, param, endpoint_order, role, step_rank, date_name, description"

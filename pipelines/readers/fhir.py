@@ -1,61 +1,112 @@
-"""FHIR R4 as NDJSON: one row per resource, its columns taken by declared paths."""
+"""FHIR R4 as NDJSON: one row per resource, its columns taken by declared paths, read in DuckDB."""
 
-import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pipelines.errors import Problem, UnreadableFile
+from pipelines.errors import MappingError, Problem, UnreadableFile
+from pipelines.study import sql_literal
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 AGAIN = "Export it again as one FHIR resource a line."
-STEP = re.compile(r"(\w+)(?:\[(\d+)\]|\('([^']+)'\))?")
+STEP = re.compile(r"(\w+)(?:\[(\d+)\]|\('([^']+)'\))?(?:\.|$)")
 
 
-def read_file(path: Path, spec: Mapping[str, Any]) -> dict[str, list[str | None]]:
-    """One row per resource of type spec `resource` (and `profile`, by its ending); `source_row` is the line.
+def read_file(path: Path, spec: Mapping[str, Any]) -> "pa.Table":
+    """One row per resource of `spec.resource`, and of `spec.profile` by the end of its address; of each, if stated.
 
-    spec `columns` maps each raw column to a path: `performedPeriod.start`, `coding[0].code`,
-    `extension('total-dose').valueQuantity.value`, `coding('snomed').code`: in a list, the first entry whose url or
-    system ends so. Numbers keep their digits.
+    `spec.columns` maps each raw column to a path of steps with dots between them: `status`, `identifier[0].value`;
+    `extension('total-dose')`, `coding('sct')`: the first entry whose url or system ends so; `reference('Patient')`: the
+    id of a reference to that resource. `spec.each` is a path to a list; then there is a row per entry, and a path that
+    begins with a dot starts from the entry. `source_row` is the line. Raises `UnreadableFile` with the lines that are
+    no JSON object, `MappingError` for a path that is none of these. Source: HL7 FHIR R4, CodeX-RT profiles.
     """
-    rows = []
+    import duckdb
+    import pyarrow as pa
+
+    where = f"line ->> '$.resourceType' = {sql_literal(spec['resource'])}"
+    if "profile" in spec:
+        profiles = "coalesce(try_cast(line -> '$.meta.profile' as varchar[]), [])"
+        where += f" and len(list_filter({profiles}, lambda p: ends_with(p, {sql_literal(spec['profile'])}))) > 0"
+    each = f", unnest({_every(spec['each'])}) as entry" if "each" in spec else ""
+    columns = "".join(f", nullif({_text(p)}, '') as c{i}" for i, p in enumerate(spec["columns"].values()))
+    lines = pa.table({"line": _lines(path)})
+    with duckdb.connect() as con:
+        con.register("lines", lines)
+        con.execute("""
+            create temp table numbered as
+            select row_number() over () as number, trim(line) as line from lines;
+            delete from numbered where line = '';
+        """)
+        _refuse_broken(con)
+        rows = con.execute(f"""
+            with resources as (select number, line{each} from (select number, line::json as line from numbered)
+                where {where})
+            select number::varchar as source_row{columns} from resources order by number
+        """).to_arrow_table()
+    return rows.rename_columns(["source_row", *spec["columns"]])
+
+
+def _lines(path: Path) -> Sequence[str]:
+    raw = path.read_bytes()
     try:
-        with path.open(encoding="utf-8", errors="strict") as file:
-            for number, line in enumerate(file, 1):
-                if line.strip():
-                    resource = json.loads(line, parse_float=str, parse_int=str)
-                    if _wanted(resource, spec):
-                        rows.append((str(number), resource))
-    except (json.JSONDecodeError, UnicodeDecodeError):
-        raise UnreadableFile([Problem("", f"line {number}", "one JSON object in UTF-8", AGAIN)]) from None
-    paths = {name: [m.groups() for m in STEP.finditer(path)] for name, path in spec["columns"].items()}
-    return {
-        "source_row": [number for number, _ in rows],
-        **{name: [_text(_follow(resource, steps)) for _, resource in rows] for name, steps in paths.items()},
-    }
+        # by hand: splitlines would also break at separators that JSON texts may hold
+        return raw.decode("utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise UnreadableFile([Problem("", f"line {line}", "text in UTF-8", AGAIN)]) from None
 
 
-def _wanted(resource: Any, spec: Mapping[str, Any]) -> bool:
-    profiles = resource.get("meta", {}).get("profile", [])
-    return resource.get("resourceType") == spec["resource"] and (
-        "profile" not in spec or any(p.endswith(spec["profile"]) for p in profiles)
-    )
+def _refuse_broken(con: Any) -> None:
+    """Raise `UnreadableFile` with every line that is no JSON object."""
+    broken = con.execute("""
+        select number from numbered where case when json_valid(line) then json_type(line) <> 'OBJECT' else true end
+        order by number
+    """).fetchall()
+    if broken:
+        raise UnreadableFile([Problem("", f"line {number}", "one JSON object", AGAIN) for (number,) in broken])
 
 
-def _follow(node: Any, steps: list[Any]) -> Any:
+def _steps(path: str) -> list[tuple[str, str, str]]:
+    """Name, index and ending of each step of a path."""
+    found = list(STEP.finditer(path))
+    if "".join(m.group() for m in found) != path or path.endswith(".") or not found:
+        raise MappingError(f"read.columns: {path!r} is no path; write steps such as identifier[0].value.")
+    return [(m[1], m[2] or "", m[3] or "") for m in found]
+
+
+def _text(path: str) -> str:
+    """The SQL of a path's text."""
+    *before, (name, index, ending) = _steps(path.removeprefix("."))
+    value = _reach("entry" if path.startswith(".") else "line", before)
+    if name == "reference" and ending:
+        return f"regexp_extract({value} ->> '$.reference', {sql_literal(f'(?:^|/){ending}/([^/]+)')}, 1)"
+    return f"({_reach(value, [(name, index, ending)])} ->> '$')"
+
+
+def _every(path: str) -> str:
+    """The SQL of the list that a path leads to."""
+    *before, (name, _, ending) = _steps(path)
+    return _matching(_reach("line", before), name, ending)
+
+
+def _reach(value: str, steps: Sequence[tuple[str, str, str]]) -> str:
     for name, index, ending in steps:
-        node = node.get(name) if isinstance(node, dict) else None
-        if isinstance(node, list):
-            if ending is not None:
-                named = (entry for entry in node if (entry.get("url") or entry.get("system") or "").endswith(ending))
-                node = next(named, None)
-            else:
-                node = node[int(index or 0)] if int(index or 0) < len(node) else None
-    return node
+        value = f"{_matching(value, name, ending)}[1]" if ending else f"({value} -> {_member(name, index)})"
+    return value
 
 
-def _text(value: Any) -> str | None:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return value if isinstance(value, str) else None
+def _member(name: str, index: str) -> str:
+    return sql_literal(f'$."{name}"' + (f"[{index}]" if index else ""))
+
+
+def _matching(value: str, name: str, ending: str) -> str:
+    """The SQL of the entries of a list, those whose url or system ends as given."""
+    entries = f"coalesce(try_cast({value} -> {_member(name, '')} as json[]), [])"
+    if not ending:
+        return entries
+    address = "coalesce(e ->> '$.url', e ->> '$.system', '')"
+    return f"list_filter({entries}, lambda e: ends_with({address}, {sql_literal(ending)}))"

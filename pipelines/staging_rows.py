@@ -1,0 +1,206 @@
+"""Which rows of a source are records, and how a part of a mapping makes staged rows of them, as SQL."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from pipelines.centres import Centre, Part, Source, Where, taken
+from pipelines.staging_fields import FieldSql, compile_field, quote, sql_type
+from pipelines.study import sql_literal as lit
+
+NUMBER = "try_cast({} as decimal(38,6))"
+MOST_BLOCKS = 10_000  # more than a file may have columns: row and block make one number
+
+
+@dataclass(frozen=True)
+class PartSql:
+    """One part of a staged table: the name it is kept under, its query, and staged column -> raw columns."""
+
+    table: str
+    name: str
+    query: str
+    raw: Mapping[str, str]
+
+
+def condition(where: Where) -> str:
+    """All conditions on cleaned columns as one SQL predicate that is never NULL."""
+    tests = []
+    for column, checks in where.items():
+        text = f"coalesce({quote(column)}, '')"
+        for verb, value in checks.items():
+            if verb == "blank":
+                tests.append(f"{text} {'=' if value else '<>'} ''")
+            elif verb in ("in", "not_in"):
+                listed = ", ".join(lit(v) for v in value) or "null"
+                tests.append(f"coalesce({text} {verb.replace('_', ' ')} ({listed}), {str(verb == 'not_in').lower()})")
+            else:
+                tests.append(f"{'not ' if verb == 'not_matches' else ''}regexp_matches({text}, {lit(value)})")
+    return "(" + " and ".join(tests or ["true"]) + ")"
+
+
+def compile_source(source: Source, path: str, landed: Iterable[str], named: Iterable[str]) -> str:
+    """The rows of a landed source in file order, cleaned: `_rid`, place, named columns and `_reason` of dropped rows.
+
+    A named column that is not landed is NULL throughout: formats that write only what is filled leave it out.
+    """
+    there = set(landed)
+    cells = "".join(f", {f'clean({quote(c)})' if c in there else 'null::varchar'} as {quote(c)}" for c in sorted(named))
+    reads = f"read_parquet({lit(path)}, file_row_number = true)"
+    steps = [f"cleaned as (select file_row_number as _rid, source_file, source_row{cells} from {reads})"]
+    last = "cleaned"
+    if source.stop_at:
+        stop = f"bool_or({condition(source.stop_at)}) over (partition by source_file order by _rid)"
+        steps.append(f"stopped as (select *, {stop} as _stopped from {last})")
+        last = "stopped"
+    reasons = ["when _stopped then 'footer'"] if source.stop_at else []
+    reasons += [f"when {condition(d['where'])} then {lit(d['reason'])}" for d in source.drop_rows]
+    reason = f"case {' '.join(reasons)} end" if reasons else "null::varchar"
+    hidden = " exclude (_stopped)" if source.stop_at else ""
+    steps.append(f"judged as (select *{hidden}, {reason} as _reason from {last})")
+    last = "judged"
+    if source.fill_down:
+        over = "over (partition by source_file order by _rid)"
+        fills = ", ".join(
+            f"last_value(case when _reason is null then {quote(c)} end ignore nulls) {over} as {quote(c)}"
+            for c in source.fill_down
+        )
+        steps.append(f"filled as (select * replace ({fills}) from {last})")
+        last = "filled"
+    if source.current_row:
+        steps.append(f"current as (select * replace (coalesce(_reason, {_superseded(source)}) as _reason) from {last})")
+        last = "current"
+    return f"with {', '.join(steps)} select * from {last}"
+
+
+def _superseded(source: Source) -> str:
+    """`superseded` for the rows that are not the current version of their record."""
+    by = ", ".join(quote(c) for c in source.current_row["by"])
+    orders, values = [], []
+    for column, take in source.current_row["take"].items():
+        text = quote(column)
+        if take in ("max", "min"):
+            way = "desc" if take == "max" else "asc"
+            orders += [f"{NUMBER.format(text)} {way} nulls last", f"{text} {way} nulls last"]
+        else:
+            values.append(f"{text} is distinct from {lit(take)}")
+    wrong = " or ".join(values) or "false"
+    if orders:
+        among = f"_reason is null and not ({wrong})"
+        wrong += f" or row_number() over (partition by {among}, {by} order by {', '.join(orders)}, _rid) > 1"
+    return f"case when {wrong} then 'superseded' end"
+
+
+def compile_part(
+    centre: Centre,
+    table: str,
+    number: int,
+    landed: Mapping[str, Sequence[str]],
+    choices: Mapping[str, Mapping[str, str]],
+) -> PartSql:
+    """The query of one part: a row per record (or block), with staged values and `_bad`, what could not be used.
+
+    `landed`: source -> its columns; `choices`: raw column -> code -> label. `_bad` is NULL in a row without a problem.
+    """
+    part = centre.tables[table][number]
+    rows, raw = _rows(part, landed)
+    wide = bool(part.rollups)
+    fields = [compile_field(centre, table, f, i, choices, wide) for i, f in enumerate(part.fields)]
+    reads = ", ".join(f"{f.text} as _r{i}" + (f", {f.unit} as _u{i}" if f.unit else "") for i, f in enumerate(fields))
+    types = [sql_type(table, f, wide) for f in part.fields]
+    values = ", ".join(f"({f.value})::{t} as _v{i}" for i, (f, t) in enumerate(zip(fields, types, strict=True)))
+    named = ", ".join(f"_v{i} as {quote(f.name)}" for i, f in enumerate(fields))
+    bad = _bad(part, fields, raw)
+    query = (
+        f"with {rows}, read as (select *, {reads} from rows), typed as (select *, {values} from read) "
+        f"select _rid * {MOST_BLOCKS} + _blk as _place, source_file, source_row, {named}, {bad} as _bad from typed"
+    )
+    return PartSql(table, f"part_{table}_{number}", query, {f.name: ", ".join(f.columns) for f in part.fields})
+
+
+def _bad(part: Part, fields: Sequence[FieldSql], raw: Mapping[str, str]) -> str:
+    """A list of the fields of a row that hold a text and no value; the list is made only where there is one."""
+    structs, tests = [], []
+    for i, (field, sql) in enumerate(zip(part.fields, fields, strict=True)):
+        if sql.rule in ("", "null"):
+            continue
+        tests.append(sql.is_bad(i))
+        names = [raw.get(c, lit(c)) for c in field.columns if c != field.spec.get("unit_from")]
+        column = " || ', ' || ".join(names)
+        structs.append(
+            f"case when {sql.is_bad(i)} then {{'field': {column}, 'staged_field': {lit(field.name)}, "
+            f"'value_received': _r{i}, 'expected': {lit(sql.expected)}, 'rule_id': {sql.rule}}} end"
+        )
+    empty = (
+        "null::struct(field varchar, staged_field varchar, value_received varchar, expected varchar, rule_id varchar)"
+    )
+    if not tests:
+        return f"[{empty}][:0]"
+    return f"case when {' or '.join(tests)} then [{', '.join(structs)}] end"
+
+
+def _rows(part: Part, landed: Mapping[str, Sequence[str]]) -> tuple[str, dict[str, str]]:
+    """The part's rows with all columns that its fields read, and for made columns the SQL of the raw column's name."""
+    blocks, made = _blocks(part, landed.get(part.source, ()))
+    later = {c: w for c, w in part.where.items() if c in made or c in part.taken}
+    first = {c: w for c, w in part.where.items() if c not in later}
+    steps = [f"s0 as (select *, 0 as _blk from source_{part.source} where _reason is null and {condition(first)})"]
+    if part.unpivot:
+        cells = ", ".join(f"_b.{quote(c)} as {quote(c)}" for c in made)
+        filled = " or ".join(f"_b.{quote(c)} is not null" for c in made if made[c])
+        steps.append(f"s1 as (select * exclude (_blk), unnest({blocks}) as _b from s0)")
+        steps.append(f"s2 as (select * exclude (_b), _b._blk, {cells} from s1 where {filled or 'false'})")
+    last = "s2" if part.unpivot else "s0"
+    for i, look in enumerate(part.lookups):
+        there, here = f"there{i}", f"looked{i}"
+        keys = ", ".join(f"{quote(c)} as _k{n}" for n, c in enumerate(look["on"].values()))
+        takes = ", ".join(f"{quote(old)} as {quote(new)}" for new, old in taken(look).items())
+        on = " and ".join(f"{last}.{quote(c)} = {there}._k{n}" for n, c in enumerate(look["on"]))
+        by = ", ".join(quote(c) for c in look["on"].values())
+        steps.append(
+            f"{there} as (select {keys}, {takes} from source_{look['source']} "
+            f"where _reason is null and {condition(look.get('where', {}))} "
+            f"qualify row_number() over (partition by {by} order by _rid) = 1)"
+        )
+        joined = ", ".join(f"{there}.{quote(new)}" for new in taken(look))
+        steps.append(f"{here} as (select {last}.*, {joined} from {last} left join {there} on {on})")
+        last = here
+    steps.append(f"rows as (select * from {last} where {condition(later)})")
+    return ", ".join(steps), {c: sql for c, sql in made.items() if sql}
+
+
+def _blocks(part: Part, landed: Sequence[str]) -> tuple[str, dict[str, str]]:
+    """The blocks of an unpivot as a list of structs, and the columns it makes: SQL of the raw column's name, or ''."""
+    unpivot = part.unpivot
+    if not unpivot:
+        return "", {}
+    if "columns" in unpivot:
+        name, value = unpivot["name"], unpivot["value"]
+        structs = [
+            f"{{'_blk': {i}, {lit(name)}: {lit(c)}, {lit(value)}: {quote(c)}}}"
+            for i, c in enumerate(unpivot["columns"])
+        ]
+        return f"[{', '.join(structs)}]", {name: "", value: quote(name)}
+    pattern = re.compile(unpivot["blocks"])
+    found: dict[tuple[str, ...], dict[str, str]] = {}
+    groups = [g for g in pattern.groupindex if g != "field"]
+    for column in landed:
+        match = pattern.fullmatch(column)
+        if match:
+            label = tuple(match[g] if match[g] is not None else unpivot.get("default", {}).get(g, "") for g in groups)
+            found.setdefault(label, {})[match["field"]] = column
+    wanted = {c for f in part.fields for c in f.columns} - set(groups)
+    fields = sorted({f for block in found.values() for f in block})
+    # a field that no block of this delivery has is NULL throughout
+    fields += sorted(w for w in wanted if w not in fields and w not in landed and w not in part.taken)
+    structs, names = [], {f: "" for f in fields}
+    for i, (label, block) in enumerate(found.items()):
+        cells = [f"{lit(g)}: {lit(text)}" for g, text in zip(groups, label, strict=True)]
+        cells += [f"{lit(f)}: {quote(block[f]) if f in block else 'null::varchar'}" for f in fields]
+        structs.append(f"{{'_blk': {i}, {', '.join(cells)}}}")
+    for f in fields:
+        cases = " ".join(f"when {i} then {lit(b[f])}" for i, b in enumerate(found.values()) if f in b)
+        names[f] = f"case _blk {cases} end" if cases else "null::varchar"
+    if not structs:
+        kinds = "".join(f", {quote(c)} varchar" for c in [*groups, *fields])
+        return f"[]::struct(_blk integer{kinds})[]", {**{g: "" for g in groups}, **names}
+    return f"[{', '.join(structs)}]", {**{g: "" for g in groups}, **names}
