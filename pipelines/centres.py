@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines import study
+from pipelines import study, yaml_schema
 from pipelines.yaml_schema import Place, Schema, nearest, refuse
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def load(folder: Path) -> Centre:
     Raises `MappingError` with every problem: line, place, what was expected and the nearest right word.
     """
     path = folder / "centre.yaml"
-    raw = study.read_yaml(path)
+    raw = yaml_schema.read(path)
     refuse(path, _schema().errors(raw))
     maps = raw.get("code_maps", {})
     tables = {t: tuple(_part(t, p, maps) for p in parts) for t, parts in raw["tables"].items() if _is_staged(t)}

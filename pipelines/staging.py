@@ -253,7 +253,7 @@ def _joined(centre: Centre, table: str, values: Mapping[str, str]) -> str:
         for c in dict.fromkeys([*study.staged_tables()[table].key, *values])
         if c == "centre" or c in values
     ]
-    return f"concat_ws('|', {', '.join(cells)})"
+    return f"concat_ws('|', {', '.join(cells)})" if cells else "''"
 
 
 def _dropped(centre: Centre, delivery: str) -> str:

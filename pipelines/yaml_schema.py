@@ -14,6 +14,31 @@ TYPES: dict[str, type] = {
     "string": str, "integer": int, "array": list, "object": dict, "boolean": bool, "null": type(None),
 }  # fmt: skip
 Place = tuple[str | int, ...]
+BASE = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # eight times faster, where it is built
+
+
+class Loader(BASE):  # type: ignore[misc, valid-type]
+    """YAML 1.2 as editors read it: `yes`, `no`, `on`, `SI`, `NO`, 55:02 and 2014-03-01 are texts."""
+
+
+Loader.yaml_implicit_resolvers = {
+    **{c: [("tag:yaml.org,2002:bool", re.compile("^(true|false)$"))] for c in "tf"},
+    **{c: [("tag:yaml.org,2002:int", re.compile("^[-+]?[0-9]+$"))] for c in "-+0123456789"},
+    **{c: [("tag:yaml.org,2002:null", re.compile("^(null|~|)$"))] for c in ["n", "~", ""]},
+    "<": [("tag:yaml.org,2002:merge", re.compile("^<<$"))],
+}
+
+
+def read(path: Path) -> Any:
+    """One YAML file; a syntax error names file and line."""
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=Loader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        raise MappingError(
+            f"{path.parent.name}/{path.name}{line}: not valid YAML. Correct the file and run again."
+        ) from error
 
 
 class Schema:
@@ -90,7 +115,7 @@ def nearest(word: str, words: Iterable[str]) -> str:
 
 def line_of(path: Path, place: Sequence[str | int]) -> int:
     """The line on which a place of the document begins; read only when there is an error to report."""
-    node = yaml.compose(path.read_text(encoding="utf-8"))
+    node = yaml.compose(path.read_text(encoding="utf-8"), Loader=Loader)
     line = 1
     for step in place:
         if isinstance(node, yaml.MappingNode):

@@ -198,7 +198,7 @@ def test_a_protocol_number_is_found() -> None:
     assert deciding_numbers(sql) == {"30", "0.7", "5", "28"}
 
 
-MODULE_NUMBERS = re.compile(r"\b(recist|fraction|dose|diameter|toxicity|ecog)\w*\s*[<>=]=?\s*\d", re.IGNORECASE)
+MODULE_NUMBERS = re.compile(r"\b(recist|fraction|dose|diameter|toxicity|ecog)\w*\s*([<>]=?|==)\s*\d", re.IGNORECASE)
 
 
 def test_the_machine_compares_no_clinical_quantity_with_a_number() -> None:

@@ -54,7 +54,8 @@ def test_summary_holds_limits_of_survfit() -> None:
     con.execute("create schema derived; create schema reports")
     con.execute("""
         create table derived.adtte as
-        select 'PFS1' as paramcd, null::varchar as lesion_id, t as aval_days, t::double as aval_months, (t in (4, 9))::int as cnsr
+        select 'PFS1' as paramcd, null::varchar as lesion_id, t as aval_days, t::double as aval_months,
+            (t in (4, 9))::int as cnsr
         from range(1, 11) r(t)
     """)
     summarise(con)
