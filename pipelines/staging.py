@@ -1,6 +1,5 @@
 """From landed text to typed staged tables of one centre: its mapping compiled to SQL, one private database a centre."""
 
-import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -8,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines import study, warehouse
-from pipelines.centres import DICTIONARY, Centre
+from pipelines.mapping import DICTIONARY, Centre
 from pipelines.staging_fields import MACROS, quote
+from pipelines.staging_findings import PLACE, dropped_sql, fillable, findings_sql, key_of
 from pipelines.staging_rows import PartSql, compile_part, compile_source
 from pipelines.study import sql_literal as lit
 
@@ -17,11 +17,6 @@ if TYPE_CHECKING:
     import duckdb
 
 INVISIBLE = " \t\r\n\u00a0\u200b\u200c\u200d\u2060\ufeff"  # what spreadsheets and web forms leave around a text
-PLACE = "_part, _place"  # of a staged row: part of the mapping; row of the source and block of its unpivot
-FINDING = (
-    "centre", "delivery_id", "table_name", "local_id", "usubjid", "record_key", "source_file", "source_row", "field",
-    "staged_field", "value_received", "expected", "rule_id",
-)  # fmt: skip
 
 
 def stage(centre: Centre, landed: Path, out: Path) -> dict[str, int]:
@@ -38,13 +33,15 @@ def stage(centre: Centre, landed: Path, out: Path) -> dict[str, int]:
         draft.mkdir()
         parts = _prepare(con, centre, landed)
         queries = {table: _final(centre, landed.name, table) for table in study.staged_tables()}
-        queries |= {"findings": _findings(con, centre, landed, parts), "dropped": _dropped(centre, landed.name)}
-        queries["received"] = (
-            f"select {lit(centre.name)} as centre, {lit(landed.name)} as delivery_id, source, source_file, file_sha256, "
-            "n_rows from received order by all"
-        )
+        head = f"{lit(centre.name)} as centre, {lit(landed.name)} as delivery_id"
+        queries |= {
+            "findings": findings_sql(centre, landed, parts, head),
+            "dropped": dropped_sql(centre, head),
+            "received": f"select {head}, source, source_file, file_sha256, n_rows from received order by all",
+        }
         counts = {name: _write(con, draft / f"{name}.parquet", query) for name, query in queries.items()}
-        shutil.rmtree(out, ignore_errors=True)
+        if out.exists():
+            out.rename(Path(scratch) / "before")
         draft.rename(out)
     return {table: counts[table] for table in study.staged_tables()}
 
@@ -112,7 +109,9 @@ def _choices(con: "duckdb.DuckDBPyConnection", centre: Centre) -> dict[str, dict
     for name in sorted({f.spec["choices"] for f in fields if "choices" in f.spec}):
         variable, choices = (quote(c) for c in DICTIONARY)
         rows = con.execute(f"""
-            with choice as (select {variable} as variable, unnest(string_split({choices}, '|')) as words from source_{name})
+            with choice as (
+                select {variable} as variable, unnest(string_split({choices}, '|')) as words from source_{name}
+            )
             select variable, trim(split_part(words, ',', 1)), trim(words[instr(words, ',') + 1:])
             from choice where contains(words, ',')
         """).fetchall()
@@ -130,11 +129,11 @@ def _union(centre: Centre, table: str) -> str:
             rows, names = _rollup(rows, rollup)
         cells = ", ".join(
             f"{f'try_cast({quote(c)} as {about.sql_type})' if c in names else f'null::{about.sql_type}'} as {quote(c)}"
-            for c, about in _fillable(table).items()
+            for c, about in fillable(table).items()
         )
         selects.append(f"select {number} as _part, _place, source_file, source_row, {cells} from {rows}")
     if not selects:
-        cells = ", ".join(f"null::{about.sql_type} as {quote(c)}" for c, about in _fillable(table).items())
+        cells = ", ".join(f"null::{about.sql_type} as {quote(c)}" for c, about in fillable(table).items())
         place = "0 as _part, 0 as _place, '' as source_file, '' as source_row"
         return f"select {place}, {cells} where false"
     return " union all ".join(selects)
@@ -152,25 +151,16 @@ def _rollup(rows: str, rollup: Mapping[str, Sequence[str]]) -> tuple[str, set[st
     return f"(select {', '.join(cells)}, min(_place) as _place from {rows} group by {by})", names
 
 
-def _fillable(table: str) -> dict[str, study.Column]:
-    return {name: c for name, c in study.staged_columns(table).items() if name not in study.PROVENANCE}
-
-
-def _key(table: str) -> list[str]:
-    """The key within one centre and staged table: what names a record, never its row."""
-    key = [c for c in study.staged_tables()[table].key if c not in study.PROVENANCE]
-    return key or ["usubjid"]
-
-
 def _find_duplicates(con: "duckdb.DuckDBPyConnection", centre: Centre) -> None:
     """Make `twice_<table>`, the places of rows whose key an earlier row has; most tables have none, so count first.
 
     The study code follows from the local id, so within a centre the local id stands for it. Links may repeat: a local
     id with two codes is for the linkage to judge.
     """
-    keys = {t: ["local_id", *(c for c in _key(t) if c != "usubjid")] for t in centre.tables if t != "links"}
+    keys = {t: ["local_id", *(c for c in key_of(t) if c != "usubjid")] for t in centre.tables if t != "links"}
     counts = [
-        f"select {lit(t)} where exists (select 1 from all_{t} where {_given(k)} group by {', '.join(k)} having count(*) > 1)"
+        f"select {lit(t)} where exists "
+        f"(select 1 from all_{t} where {_given(k)} group by {', '.join(k)} having count(*) > 1)"
         for t, k in keys.items()
     ]
     repeated = {row[0] for row in con.execute(" union all ".join(counts)).fetchall()} if counts else set()
@@ -193,76 +183,10 @@ def _given(columns: Sequence[str]) -> str:
 def _final(centre: Centre, delivery: str, table: str) -> str:
     """A staged table: study codes by link, provenance, without the rows whose key came before."""
     code = "a.usubjid" if table == "links" else "l.usubjid"
-    cells = ", ".join(f"{code} as usubjid" if c == "usubjid" else f"a.{quote(c)}" for c in _fillable(table))
+    cells = ", ".join(f"{code} as usubjid" if c == "usubjid" else f"a.{quote(c)}" for c in fillable(table))
     return f"""
         select {cells}, {lit(centre.name)} as centre, {lit(delivery)} as delivery_id, f.file_sha256, a.source_file,
             a.source_row
         from all_{table} a left join link l using (local_id) left join files f on f.source_file = a.source_file
         anti join twice_{table} using ({PLACE}) order by {PLACE}
     """
-
-
-def _findings(con: "duckdb.DuckDBPyConnection", centre: Centre, landed: Path, parts: Sequence[PartSql]) -> str:
-    """Everything to ask the centre: landing's notes, unusable values, records twice, records without a study code."""
-    head = f"{lit(centre.name)} as centre, {lit(landed.name)} as delivery_id"
-    notes = lit(str(landed / "_notes.parquet"))
-    selects = [
-        f"""select {head}, source as table_name, null as local_id, null as usubjid, source as record_key, source_file,
-        source_row, field, null as staged_field, value_received, expected, rule_id from read_parquet({notes})"""
-    ]
-    for part in parts:
-        code = "p.usubjid" if part.table == "links" else "l.usubjid"
-        selects.append(f"""
-            select {head}, {lit(part.table)}, local_id, {code}, {_record_key(centre, part, code)}, source_file,
-                source_row, b.field, b.staged_field, b.value_received, b.expected, b.rule_id
-            from (select *, unnest(_bad) as b from {part.name} where _bad is not null) p
-            left join link l using (local_id) where b is not null
-        """)
-    for table in centre.tables.keys() - {"links"}:
-        key = [c for c in _key(table) if c != "usubjid"]
-        record = _joined(centre, table, {c: quote(c) for c in ("usubjid", *key)} | {"usubjid": "l.usubjid"})
-        raw = ", ".join(dict.fromkeys(p.raw[c] for p in parts for c in key if p.table == table and p.raw.get(c)))
-        selects.append(f"""
-            select {head}, {lit(table)}, local_id, l.usubjid, {record}, source_file, source_row, {lit(raw)},
-                {lit(", ".join(key))}, null, {lit("one record per " + ", ".join(_key(table)))},
-                'structure/duplicate_record'
-            from all_{table} semi join twice_{table} using ({PLACE}) left join link l using (local_id)
-            union all
-            select {head}, {lit(table)}, local_id, null, left(sha256(coalesce(local_id, '')), 12),
-                min_by(source_file, _place), min_by(source_row, _place),
-                {lit(next(p.raw["local_id"] for p in parts if p.table == table))}, 'usubjid', null,
-                'a row of this subject in the list of study codes', 'structure/no_study_code'
-            from all_{table} anti join link using (local_id) group by local_id
-        """)
-    return f"select {', '.join(FINDING)} from ({' union all '.join(selects)}) order by all"
-
-
-def _record_key(centre: Centre, part: PartSql, code: str) -> str:
-    """The record of a finding by its key, without the field that failed."""
-    values = {c: f"p.{quote(c)}" if c in part.raw else "null" for c in _key(part.table)} | {"usubjid": code}
-    cases = [
-        f"when {lit(c)} then {_joined(centre, part.table, {k: v for k, v in values.items() if k != c})}" for c in values
-    ]
-    return f"case b.staged_field {' '.join(cases)} else {_joined(centre, part.table, values)} end"
-
-
-def _joined(centre: Centre, table: str, values: Mapping[str, str]) -> str:
-    """The declared key as one text, in its order, with the centre where the key names it."""
-    cells = [
-        lit(centre.name) if c == "centre" else f"coalesce({values[c]}::varchar, '')"
-        for c in dict.fromkeys([*study.staged_tables()[table].key, *values])
-        if c == "centre" or c in values
-    ]
-    return f"concat_ws('|', {', '.join(cells)})" if cells else "''"
-
-
-def _dropped(centre: Centre, delivery: str) -> str:
-    """Rows that were left out on purpose, one per source and row, with the reason that the mapping gives."""
-    selects = [
-        f"select {lit(name)} as source, source_file, source_row, _reason as reason from source_{name}"
-        for name, s in centre.sources.items()
-        if s.stop_at or s.drop_rows or s.current_row
-    ]
-    none = "select null::varchar as source, null::varchar as source_file, null::varchar as source_row, null::varchar as reason"
-    head = f"{lit(centre.name)} as centre, {lit(delivery)} as delivery_id"
-    return f"select {head}, * from ({' union all '.join(selects or [none])}) where reason is not null order by all"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from pipelines import study
-from pipelines.centres import UNITS, Centre, Field
+from pipelines.mapping import UNITS, Centre, Field
 from pipelines.study import sql_literal as lit
 
 WIDE = "decimal(18,6)"  # numbers before a rollup; rounded half-up to the staged scale at its end

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pipelines.centres import Centre, Part, Source, Where, taken
+from pipelines.mapping import Centre, Part, Source, Where, taken
 from pipelines.staging_fields import FieldSql, compile_field, quote, sql_type
 from pipelines.study import sql_literal as lit
 

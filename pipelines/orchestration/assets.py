@@ -123,8 +123,7 @@ def report_assets(steps: list[Step], centres: Mapping[str, Centre]) -> dg.Assets
         asset_key(name) for step in steps for name in step.makes if step.layer in ("validated", "derived", "reports")
     ]
     told = {
-        "index": "All centres at a glance, with the way to every other report.",
-        "study": "Tables I to III, figures and the comparison with the published ones; stays inside.",
+        "study": "Tables I to III, figures and the comparison with the published ones; stays inside. With the index.",
         **{
             f"centres/{name}": f"{centre.title}: what it sent and what is asked of it."
             for name, centre in centres.items()
@@ -137,19 +136,20 @@ def report_assets(steps: list[Step], centres: Mapping[str, Centre]) -> dg.Assets
 
     @dg.multi_asset(name="files", specs=specs)
     def write_files(study: Study) -> Results:
-        from pipelines import reports
+        from pipelines.reports import write_centre, write_study
 
         session = study.session
+        session.con.execute("use store")
         for name in told:
             tell(f"files {name}")
-            if name == "index":
-                paths = reports.write_index(session.con, session.home)
-            elif name == "study":
-                paths = reports.write_study(session.con, session.home)
+            centre = session.centres.get(name.removeprefix("centres/"))
+            if centre:
+                paths = write_centre(session.con, session.home, centre)
             else:
-                paths = reports.write_centre(session.con, session.home, session.centres[name.split("/")[1]])
+                paths = write_study(session.con, session.home)
             files = [path.relative_to(session.home.root).as_posix() for path in paths]
             yield dg.MaterializeResult(asset_key(f"files/{name}"), metadata={"files": files})
+        session.con.execute("use memory")
         session.complete()
 
     return write_files

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,12 @@ if TYPE_CHECKING:
 listeners: list[Callable[[str], None]] = []
 
 
+@cache
+def all_centres() -> dict[str, Centre]:
+    """The centres as they are declared now; a process that runs assets is short-lived."""
+    return load_all(CENTRES)
+
+
 def tell(what: str) -> None:
     """Let whoever shows the progress of this process know what is done now."""
     for listener in listeners:
@@ -33,7 +40,7 @@ class Session:
     def __init__(self, home: Home) -> None:
         self.home = home
         self.plan: Plan = make_plan(home)
-        self.centres: dict[str, Centre] = load_all(CENTRES)
+        self.centres = all_centres()
         self.only_touched = not self.plan.full
         self._con: duckdb.DuckDBPyConnection | None = None
 
@@ -50,7 +57,7 @@ class Session:
             create_table(con, self.centres)
             con.execute("use memory")
             models.prepare(con, self.home.staged)
-            if self.only_touched:
+            if self.only_touched and now.changed:
                 models.touch(con, list(now.changed))
             self._con = con
         return self._con

@@ -67,9 +67,9 @@ def _python_step(
 
 def _passes() -> list[Step]:
     """What SQL cannot say well: the rules, which are texts of their own, and statistics."""
-    from pipelines import survival
     from pipelines.rules.load import load_rules
     from pipelines.rules.run import run_rules
+    from pipelines.survival import exact_limits, summarise
 
     rules = load_rules(RULES)
     return [
@@ -83,13 +83,13 @@ def _passes() -> list[Step]:
             ("reports.pfs_summary", "reports.survival_curve"),
             ("derived.adtte",),
             "Product-limit estimates with their limits.",
-            survival.summarise,
+            summarise,
         ),
         _python_step(
             ("reports.exact_limits",),
             ("reports.response_counts", "reports.toxicity_counts"),
             "DuckDB has no beta quantile.",
-            survival.exact_limits,
+            exact_limits,
         ),
     ]
 

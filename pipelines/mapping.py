@@ -1,0 +1,123 @@
+"""The words of a mapping: sources, parts, fields and the centre that they describe, frozen once loaded."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+# what one of the centre's units is in ours; exact factors as text
+UNITS = {"mm": {"mm": "1", "cm": "10"}, "Gy": {"Gy": "1", "cGy": "0.01"}}
+DICTIONARY = ("Variable / Field Name", "Choices, Calculations, OR Slider Labels")  # REDCap's own column names
+Where = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Files of one layout, how they are read, and which of their rows are records."""
+
+    files: tuple[str, ...]
+    read: Mapping[str, Any]
+    required: bool = True
+    key: tuple[str, ...] = ()
+    guard: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    ignore: tuple[str, ...] = ()
+    alternatives: tuple["Source", ...] = ()
+    stop_at: Where = field(default_factory=dict)
+    drop_rows: tuple[Mapping[str, Any], ...] = ()
+    fill_down: tuple[str, ...] = ()
+    current_row: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def named(self) -> set[str]:
+        """Columns that tell which rows are records."""
+        conditions = [self.stop_at, *(d["where"] for d in self.drop_rows)]
+        versions = [*self.current_row.get("by", ()), *self.current_row.get("take", {})]
+        return {*(c for where in conditions for c in where), *self.fill_down, *versions, *self.key}
+
+
+@dataclass(frozen=True)
+class Field:
+    """How one staged column is made; a name that begins with `_` is a helper of the rollup and is not staged."""
+
+    name: str
+    type: str
+    columns: tuple[str, ...]
+    spec: Mapping[str, Any]
+    map: Mapping[str, str | None] | None
+
+
+@dataclass(frozen=True)
+class Part:
+    """One source's share of a staged table."""
+
+    source: str
+    where: Where
+    unpivot: Mapping[str, Any]
+    lookups: tuple[Mapping[str, Any], ...]
+    fields: tuple[Field, ...]
+    rollups: tuple[Mapping[str, Any], ...]
+
+    @property
+    def made(self) -> set[str]:
+        """Columns that the part makes itself: by unpivoting (blocks: any group's name) and by looking up."""
+        groups = re.compile(self.unpivot.get("blocks", "")).groupindex
+        return {*groups, *(self.unpivot[k] for k in ("name", "value") if k in self.unpivot), *self.taken}
+
+    @property
+    def taken(self) -> dict[str, tuple[int, str]]:
+        """New column -> number of the lookup and column there."""
+        return {new: (i, old) for i, look in enumerate(self.lookups) for new, old in taken(look).items()}
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Raw columns that a mapping names, by name or by the pattern of an unpivot; used with `in`."""
+
+    names: frozenset[str]
+    patterns: tuple[re.Pattern[str], ...] = ()
+
+    def __contains__(self, column: object) -> bool:
+        return column in self.names or any(p.fullmatch(str(column)) for p in self.patterns)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self.names))
+
+
+@dataclass(frozen=True)
+class Centre:
+    """One hospital unit: who it is, what it sends, and how that becomes staged tables."""
+
+    name: str
+    title: str
+    kind: str
+    language: str
+    contact: str
+    cadence_days: int | None
+    queries_delimiter: str
+    missing: tuple[str, ...]
+    decimal: str
+    formats: tuple[str, ...]
+    sources: Mapping[str, Source]
+    tables: Mapping[str, tuple[Part, ...]]
+    folder: Path
+
+    def columns(self, source: str) -> Columns:
+        """The raw columns of a source that the mapping names: those that are landed."""
+        names, patterns = set(self.sources[source].named), []
+        for part in (p for parts in self.tables.values() for p in parts):
+            if part.source == source:
+                named = {c for f in part.fields for c in f.columns} | {c for look in part.lookups for c in look["on"]}
+                names |= (named | set(part.where)) - part.made | set(part.unpivot.get("columns", ()))
+                patterns += [re.compile(part.unpivot["blocks"])] if "blocks" in part.unpivot else []
+            for look in part.lookups:
+                if look["source"] == source:
+                    names |= {*look["on"].values(), *taken(look).values(), *look.get("where", ())}
+            names |= {c for f in part.fields if f.spec.get("choices") == source for c in DICTIONARY}
+        return Columns(frozenset(names), tuple(patterns))
+
+
+def taken(look: Mapping[str, Any]) -> dict[str, str]:
+    """New column -> column of the other source, of one lookup."""
+    take = look["take"]
+    return dict(take) if isinstance(take, Mapping) else {c: c for c in take}

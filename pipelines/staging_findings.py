@@ -1,0 +1,91 @@
+"""What staging asks the centre and what it left out, as SQL over the tables that `staging` made."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from pipelines import study
+from pipelines.mapping import Centre
+from pipelines.staging_fields import quote
+from pipelines.staging_rows import PartSql
+from pipelines.study import sql_literal as lit
+
+PLACE = "_part, _place"  # of a staged row: part of the mapping; row of the source and block of its unpivot
+FINDING = (
+    "centre", "delivery_id", "table_name", "local_id", "usubjid", "record_key", "source_file", "source_row", "field",
+    "staged_field", "value_received", "expected", "rule_id",
+)  # fmt: skip
+
+
+def fillable(table: str) -> dict[str, study.Column]:
+    """The staged columns that a mapping fills: without provenance."""
+    return {name: c for name, c in study.staged_columns(table).items() if name not in study.PROVENANCE}
+
+
+def key_of(table: str) -> list[str]:
+    """The key within one centre and staged table: what names a record, never its row."""
+    key = [c for c in study.staged_tables()[table].key if c not in study.PROVENANCE]
+    return key or ["usubjid"]
+
+
+def findings_sql(centre: Centre, landed: Path, parts: Sequence[PartSql], head: str) -> str:
+    """Everything to ask the centre: landing's notes, unusable values, records twice, records without a study code."""
+    notes = lit(str(landed / "_notes.parquet"))
+    selects = [
+        f"""select {head}, source as table_name, null as local_id, null as usubjid, source as record_key, source_file,
+        source_row, field, null as staged_field, value_received, expected, rule_id from read_parquet({notes})"""
+    ]
+    for part in parts:
+        code = "p.usubjid" if part.table == "links" else "l.usubjid"
+        selects.append(f"""
+            select {head}, {lit(part.table)}, local_id, {code}, {_record_key(centre, part, code)}, source_file,
+                source_row, b.field, b.staged_field, b.value_received, b.expected, b.rule_id
+            from (select *, unnest(_bad) as b from {part.name} where _bad is not null) p
+            left join link l using (local_id) where b is not null
+        """)
+    for table in centre.tables.keys() - {"links"}:
+        key = [c for c in key_of(table) if c != "usubjid"]
+        record = _joined(centre, table, {c: quote(c) for c in ("usubjid", *key)} | {"usubjid": "l.usubjid"})
+        raw = ", ".join(dict.fromkeys(p.raw[c] for p in parts for c in key if p.table == table and p.raw.get(c)))
+        selects.append(f"""
+            select {head}, {lit(table)}, local_id, l.usubjid, {record}, source_file, source_row, {lit(raw)},
+                {lit(", ".join(key))}, null, {lit("one record per " + ", ".join(key_of(table)))},
+                'structure/duplicate_record'
+            from all_{table} semi join twice_{table} using ({PLACE}) left join link l using (local_id)
+            union all
+            select {head}, {lit(table)}, local_id, null, left(sha256(coalesce(local_id, '')), 12),
+                min_by(source_file, _place), min_by(source_row, _place),
+                {lit(next(p.raw["local_id"] for p in parts if p.table == table))}, 'usubjid', null,
+                'a row of this subject in the list of study codes', 'structure/no_study_code'
+            from all_{table} anti join link using (local_id) group by local_id
+        """)
+    return f"select {', '.join(FINDING)} from ({' union all '.join(selects)}) order by all"
+
+
+def _record_key(centre: Centre, part: PartSql, code: str) -> str:
+    """The record of a finding by its key, without the field that failed."""
+    values = {c: f"p.{quote(c)}" if c in part.raw else "null" for c in key_of(part.table)} | {"usubjid": code}
+    cases = [
+        f"when {lit(c)} then {_joined(centre, part.table, {k: v for k, v in values.items() if k != c})}" for c in values
+    ]
+    return f"case b.staged_field {' '.join(cases)} else {_joined(centre, part.table, values)} end"
+
+
+def _joined(centre: Centre, table: str, values: Mapping[str, str]) -> str:
+    """The declared key as one text, in its order, with the centre where the key names it."""
+    cells = [
+        lit(centre.name) if c == "centre" else f"coalesce({values[c]}::varchar, '')"
+        for c in dict.fromkeys([*study.staged_tables()[table].key, *values])
+        if c == "centre" or c in values
+    ]
+    return f"concat_ws('|', {', '.join(cells)})" if cells else "''"
+
+
+def dropped_sql(centre: Centre, head: str) -> str:
+    """Rows that were left out on purpose, one per source and row, with the reason that the mapping gives."""
+    selects = [
+        f"select {lit(name)} as source, source_file, source_row, _reason as reason from source_{name}"
+        for name, s in centre.sources.items()
+        if s.stop_at or s.drop_rows or s.current_row
+    ]
+    none = "select " + ", ".join(f"null::varchar as {c}" for c in ("source", "source_file", "source_row", "reason"))
+    return f"select {head}, * from ({' union all '.join(selects or [none])}) where reason is not null order by all"
