@@ -52,7 +52,7 @@ def _write(con: "duckdb.DuckDBPyConnection", target: Path, query: str) -> int:
 
 
 def _prepare(con: "duckdb.DuckDBPyConnection", centre: Centre, landed: Path) -> list[PartSql]:
-    """Make `source_<name>`, `part_<table>_<n>`, `link`, `all_<table>` and `twice_<table>`; returns the parts."""
+    """Make the sources, `part_<table>_<n>`, `link`, `all_<table>` and `twice_<table>`; returns the parts."""
     missing = ", ".join(lit(m) for m in dict.fromkeys(["", *centre.missing]))
     blank = lit(INVISIBLE)
     con.execute(f"""
@@ -63,25 +63,13 @@ def _prepare(con: "duckdb.DuckDBPyConnection", centre: Centre, landed: Path) -> 
             select source_file, any_value(file_sha256) as file_sha256 from received group by source_file;
     """)
     columns = _landed_columns(con, landed)
-    for name, source in centre.sources.items():
-        named = sorted(set(centre.columns(name)) | {c for c in columns.get(name, ()) if c in centre.columns(name)})
-        if name in columns:
-            query = compile_source(source, str(landed / f"{name}.parquet"), columns[name], named)
-        else:
-            cells = "".join(f", null::varchar as {quote(c)}" for c in named)
-            query = (
-                f"select 0 as _rid, '' as source_file, '' as source_row{cells}, null::varchar as _reason where false"
-            )
-        # rows that are judged one against another are judged once, the others are read where they are needed
-        judged = source.stop_at or source.fill_down or source.current_row
-        con.execute(f"create temp {'table' if judged else 'view'} source_{name} as {query}")
+    _make_sources(con, centre, landed, columns)
     choices = _choices(con, centre)
-    parts = []
-    for table, listed in centre.tables.items():
-        for number in range(len(listed)):
-            part = compile_part(centre, table, number, columns, choices)
-            con.execute(f"create temp table {part.name} as {part.query}")
-            parts.append(part)
+    parts = [
+        compile_part(centre, t, n, columns, choices) for t, many in centre.tables.items() for n in range(len(many))
+    ]
+    for part in parts:
+        con.execute(f"create temp table {part.name} as {part.query}")
     for table in study.staged_tables():
         con.execute(f"create temp view all_{table} as {_union(centre, table)}")
     con.execute("""
@@ -91,6 +79,29 @@ def _prepare(con: "duckdb.DuckDBPyConnection", centre: Centre, landed: Path) -> 
     """)
     _find_duplicates(con, centre)
     return parts
+
+
+def _make_sources(
+    con: "duckdb.DuckDBPyConnection", centre: Centre, landed: Path, columns: Mapping[str, Sequence[str]]
+) -> None:
+    """Make `source_<name>` with every column that the mapping names, and `absent`, those that a table did not have."""
+    con.execute("create temp table absent (source varchar, field varchar)")
+    for name, source in centre.sources.items():
+        there, wanted = columns.get(name, ()), centre.columns(name)
+        named = sorted({*wanted, *(c for c in there if c in wanted)})
+        if name in columns:
+            query = compile_source(source, str(landed / f"{name}.parquet"), there, named)
+        else:
+            place = "0 as _rid, '' as source_file, '' as source_row"
+            cells = "".join(f", null::varchar as {quote(c)}" for c in named)
+            query = f"select {place}{cells}, null::varchar as _reason where false"
+        # rows that are judged one against another are judged once, the others are read where they are needed
+        judged = source.stop_at or source.fill_down or source.current_row
+        con.execute(f"create temp {'table' if judged else 'view'} source_{name} as {query}")
+        # formats without a header leave out what is nowhere filled, and blocks name columns by pattern
+        if name in columns and source.read["format"] in ("csv", "xlsx") and not wanted.patterns:
+            for column in (c for c in named if c not in there):
+                con.execute(f"insert into absent values ({lit(name)}, {lit(column)})")
 
 
 def _landed_columns(con: "duckdb.DuckDBPyConnection", landed: Path) -> dict[str, list[str]]:

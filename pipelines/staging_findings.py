@@ -32,7 +32,9 @@ def findings_sql(centre: Centre, landed: Path, parts: Sequence[PartSql], head: s
     notes = lit(str(landed / "_notes.parquet"))
     selects = [
         f"""select {head}, source as table_name, null as local_id, null as usubjid, source as record_key, source_file,
-        source_row, field, null as staged_field, value_received, expected, rule_id from read_parquet({notes})"""
+        source_row, field, null as staged_field, value_received, expected, rule_id from read_parquet({notes})""",
+        f"""select {head}, source, null, null, source, source_file, '1', field, null, null,
+        'this column, which the mapping names', 'structure/missing_column' from absent join received using (source)""",
     ]
     for part in parts:
         code = "p.usubjid" if part.table == "links" else "l.usubjid"
@@ -44,7 +46,7 @@ def findings_sql(centre: Centre, landed: Path, parts: Sequence[PartSql], head: s
         """)
     for table in centre.tables.keys() - {"links"}:
         key = [c for c in key_of(table) if c != "usubjid"]
-        record = _joined(centre, table, {c: quote(c) for c in ("usubjid", *key)} | {"usubjid": "l.usubjid"})
+        record = _joined(centre, table, {c: quote(c) for c in key} | {"usubjid": _subject("l.usubjid")})
         raw = ", ".join(dict.fromkeys(p.raw[c] for p in parts for c in key if p.table == table and p.raw.get(c)))
         selects.append(f"""
             select {head}, {lit(table)}, local_id, l.usubjid, {record}, source_file, source_row, {lit(raw)},
@@ -52,7 +54,7 @@ def findings_sql(centre: Centre, landed: Path, parts: Sequence[PartSql], head: s
                 'structure/duplicate_record'
             from all_{table} semi join twice_{table} using ({PLACE}) left join link l using (local_id)
             union all
-            select {head}, {lit(table)}, local_id, null, left(sha256(coalesce(local_id, '')), 12),
+            select {head}, {lit(table)}, local_id, null, {_subject("null")},
                 min_by(source_file, _place), min_by(source_row, _place),
                 {lit(next(p.raw["local_id"] for p in parts if p.table == table))}, 'usubjid', null,
                 'a row of this subject in the list of study codes', 'structure/no_study_code'
@@ -63,11 +65,16 @@ def findings_sql(centre: Centre, landed: Path, parts: Sequence[PartSql], head: s
 
 def _record_key(centre: Centre, part: PartSql, code: str) -> str:
     """The record of a finding by its key, without the field that failed."""
-    values = {c: f"p.{quote(c)}" if c in part.raw else "null" for c in key_of(part.table)} | {"usubjid": code}
+    values = {c: f"p.{quote(c)}" if c in part.raw else "null" for c in key_of(part.table)} | {"usubjid": _subject(code)}
     cases = [
         f"when {lit(c)} then {_joined(centre, part.table, {k: v for k, v in values.items() if k != c})}" for c in values
     ]
     return f"case b.staged_field {' '.join(cases)} else {_joined(centre, part.table, values)} end"
+
+
+def _subject(code: str) -> str:
+    """The study code; without one a digest, because the centre's own id stays in its own files."""
+    return f"coalesce({code}, left(sha256(coalesce(local_id, '')), 12))"
 
 
 def _joined(centre: Centre, table: str, values: Mapping[str, str]) -> str:

@@ -102,7 +102,7 @@ def compile_part(
     `landed`: source -> its columns; `choices`: raw column -> code -> label. `_bad` is NULL in a row without a problem.
     """
     part = centre.tables[table][number]
-    rows, raw = _rows(part, landed)
+    rows, raw = _rows(centre, part, landed)
     wide = bool(part.rollups)
     fields = [compile_field(centre, table, f, i, choices, wide) for i, f in enumerate(part.fields)]
     reads = ", ".join(f"{f.text} as _r{i}" + (f", {f.unit} as _u{i}" if f.unit else "") for i, f in enumerate(fields))
@@ -138,7 +138,7 @@ def _bad(part: Part, fields: Sequence[FieldSql], raw: Mapping[str, str]) -> str:
     return f"case when {' or '.join(tests)} then [{', '.join(structs)}] end"
 
 
-def _rows(part: Part, landed: Mapping[str, Sequence[str]]) -> tuple[str, dict[str, str]]:
+def _rows(centre: Centre, part: Part, landed: Mapping[str, Sequence[str]]) -> tuple[str, dict[str, str]]:
     """The part's rows with all columns that its fields read, and for made columns the SQL of the raw column's name."""
     blocks, made = _blocks(part, landed.get(part.source, ()))
     later = {c: w for c, w in part.where.items() if c in made or c in part.taken}
@@ -147,7 +147,9 @@ def _rows(part: Part, landed: Mapping[str, Sequence[str]]) -> tuple[str, dict[st
     if part.unpivot:
         cells = ", ".join(f"_b.{quote(c)} as {quote(c)}" for c in made)
         filled = " or ".join(f"_b.{quote(c)} is not null" for c in made if made[c])
-        steps.append(f"s1 as (select * exclude (_blk), unnest({blocks}) as _b from s0)")
+        # what the fields read from the blocks has a name that the source may seem to have too
+        hidden = ", ".join(["_blk", *(quote(c) for c in made if c in centre.columns(part.source).names)])
+        steps.append(f"s1 as (select * exclude ({hidden}), unnest({blocks}) as _b from s0)")
         steps.append(f"s2 as (select * exclude (_b), _b._blk, {cells} from s1 where {filled or 'false'})")
     last = "s2" if part.unpivot else "s0"
     for i, look in enumerate(part.lookups):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-    from pipelines.centres import Centre, Source
+    from pipelines.mapping import Centre, Source
 
 PLACE = ("source_file", "source_row")
 

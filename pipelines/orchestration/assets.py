@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 
 from pipelines import models, study
-from pipelines.centres import Centre
+from pipelines.mapping import Centre
 from pipelines.orchestration import steps as steps_module
 from pipelines.orchestration.session import Study, tell
 from pipelines.orchestration.steps import Step, description
@@ -123,11 +123,13 @@ def report_assets(steps: list[Step], centres: Mapping[str, Centre]) -> dg.Assets
         asset_key(name) for step in steps for name in step.makes if step.layer in ("validated", "derived", "reports")
     ]
     told = {
-        "study": "Tables I to III, figures and the comparison with the published ones; stays inside. With the index.",
+        "study": "Tables I to III, figures and the comparison with the published ones; stays inside.",
         **{
             f"centres/{name}": f"{centre.title}: what it sent and what is asked of it."
             for name, centre in centres.items()
         },
+        # last, because it links the others
+        "index": "All centres at a glance, with the way to every other report.",
     }
     specs = [
         dg.AssetSpec(asset_key(f"files/{name}"), deps=tables, group_name="files", description=text, kinds={"html"})
@@ -136,20 +138,20 @@ def report_assets(steps: list[Step], centres: Mapping[str, Centre]) -> dg.Assets
 
     @dg.multi_asset(name="files", specs=specs)
     def write_files(study: Study) -> Results:
-        from pipelines.reports import write_centre, write_study
+        from pipelines.reports.centre_report import write_centre
+        from pipelines.reports.index import write_index
+        from pipelines.reports.study_report import write_study
 
         session = study.session
-        session.con.execute("use store")
         for name in told:
             tell(f"files {name}")
             centre = session.centres.get(name.removeprefix("centres/"))
             if centre:
                 paths = write_centre(session.con, session.home, centre)
             else:
-                paths = write_study(session.con, session.home)
+                paths = (write_study if name == "study" else write_index)(session.con, session.home)
             files = [path.relative_to(session.home.root).as_posix() for path in paths]
             yield dg.MaterializeResult(asset_key(f"files/{name}"), metadata={"files": files})
-        session.con.execute("use memory")
         session.complete()
 
     return write_files

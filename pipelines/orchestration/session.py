@@ -11,7 +11,8 @@ import dagster as dg
 from pydantic import PrivateAttr
 
 from pipelines import models, study, warehouse
-from pipelines.centres import Centre, create_table, load_all
+from pipelines.centres import create_table, load_all
+from pipelines.mapping import Centre
 from pipelines.orchestration.plan import CENTRES, Plan, make_plan, write_state
 from pipelines.orchestration.take_in import declare_staged
 from pipelines.warehouse import Home

@@ -18,7 +18,7 @@ from pipelines.warehouse import Home
 if TYPE_CHECKING:
     import duckdb
 
-    from pipelines.centres import Centre
+    from pipelines.mapping import Centre
 
 RULES = study.ROOT / "expectations"
 MARK = "made_from.json"

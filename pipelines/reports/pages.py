@@ -1,0 +1,50 @@
+"""What every page is made with."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipelines.warehouse import Home
+
+if TYPE_CHECKING:
+    import duckdb
+
+TEMPLATES = Path(__file__).resolve().parent / "templates"
+RULES = """
+    select rule_id, any_value(title), any_value(severity), sum(n_checked)::bigint, sum(n_failed)::bigint
+    from validated.rule_counts group by rule_id order by sum(n_failed) desc, rule_id
+"""
+ASKED = "severity in ('stop', 'exclude', 'query')"  # findings that a centre has to answer
+
+
+@contextmanager
+def reading(con: "duckdb.DuckDBPyConnection") -> Iterator["duckdb.DuckDBPyConnection"]:
+    """Plain names mean the warehouse inside this block."""
+    con.execute("use store")
+    try:
+        yield con
+    finally:
+        con.execute("use memory")
+
+
+def rows_of(con: "duckdb.DuckDBPyConnection", query: str) -> list[dict[str, Any]]:
+    """A query's rows by column name."""
+    cursor = con.execute(query)
+    names = [column[0] for column in cursor.description or []]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def page(template: str, path: Path, **values: Any) -> Path:
+    """Write one self-contained page; every value is escaped."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(environment.get_template(template).render(**{"language": "en", **values}), encoding="utf-8")
+    return path
+
+
+def note_of(home: Home) -> str:
+    """The line that says that the data is invented; deliveries that were simulated have their truth beside them."""
+    return "Synthetic cohort: every patient is invented" if (home.root / "truth").is_dir() else ""
