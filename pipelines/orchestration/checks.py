@@ -9,7 +9,6 @@ import dagster as dg
 from pipelines import study
 from pipelines.orchestration.assets import asset_key
 from pipelines.orchestration.session import Study, tell
-from pipelines.orchestration.steps import RULES
 from pipelines.rules.load import load_rules
 
 COUNTS = asset_key("validated/rule_counts")
@@ -28,12 +27,19 @@ class Count(NamedTuple):
     status: str
 
 
+def checked_table(full_name: str) -> str:
+    """The table whose asset shows a rule's check: staged rows of all centres first meet in the harmonised table."""
+    if full_name in study.tables():
+        return full_name
+    harmonised = f"harmonised.{full_name.split('.')[1]}"
+    return harmonised if harmonised in study.tables() else "validated.rule_counts"
+
+
 def rule_checks() -> dg.AssetChecksDefinition:
     """One check per table and family; its metadata holds what was checked and failed by rule and centre."""
     families: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for rule in load_rules(RULES):
-        if rule.table in study.tables():
-            families[rule.table, rule.family].append(rule.title)
+    for rule in load_rules():
+        families[checked_table(rule.table), rule.family].append(rule.title)
     specs = {
         (table, family): dg.AssetCheckSpec(
             family, asset=asset_key(table), additional_deps=[COUNTS], description="; ".join(titles)
@@ -50,7 +56,7 @@ def rule_checks() -> dg.AssetChecksDefinition:
         """).fetchall()
         counted: dict[tuple[str, str], list[Count]] = defaultdict(list)
         for table, family, *row in rows:
-            counted[table, family].append(Count(*row))
+            counted[checked_table(table), family].append(Count(*row))
         for key, spec in specs.items():
             yield _result(spec, counted[key])
 

@@ -12,9 +12,6 @@ if TYPE_CHECKING:
     import duckdb
 
 
-RULES = study.ROOT / "expectations"
-
-
 @dataclass(frozen=True)
 class Step:
     """What is done at once: the tables it makes and reads (full names), and how; `run` returns rows by table."""
@@ -67,15 +64,15 @@ def _python_step(
 
 def _passes() -> list[Step]:
     """What SQL cannot say well: the rules, which are texts of their own, and statistics."""
-    from pipelines.rules.load import load_rules
+    from pipelines.rules.load import load_rules, tables_read
     from pipelines.rules.run import run_rules
     from pipelines.survival import exact_limits, summarise
 
-    rules = load_rules(RULES)
+    rules = load_rules()
     return [
         _python_step(
             ("validated.rule_failures", "validated.rule_counts"),
-            sorted({r.table for r in rules if r.table}),
+            tables_read(rules),
             "Every rule in one pass, with all failing rows.",
             lambda con: run_rules(con, rules),
         ),

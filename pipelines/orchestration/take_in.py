@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from pipelines.mapping import Centre
 
-RULES = study.ROOT / "expectations"
 MARK = "made_from.json"
 TECHNICAL = {
     "findings": "centre, delivery_id, table_name, local_id, usubjid, record_key, source_file, source_row, field, "
@@ -107,7 +106,7 @@ def stop_rules(staged: Path) -> tuple[int, list[Problem]]:
     from pipelines.rules.load import load_rules
     from pipelines.rules.run import run_rules
 
-    rules = [r for r in load_rules(RULES) if r.severity == "stop" and r.table.startswith("staged.")]
+    rules = [r for r in load_rules() if r.severity == "stop" and r.table.startswith("staged.") and not r.raised_by]
     if not rules:
         return 0, []
     with closing(warehouse.memory()) as con:

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import Problem, UnreadableFile
+from pipelines.readers.read import text_table
 from pipelines.study import sql_literal
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 MOST_COLUMNS = 5000
+MOST_IN_FOOTER = 2
 UNNAMED = re.compile(r"column_\d+")
 
 
@@ -22,15 +24,19 @@ def read_file(path: Path, spec: Mapping[str, Any]) -> "pa.Table":
     """Rows of one CSV file below its header.
 
     `spec`: encoding (utf-8 if not stated), delimiter (`,`), quote (`"`), header `{find: [column, …], within: n}` (the
-    first line). `source_row` is the first physical line of the record: quoted line breaks and blank lines
-    count. A column without a name that holds something is `column_<number>`.
-    Raises `UnreadableFile` for wrong bytes, a missing header, ragged rows and quotes that do not pair.
+    first line). `source_row` is the first physical line of the record: quoted line breaks and blank lines count. A
+    column without a name that holds something is `column_<number>`. A report's footer (lines of one or two cells after
+    the last record, each with its line end) is read too; the mapping says where it begins. Raises `UnreadableFile` for
+    wrong bytes, a missing header, ragged rows and quotes that do not pair.
     """
     delimiter, quote = spec.get("delimiter", ","), spec.get("quote", '"')
     data = _decode(path, spec.get("encoding", "utf-8"))
     names, header_lines, offset = _header(data, spec.get("header", {}), delimiter, quote)
-    body = data[offset:].rstrip(b"\n")
-    rows = _parse(body, len(names), header_lines, delimiter, quote).rename_columns(["source_row", *names])
+    body, footer = _footer(data[offset:], len(names), delimiter, quote)
+    rows = _parse(body, len(names), header_lines, delimiter, quote)
+    if footer:
+        rows = _append(rows, footer, header_lines)
+    rows = rows.rename_columns(["source_row", *names])
     # a delimiter at the end of every line makes a column without name and content
     return rows.drop_columns([n for n in names if UNNAMED.fullmatch(n) and rows[n].null_count == len(rows)])
 
@@ -91,6 +97,35 @@ def _names(header: list[str], place: str) -> list[str]:
 
 def _wrong(place: str, expected: str, action: str) -> UnreadableFile:
     return UnreadableFile([Problem("", place, expected, action)])
+
+
+def _footer(body: bytes, n_columns: int, delimiter: str, quote: str) -> tuple[bytes, list[tuple[int, list[str]]]]:
+    """The records, and the short lines after them: number of the line below the header, cells.
+
+    A last line without line end is no footer but a record that was cut off; one with a quote may end a cell.
+    """
+    found: list[tuple[int, list[str]]] = []
+    if not body.endswith(b"\n"):
+        return body, found
+    body = body.rstrip(b"\n")
+    while body:
+        start = body.rfind(b"\n") + 1
+        cells = body[start:].decode("utf-8").split(delimiter)
+        if len(cells) > min(MOST_IN_FOOTER, n_columns - 1) or quote.encode() in body[start:]:
+            break
+        found.append((body.count(b"\n", 0, start) + 1, cells))
+        body = body[:start].rstrip(b"\n")
+    return body, found[::-1]
+
+
+def _append(rows: "pa.Table", footer: list[tuple[int, list[str]]], header_lines: int) -> "pa.Table":
+    """The rows with the footer's lines below them, NULL in the columns that a line does not reach."""
+    import pyarrow as pa
+
+    columns = {"source_row": [str(header_lines + number) for number, _ in footer]}
+    for number, name in enumerate(rows.column_names[1:]):
+        columns[name] = [cells[number] if number < len(cells) else "" for _, cells in footer]
+    return pa.concat_tables([rows, text_table(columns)])
 
 
 def _parse(body: bytes, n_columns: int, header_lines: int, delimiter: str, quote: str) -> "pa.Table":
