@@ -16,7 +16,7 @@ HEADLINES = (
     *(
         (
             f"{paramcd} median, months (range)",
-            "select round(median_months, 2)::varchar, format('{:g}-{:g}', min_months, max_months) "
+            "select format('{:#.3g}', median_months), format('{:.0f}-{:.0f}', min_months, max_months) "
             f"from reports.pfs_summary where paramcd = '{paramcd}'",
         )
         for paramcd in ("PFS1", "PFS2", "PFSTOT")

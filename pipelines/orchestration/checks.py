@@ -42,7 +42,10 @@ def rule_checks() -> dg.AssetChecksDefinition:
         families[checked_table(rule.table), rule.family].append(rule.title)
     specs = {
         (table, family): dg.AssetCheckSpec(
-            family, asset=asset_key(table), additional_deps=[COUNTS], description="; ".join(titles)
+            family,
+            asset=asset_key(table),
+            additional_deps=[COUNTS] if asset_key(table) != COUNTS else None,
+            description="; ".join(titles),
         )
         for (table, family), titles in families.items()
     }
