@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 LIBRARIES = ("dagster", "great_expectations", "matplotlib.pyplot", "lifelines", "pandas", "duckdb")
@@ -51,15 +52,25 @@ def scan(home: Path) -> tuple[float, int, int]:
             copy.write_bytes(raw)
         except UnicodeDecodeError:
             copy.write_text(raw.decode("cp1252"), encoding="utf-8", newline="")
-        quoted = str(copy).replace("'", "''")
-        row = con.execute(f"select prompt from sniff_csv('{quoted}', sample_size = 20480)").fetchall()[0]
-        prompt = row[0].removeprefix("FROM ").rstrip(";")
-        queries.append(prompt.replace("auto_detect=false", "auto_detect=false, ignore_errors=true"))
+        queries.append(typed_read(con, copy))
     started, rows = time.perf_counter(), 0
     for query in queries:
         # every column is read: a count alone would skip the parsing of values
         rows += con.execute(f"select count(*), count(columns(*)) from {query}").fetchall()[0][0]
     return time.perf_counter() - started, rows, sum(p.stat().st_size for p in files)
+
+
+def typed_read(con: Any, path: Path) -> str:
+    """`read_csv` of one file with nothing left to find out; rows that do not fit (footers) are left out."""
+    text = "'" + str(path).replace("'", "''") + "'"
+    sniffed = f"select delimiter, quote, skiprows, dateformat, columns from sniff_csv({text}, sample_size = 20480)"
+    delimiter, quote, skip, date_format, columns = con.execute(sniffed).fetchall()[0]
+    types = ", ".join("'{}': '{}'".format(c["name"].replace("'", "''"), c["type"]) for c in columns)
+    dates = f", dateformat = '{date_format}'" if date_format else ""
+    return (
+        f"read_csv({text}, auto_detect = false, header = true, delim = '{delimiter}', quote = '{quote or ''}', "
+        f"skip = {skip}, ignore_errors = true, columns = {{{types}}}{dates})"
+    )
 
 
 def imports() -> list[tuple[str, float]]:

@@ -58,7 +58,8 @@ def _prepare(con: "duckdb.DuckDBPyConnection", centre: Centre, landed: Path) -> 
     con.execute(f"""
         {MACROS}
         -- a list, because `in` would be planned as one join per column
-        create temp macro clean(t) as case when not list_contains([{missing}], trim(t, {blank})) then trim(t, {blank}) end;
+        create temp macro clean(t) as
+            case when not list_contains([{missing}], trim(t, {blank})) then trim(t, {blank}) end;
         create temp table received as from read_parquet({lit(str(landed / "_received.parquet"))});
         create temp view files as
             select source_file, any_value(file_sha256) as file_sha256 from received group by source_file;

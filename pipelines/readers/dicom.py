@@ -47,7 +47,7 @@ def read_file(path: Path, spec: Mapping[str, Any]) -> dict[str, list[str | None]
             raise _incomplete(*missing)
         try:
             rows = _plan(dataset) if modality == "RTPLAN" else _record(dataset)
-        except (AttributeError, IndexError, ValueError, EOFError):
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError, EOFError):
             raise _incomplete(*NEEDED[modality]) from None
     columns = (*FILE[modality], *(GROUP if modality == "RTPLAN" else ()), *BEAM[modality])
     return {"source_row": ["1"] * len(rows), **{c: [row.get(c) for row in rows] for c in columns}}
@@ -59,7 +59,6 @@ def _open(path: Path) -> Any:
 
     import pydicom
     from pydicom.dataelem import RawDataElement
-    from pydicom.errors import InvalidDicomError
 
     # its warnings show values
     logging.getLogger("pydicom").setLevel(logging.CRITICAL)
@@ -68,7 +67,8 @@ def _open(path: Path) -> Any:
         bare = file.read(2) in FIRST_GROUPS
     try:
         dataset = pydicom.dcmread(path, force=bare)
-    except (InvalidDicomError, EOFError):
+    except Exception:
+        # whatever pydicom stumbles over in a damaged file; its own text may hold a value
         raise UnreadableFile([Problem("", "", "a DICOM file", AGAIN)]) from None
     raw: list[Any] = [e for tag in list(dataset.keys()) if isinstance(e := dataset.get_item(tag), RawDataElement)]
     if any(len(e.value or b"") < e.length != UNDEFINED_LENGTH for e in raw):

@@ -14,9 +14,14 @@ FAILURES = (
     "rule_id", "table_name", "centre", "usubjid", "record_key", "field", "value_received", "expected", "outcome",
     "message", "suggestion", "severity", "category", "source_file", "source_row", "delivery_id",
 )  # fmt: skip
-# a number as a person writes it, without the zeros of its scale
-SHOWN = """create or replace temp macro shown(v) as
-    case when typeof(v) like 'DECIMAL%' then rtrim(rtrim(v::varchar, '0'), '.') else v::varchar end"""
+MACROS = r"""
+    -- a number as a person writes it, without the zeros of its scale
+    create or replace temp macro shown(v) as
+        case when typeof(v) like 'DECIMAL%' then rtrim(rtrim(v::varchar, '0'), '.') else v::varchar end;
+    -- the day that a delivery's name carries
+    create or replace temp macro delivery_day(id) as
+        try_cast(nullif(regexp_extract(id, '\d{4}-\d{2}-\d{2}'), '') as date);
+"""
 
 
 def run_rules(con: "duckdb.DuckDBPyConnection", rules: list[Rule]) -> None:
@@ -28,7 +33,7 @@ def run_rules(con: "duckdb.DuckDBPyConnection", rules: list[Rule]) -> None:
     that no file describes. Source: QUALITY, Rules.
     """
     columns = ", ".join(f"{c} varchar" for c in FAILURES)
-    con.execute(f"create schema if not exists validated; {SHOWN}")
+    con.execute(f"create schema if not exists validated; {MACROS}")
     con.execute(f"create or replace table validated.rule_failures ({columns})")
     con.execute("create or replace temp table rule_checked (rule_id varchar, centre varchar, n_checked bigint)")
     _refuse_unknown_findings(con, rules)

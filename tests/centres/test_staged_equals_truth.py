@@ -8,6 +8,7 @@ import yaml
 from pipelines import centres, staging, study, warehouse
 from pipelines.deliveries import intake, land, ledger
 from pipelines.simulate import render, truth
+from pipelines.simulate.cohort import random_cohort
 from pipelines.warehouse import Home
 
 FOLDER = study.ROOT / "centres"
@@ -15,12 +16,21 @@ NAMES = [path.parent.name for path in sorted(FOLDER.glob("[!_]*/centre.yaml"))]
 COHORT = study.ROOT / "examples" / "reference_study"
 
 
+@pytest.fixture(scope="module", params=["reference", "random", "random_bulk"])
+def kind(request) -> str:
+    """The reference study; invented patients, who need more words; these as the CSV twins of a large cohort."""
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def world():
-    """The reference study as tables `world.*`."""
-    exports = [study.read_yaml(path) for path in sorted(FOLDER.glob("[!_]*/export.yaml"))]
+def world(kind, tmp_path_factory):
+    """Tables `world.*`."""
+    units = {e["unit"]: e["centre"] for e in map(study.read_yaml, sorted(FOLDER.glob("[!_]*/export.yaml")))}
     con = warehouse.memory()
-    truth.build(con, COHORT / "cohort.csv", COHORT / "lesions.csv", 1, {e["unit"]: e["centre"] for e in exports})
+    cohort, lesions = COHORT / "cohort.csv", COHORT / "lesions.csv"
+    if kind != "reference":
+        cohort, lesions = random_cohort(con, 60, 7, tmp_path_factory.mktemp("cohort"))
+    truth.build(con, cohort, lesions, 1, units)
     yield con
     con.close()
 
@@ -36,10 +46,10 @@ def take_in(world, name: str, export: Path, home: Home, bulk: bool) -> tuple[cen
     return centre, home.staged / name
 
 
-@pytest.fixture(scope="module", params=[(name, bulk) for name in NAMES for bulk in (False, True)], ids=str)
-def staged(request, world, tmp_path_factory):
-    """One centre and its staged tables; also from the CSV twins that a large cohort is written as (`bulk`)."""
-    name, bulk = request.param
+@pytest.fixture(scope="module", params=NAMES)
+def staged(request, kind, world, tmp_path_factory):
+    """One centre and its staged tables."""
+    name, bulk = request.param, kind == "random_bulk"
     return take_in(world, name, FOLDER / name / "export.yaml", Home(tmp_path_factory.mktemp(name)), bulk)
 
 

@@ -1,0 +1,156 @@
+"""A mapping says what it means or is refused with line and nearest right word."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import jsonschema
+import pytest
+
+from pipelines import centres, yaml_schema
+from pipelines.errors import MappingError
+
+ROOT = Path(__file__).resolve().parents[2] / "centres"
+SMALL = """\
+centre: x1
+title: Invented
+kind: oncology
+language: en
+formats: ["%Y-%m-%d"]
+sources:
+  visits: {files: V.csv, read: {format: csv}, key: [id], guard: {name: [TEST]}, ignore: [printed]}
+  log: {files: L.csv, read: {format: csv}}
+tables:
+  links:
+    - source: log
+      fields: {local_id: {from: id}, usubjid: {from: code}, sex: {from: sex, map: {m: M, f: F}}}
+  measurements:
+    - source: visits
+      where: {kind: {in: [scan]}}
+      unpivot: {blocks: 'V(?P<visit>\\d+) (?P<field>mm|day)'}
+      lookup: {source: log, on: {id: id}, take: {usual: method}}
+      fields:
+        local_id: {from: id}
+        lesion_id: {from: lesion}
+        visitnum: {from: visit}
+        trdt: {from: day}
+        diameter_mm: {from: mm, unit: cm}
+        method: {from: usual}
+"""
+
+
+def load(tmp_path: Path, text: str) -> centres.Centre:
+    folder = tmp_path / "x1"
+    folder.mkdir(exist_ok=True)
+    (folder / "centre.yaml").write_text(text, encoding="utf-8")
+    return centres.load(folder)
+
+
+def test_every_centre_and_the_template_load() -> None:
+    loaded = centres.load_all(ROOT)
+    assert loaded and all(name == c.name for name, c in loaded.items())
+    assert "template" not in loaded
+    assert centres.load(ROOT / "_template").kind == "oncology"
+
+
+def test_columns_are_those_that_the_mapping_names(tmp_path: Path) -> None:
+    visits, log = (load(tmp_path, SMALL).columns(s) for s in ("visits", "log"))
+    named = [c for c in ("id", "kind", "lesion", "V1 mm", "V12 day", "V1 other", "name", "printed") if c in visits]
+    assert named == ["id", "kind", "lesion", "V1 mm", "V12 day"]
+    assert sorted(log) == ["code", "id", "method", "sex"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "said"),
+    [
+        ("ignore: [printed]", "ignroe: [printed]", 7, "did you mean 'ignore'?"),
+        ("kind: oncology", "kind: oncolgy", 3, "did you mean 'oncology'?"),
+        ("m: M, f: F", "m: M, f: W", 12, "'W' is not a code of sex"),
+        ("lesion_id:", "lesion:", 20, "did you mean 'lesion_id'?"),
+        ("unit: cm", "unit: inch", 23, "mm or cm"),
+        ("  measurements:", "  measurement:", 13, "did you mean 'measurements'?"),
+        ("    - source: visits", "    - source: vists", 14, "did you mean 'visits'?"),
+        ("in: [scan]", "in: [1]", 15, "in quotes"),
+        ('formats: ["%Y-%m-%d"]', "formats: []", 22, "a date needs formats"),
+        ("{from: usual}", "{}", 24, "needs from or first_of or constant or product"),
+        ("files: L.csv", "files: L.csv, files", 8, ""),
+        ("local_id: {from: id}\n", "age_years: {from: id}\n", 19, "not a column that a centre fills"),
+    ],
+)
+def test_a_mistake_is_refused_with_its_line(tmp_path: Path, old: str, new: str, line: int, said: str) -> None:
+    assert old in SMALL
+    with pytest.raises(MappingError) as refused:
+        load(tmp_path, SMALL.replace(old, new, 1))
+    assert f"x1/centre.yaml, line {line}" in str(refused.value)
+    assert said in str(refused.value)
+
+
+def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
+    with pytest.raises(MappingError) as refused:
+        load(tmp_path, SMALL.replace("f: F", "f: W").replace("unit: cm", "unit: inch"))
+    assert len(str(refused.value).splitlines()) == 2
+
+
+def test_a_rollup_may_not_lose_a_staged_field(tmp_path: Path) -> None:
+    text = SMALL + "      rollup: {by: [local_id, lesion_id, trdt], max: [diameter_mm, wisit], first: [method]}\n"
+    with pytest.raises(MappingError) as refused:
+        load(tmp_path, text)
+    assert "'wisit' is not one of its fields" in str(refused.value)
+    assert "'visitnum' is lost" in str(refused.value)
+
+
+def test_words_that_yaml_1_1_takes_for_booleans_are_texts(tmp_path: Path) -> None:
+    part = "    - {source: visits, fields: {local_id: {from: id}, measurable_fl: {from: on, yes: [SI, yes], no: [NO, 1:02]}}}"
+    centre = load(tmp_path, f"{SMALL}  lesions:\n{part}\n")
+    flag = centre.tables["lesions"][0].fields[1]
+    assert (flag.columns, flag.spec["yes"], flag.spec["no"]) == (("on",), ["SI", "yes"], ["NO", "1:02"])
+
+
+def broken(path: tuple[Any, ...], value: Any) -> dict[str, Any]:
+    document: Any = copy.deepcopy(yaml_schema.read(ROOT / "_template" / "centre.yaml"))
+    node = document
+    for step in path[:-1]:
+        node = node[step]
+    node[path[-1]] = value
+    return document
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("kind",), "surgery"),
+        (("cadence_days",), "often"),
+        (("cadence_days",), True),
+        (("missing",), [1]),
+        (("sources", "Visits"), {"files": "a", "read": {"format": "csv"}}),
+        (("sources", "visits", "read"), {"format": "sas"}),
+        (("sources", "visits", "read"), {}),
+        (("sources", "visits", "drop_rows", 0, "reason"), "Not A Word"),
+        (("sources", "visits", "stop_at"), {}),
+        (("tables", "links"), []),
+        (("tables", "links", 0, "fields", "sex"), {"form": "Sex"}),
+        (("tables", "links", 0, "fields", "sex", "map"), {"a": 1}),
+        (("tables", "measurements", 0, "lookup"), [{"source": "log", "on": {}, "take": ["a"]}]),
+        (("tables", "courses", 0, "rollup"), [{"sum": ["a"]}]),
+        (("tables", "criteria", 0, "unpivot"), {"columns": ["a"], "name": "n"}),
+    ],
+)
+def test_the_walk_refuses_what_the_published_schema_refuses(path: tuple[Any, ...], value: Any) -> None:
+    validator = jsonschema.Draft202012Validator(centres._schema().document)
+    assert validator.is_valid(broken(("language",), "it")) and not centres._schema().errors(broken(("language",), "it"))
+    document = broken(path, value)
+    assert not validator.is_valid(document)
+    assert centres._schema().errors(document)
+
+
+@pytest.mark.parametrize("name", sorted(p.parent.name for p in ROOT.glob("*/centre.yaml")))
+def test_every_mapping_fits_the_published_schema(name: str) -> None:
+    jsonschema.Draft202012Validator(centres._schema().document).validate(yaml_schema.read(ROOT / name / "centre.yaml"))
+
+
+def test_centres_become_a_table(tmp_path: Path) -> None:
+    with duckdb.connect() as con:
+        con.execute("create schema study")
+        centres.create_table(con, {"x1": load(tmp_path, SMALL.replace("Invented", "An 'invented' unit"))})
+        assert con.execute("from study.centres").fetchall() == [("x1", "oncology", "An 'invented' unit", "en")]
