@@ -65,10 +65,11 @@ def typed_read(con: Any, path: Path) -> str:
     text = "'" + str(path).replace("'", "''") + "'"
     sniffed = f"select delimiter, quote, skiprows, dateformat, columns from sniff_csv({text}, sample_size = 20480)"
     delimiter, quote, skip, date_format, columns = con.execute(sniffed).fetchall()[0]
+    quote = quote if len(quote) == 1 else ""  # a file without quotes is said to have "(empty)"
     types = ", ".join("'{}': '{}'".format(c["name"].replace("'", "''"), c["type"]) for c in columns)
     dates = f", dateformat = '{date_format}'" if date_format else ""
     return (
-        f"read_csv({text}, auto_detect = false, header = true, delim = '{delimiter}', quote = '{quote or ''}', "
+        f"read_csv({text}, auto_detect = false, header = true, delim = '{delimiter}', quote = '{quote}', "
         f"skip = {skip}, ignore_errors = true, columns = {{{types}}}{dates})"
     )
 

@@ -10,8 +10,9 @@ import pytest
 from pipelines.warehouse import Home, open_read
 
 NO_EXPORT_HOLDS = {
-    "ethics", "design", "baseline_workup", "l1_assess", "recist", "distant_def", "paz_guideline",
-    "rt_techniques_methods", "paz_during_rt", "ctcae", "tox_report", "stats", "dose_lr", "claim_no_increase", "claim_diarrhea_anemia_higher",
+    "ethics", "design", "baseline_workup", "l1_assess", "recist", "distant_def", "paz_guideline", "stats",
+    "rt_techniques_methods", "paz_during_rt", "ctcae", "tox_report", "dose_lr", "claim_no_increase",
+    "claim_diarrhea_anemia_higher",
 }  # fmt: skip
 MISPRINTS = {
     "clear_cell_text": "clear_cell", "tox_any_diarrhea": "tox_any_diarrhea", "dose_bone": "schedule_bone",
