@@ -13,7 +13,7 @@ from tests.acceptance import line
 TRUTH = """
     select
         c.usubjid, c.pfs1_days, c.oligo_pattern, c.best_response_l1, c.n_treated_sites, c.srt_response, c.technique,
-        c.second_pattern, c.second_progression - c.pazopanib_start as total_days
+        c.second_pattern, coalesce(c.second_progression, c.death_date) - c.pazopanib_start as total_days
     from read_csv('{folder}/cohort.csv') c where coalesce(c.eligible, 'Y') = 'Y'
 """
 FOUND = """
