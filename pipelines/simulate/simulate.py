@@ -10,7 +10,6 @@ from pipelines.errors import MappingError, UsageError
 from pipelines.simulate.cohort import random_cohort
 from pipelines.simulate.render import render
 from pipelines.simulate.truth import build
-from pipelines.warehouse import configure
 
 if TYPE_CHECKING:
     import duckdb
@@ -43,7 +42,6 @@ def simulate(
         tempfile.TemporaryDirectory() as scratch,
         closing(duckdb.connect(str(Path(scratch) / "scratch.duckdb"))) as con,
     ):
-        configure(con)
         if cohort is None or lesions is None:
             cohort, lesions = random_cohort(con, patients or 0, seed, Path(scratch))
         build(con, cohort, lesions, seed, {unit: centre for centre, (unit, _) in exports.items()})
