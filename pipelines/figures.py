@@ -37,11 +37,11 @@ def write_figures(con: "duckdb.DuckDBPyConnection", folder: Path, note: str) -> 
     written = []
     with matplotlib.rc_context(cast(Any, STYLE)):
         endpoints = con.execute("""
-            select distinct e.paramcd, e.param, e.endpoint_order from study.endpoints e
+            select distinct e.paramcd, e.param, e.decimals, e.endpoint_order from study.endpoints e
             join reports.pfs_summary using (paramcd) order by e.endpoint_order
         """).fetchall()
-        for paramcd, param, _ in endpoints:
-            written += _save(_kaplan_meier(con, paramcd, param), folder / f"km_{paramcd.lower()}", note)
+        for paramcd, param, decimals, _ in endpoints:
+            written += _save(_kaplan_meier(con, paramcd, param, decimals), folder / f"km_{paramcd.lower()}", note)
             written.append(_write_curve(con, paramcd, folder / f"km_{paramcd.lower()}.csv"))
         written += _save(_flow(con), folder / "flow", note)
         written += _save(_responses(con), folder / "responses", note)
@@ -77,7 +77,7 @@ def _ticks(longest: float) -> list[int]:
     return list(range(0, int(longest) + step + 1, step))
 
 
-def _kaplan_meier(con: "duckdb.DuckDBPyConnection", paramcd: str, param: str) -> "Figure":
+def _kaplan_meier(con: "duckdb.DuckDBPyConnection", paramcd: str, param: str, decimals: int) -> "Figure":
     """Curve with log-log limits, ticks at censored times, median, and the numbers at risk below."""
     rows = con.execute(
         f"select t_months, n_at_risk, n_censored, survival, lcl, ucl from reports.survival_curve "
@@ -98,7 +98,7 @@ def _kaplan_meier(con: "duckdb.DuckDBPyConnection", paramcd: str, param: str) ->
     if median is not None:
         axes.plot([0, median, median], [0.5, 0.5, 0], ":", color="#333333", lw=1)
         limits = f" (95 % CI {_number(lcl)} to {_number(ucl)})"
-        axes.annotate(f"median {median:.2f} months{limits}", (median, 0.5), (6, 5), textcoords="offset points")
+        axes.annotate(f"median {median:.{decimals}f} months{limits}", (median, 0.5), (6, 5), textcoords="offset points")
     ticks = _ticks(times[-1])
     axes.set(xlim=(0, ticks[-1]), ylim=(0, 1.02), xlabel="Months", ylabel="Progression-free", title=param)
     axes.set_xticks(ticks)

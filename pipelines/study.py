@@ -121,7 +121,7 @@ def endpoint_steps() -> list[tuple[Any, ...]]:
     """The endpoints as rows: one per endpoint, role (start, event, censor) and rank within the role."""
     rows = []
     for e in endpoints():
-        head = (e["paramcd"], e["param"], e["order"])
+        head = (e["paramcd"], e["param"], e["order"], e["decimals"])
         rows.append((*head, "start", 1, e["start"], "Start"))
         for role, steps in (("event", e["events"]), ("censor", e["censors"])):
             rows += [(*head, role, rank, step["date"], step["description"]) for rank, step in enumerate(steps, 1)]
@@ -162,5 +162,5 @@ def create_schema(con: "duckdb.DuckDBPyConnection", schema: str = "study") -> No
         )
     con.execute(f"alter table {schema}.response alter worst_order type integer")
     steps = ", ".join(f"({', '.join(sql_literal(v) for v in step)})" for step in endpoint_steps())
-    columns = "paramcd, param, endpoint_order, role, step_rank, date_name, description"
+    columns = "paramcd, param, endpoint_order, decimals, role, step_rank, date_name, description"
     con.execute(f"create table {schema}.endpoints as from (values {steps}) t({columns})")

@@ -47,8 +47,9 @@ def _csv(con: "duckdb.DuckDBPyConnection", full_name: str, order: str, folder: P
 
 def _study_values(con: "duckdb.DuckDBPyConnection", home: Home) -> dict[str, Any]:
     figures = {path.stem: _inline(path) for path in sorted((home.reports / "study" / "figures").glob("*.svg"))}
-    shown = study.protocol()["decimals_months"]["value"], study.protocol()["decimals_range"]["value"]
+    range_decimals = study.protocol()["decimals_range"]["value"]
     pfs = rows_of(con, "from reports.pfs_summary order by paramcd")
+    decimals = {endpoint["paramcd"]: endpoint["decimals"] for endpoint in study.endpoints()}
     (responded, sites) = con.execute(
         "select sum(n_cr + n_pr), sum(n) from reports.response_by_anatomic_site"
     ).fetchall()[0]
@@ -61,8 +62,8 @@ def _study_values(con: "duckdb.DuckDBPyConnection", home: Home) -> dict[str, Any
         "pfs": [
             {
                 "paramcd": p["paramcd"],
-                "median": _printed(p["median_months"], shown[0]),
-                "range": f"{_printed(p['min_months'], shown[1])}-{_printed(p['max_months'], shown[1])}",
+                "median": _printed(p["median_months"], decimals[p["paramcd"]]),
+                "range": f"{_printed(p['min_months'], range_decimals)}-{_printed(p['max_months'], range_decimals)}",
             }
             for p in pfs
         ],
@@ -74,7 +75,9 @@ def _study_values(con: "duckdb.DuckDBPyConnection", home: Home) -> dict[str, Any
         **{name: rows_of(con, f"from reports.{name} order by row_no") for name in ("table1", "table2", "table3")},
         "behind": {row[0] for row in con.execute("select distinct row_key from reports.table_sources").fetchall()},
         "pfs_columns": ["Endpoint", "n", "Events", "Censored", "Median", "from", "to", "Shortest", "Longest"],
-        "pfs_rows": [[v if isinstance(v, str | int) else _printed(v, shown[0]) for v in p.values()] for p in pfs],
+        "pfs_rows": [
+            [v if isinstance(v, str | int) else _printed(v, decimals[p["paramcd"]]) for v in p.values()] for p in pfs
+        ],
         "response_columns": ["Anatomic site", *RESPONSE_COLUMNS],
         "by_site": con.execute(
             f"select a.label, {RESPONSE} from reports.response_by_anatomic_site r "

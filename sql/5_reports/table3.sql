@@ -3,7 +3,7 @@
 -- why: patients, not events, with the worst grade of each row
 -- source: Paper, Table III; CTCAE v4.0
 select
-    row_number() over (order by g.list_order, r.severe) as row_no,
+    row_number() over (order by r.severe, g.list_order) as row_no,
     case when r.severe then 'Grade 3-4' else 'Any grade' end as section,
     case when r.severe then 'tox_g34.' else 'tox_any.' end || t.toxicity_group as row_key,
     g.label,
