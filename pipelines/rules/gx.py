@@ -22,8 +22,8 @@ def validate(counts: "Counts | duckdb.DuckDBPyConnection", out: Path) -> dict[st
 
     Input: the rows of `validated.rule_counts` (one per rule and centre), or a connection that has them. A family is a
     suite with a checkpoint, a rule an expectation. Rules that had nothing to check are left out: neither passed nor
-    failed. Returns how many rules `passed`, `failed`, are `not_applicable` or in `error` (an exception is never counted
-    as a failure), the ids of the latter two kinds that need a look, and where the Data Docs lie. Source: QUALITY, Rules.
+    failed. Returns how many rules `passed`, `failed`, are `not_applicable` or in `error` (an exception is no
+    plain a failure), the ids that failed or are in error, and where the Data Docs lie. Source: QUALITY, Rules.
     """
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     rules = _by_rule(counts if isinstance(counts, Sequence) else _read(counts))
@@ -97,9 +97,7 @@ def _record(families: Mapping[str, list[dict[str, Any]]], out: Path) -> dict[str
         definition = gx.ValidationDefinition(name=family, data=batch, suite=suite)
         definition = context.validation_definitions.add_or_update(definition)
         checkpoint = context.checkpoints.add_or_update(
-            gx.Checkpoint(
-                name=family, validation_definitions=[definition], result_format={"result_format": "COMPLETE"}
-            )
+            gx.Checkpoint(name=family, validation_definitions=[definition], result_format={"result_format": "COMPLETE"})
         )
         result = checkpoint.run(batch_parameters={"dataframe": frame})
         pages.append(ExpectationSuiteIdentifier(family))
@@ -137,7 +135,7 @@ def _expectation() -> Any:
 
         @metric_value(engine=PandasExecutionEngine)
         def _pandas(
-            cls: Any,  # noqa: N805
+            cls: Any,
             execution_engine: Any,
             metric_domain_kwargs: Any,
             metric_value_kwargs: Any,

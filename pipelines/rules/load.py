@@ -1,4 +1,4 @@
-"""The rules: one YAML file each in `expectations/<family>/`, its id is family/stem, checked against its schema on load."""
+"""The rules: one YAML file each in `expectations/<family>/`, its id is family/stem; checked on load."""
 
 import json
 import re
@@ -19,7 +19,7 @@ RECEIVED = ("staged.received", "staged.findings")
 
 @dataclass(frozen=True)
 class Rule:
-    """What must be true of the rows of one table; the predicates are SQL over `t` (the table) and `p` (the protocol)."""
+    """What must be true of the rows of one table; predicates are SQL over `t` (the table) and `p` (protocol)."""
 
     family: str
     name: str
@@ -54,7 +54,7 @@ class Rule:
 
 
 def load_rules(root: Path = RULES) -> list[Rule]:
-    """All rules under `root`, by family, their order in the protocol, and name; raises `MappingError` naming the line."""
+    """All rules under `root`, by family, order in the protocol, and name; raises `MappingError` with file and line."""
     rules = [_read(path) for path in sorted(root.glob("*/*.yaml"))]
     return sorted(rules, key=lambda r: (r.family, r.order or 0, r.name))
 

@@ -48,7 +48,11 @@ def failing(rule: Rule) -> str:
     """The select that yields every failing row of one rule, columns as `FAILURES`."""
     if rule.raised_by:
         place = "t.usubjid, t.record_key, t.field, t.value_received, t.expected, 'fail'"
-        table, centre, provenance = "'staged.' || t.table_name", "t.centre", ("source_file", "source_row", "delivery_id")
+        table, centre, provenance = (
+            "'staged.' || t.table_name",
+            "t.centre",
+            ("source_file", "source_row", "delivery_id"),
+        )
         where = f"t.rule_id = {lit(rule.rule_id)}"
         ending = ", ".join(f"t.{c}" for c in provenance)
     else:

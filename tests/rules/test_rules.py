@@ -1,6 +1,7 @@
 """Each rule's own examples are its test; then what the pass does with counts, broken rules and staging's findings."""
 
-import dataclasses
+import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
@@ -8,11 +9,13 @@ from typing import Any
 
 import duckdb
 import pytest
+import yaml
 
 from pipelines import study, warehouse
 from pipelines.errors import MappingError
-from pipelines.rules.load import Rule, load_rules, table_columns, tables_read
-from pipelines.rules.run import run_rules
+from pipelines.rules.gx import validate
+from pipelines.rules.load import RECEIVED, Rule, load_rules, table_columns, tables_read
+from pipelines.rules.run import failing, run_rules
 
 RULES = load_rules()
 STAGED = {
@@ -60,7 +63,9 @@ def judge(con: duckdb.DuckDBPyConnection, rule: Rule, example: Mapping[str, Any]
         for row in rows:
             insert(con, table, row)
     run_rules(con, [rule])
-    statuses = con.execute("select status from validated.rule_counts where n_checked > 0 or status = 'error'").fetchall()
+    statuses = con.execute(
+        "select status from validated.rule_counts where n_checked > 0 or status = 'error'"
+    ).fetchall()
     found = con.execute("from validated.rule_failures").fetchall()
     assert "error" not in [s for (s,) in statuses], "DuckDB cannot run this rule"
     for table in tables:
@@ -82,3 +87,115 @@ def test_a_rule_judges_its_examples(con: duckdb.DuckDBPyConnection, rule: Rule) 
                 assert "{" not in found[0][9] and found[0][7], "message filled in, expectation told"
     for example in rule.examples.get("not_applicable", ()):
         assert judge(con, rule, example)[0] == "not_applicable", example
+
+
+def simple(**changes: Any) -> Rule:
+    values: dict[str, Any] = {
+        "family": "made", "name": "up", "title": "A title", "source": "none", "category": "plausibility",
+        "severity": "query", "message": "{value} of {course_id}", "suggestion": "Do.", "table": "harmonised.fractions",
+        "fields": ("dose_gy",), "record_key": ("t.usubjid", "t.course_id"), "examples": {}, "fails_when": "t.dose_gy > 10",
+    }  # fmt: skip
+    return Rule(**{**values, **changes})
+
+
+def test_counts_by_rule_and_centre(con: duckdb.DuckDBPyConnection) -> None:
+    """One row for every rule and centre that sent anything; nothing checked is no pass."""
+    for centre, dose in (("a", 5), ("a", 12.5), ("b", 5)):
+        insert(con, "harmonised.fractions", {"centre": centre, "course_id": "C1", "dose_gy": dose})
+    con.execute("insert into staged.received by name select unnest(['a', 'b', 'c']) as centre, 10 as n_rows")
+    run_rules(con, [simple(), simple(name="broken", fails_when="t.dose_gy > no_such_column")])
+    counts = "select rule_id, centre, n_checked, n_failed, status from validated.rule_counts order by all"
+    assert con.execute(counts).fetchall() == [
+        ("made/broken", "a", 0, 0, "error"), ("made/broken", "b", 0, 0, "error"), ("made/broken", "c", 0, 0, "error"),
+        ("made/up", "a", 2, 1, "fail"), ("made/up", "b", 1, 0, "pass"), ("made/up", "c", 0, 0, "not_applicable"),
+    ]  # fmt: skip
+    found = con.execute("select record_key, value_received, message from validated.rule_failures").fetchall()
+    assert found == [(f"{SUBJECT}|C1", "12.5", "12.5 of C1")]
+
+
+def test_a_rule_that_breaks_on_a_value_leaves_no_failing_row(con: duckdb.DuckDBPyConnection) -> None:
+    """The select of failing rows runs; the one that counts does not: the whole rule is in error."""
+    insert(con, "harmonised.fractions", {"course_id": "C1", "dose_gy": 12})
+    run_rules(con, [simple(name="breaks", applies_when="t.course_id::integer = 1"), simple()])
+    statuses = con.execute("select rule_id, status from validated.rule_counts order by all").fetchall()
+    assert statuses == [("made/breaks", "error"), ("made/up", "fail")]
+    assert con.execute("select distinct rule_id from validated.rule_failures").fetchall() == [("made/up",)]
+
+
+def test_what_staging_found_is_worded_by_its_rule(con: duckdb.DuckDBPyConnection) -> None:
+    staging = [r for r in RULES if r.raised_by]
+    con.execute("insert into staged.received by name select unnest(['a', 'b']) as centre, 10 as n_rows")
+    con.execute("""
+        insert into staged.findings by name
+        select 'a' as centre, 'labs' as table_name, 'S-001|x' as record_key, 'Sesso' as field, '9' as value_received,
+            'one of M, F' as expected, 'structure/unmapped_code' as rule_id, 'f.csv' as source_file, '4' as source_row
+    """)
+    run_rules(con, staging)
+    assert con.execute("""
+        select table_name, field, outcome, source_row, message from validated.rule_failures
+    """).fetchall() == [
+        ("staged.labs", "Sesso", "fail", "4",
+         "The field Sesso holds '9', which is not in the agreed list. We expected: one of M, F."),
+    ]  # fmt: skip
+    status = "select centre, status from validated.rule_counts where rule_id = 'structure/unmapped_code' order by all"
+    assert con.execute(status).fetchall() == [("a", "fail"), ("b", "pass")]
+
+
+def test_a_finding_that_no_rule_describes_is_not_lost(con: duckdb.DuckDBPyConnection) -> None:
+    con.execute("insert into staged.findings by name select 'structure/new_kind' as rule_id")
+    with pytest.raises(MappingError, match="structure/new_kind"):
+        run_rules(con, RULES)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"severity": "quarry"}, r"line 4, severity: .*did you mean 'query'"),
+        ({"table": "harmonised.fraction"}, r"line 6, table: .*did you mean 'harmonised.fractions'"),
+        ({"message": "{dose} is too high"}, r"\{dose\} is not a column of harmonised.fractions"),
+        ({"examples": {"passes": [{"dose_gy": 1}]}}, "fails_when needs an example under `fails`"),
+        ({"examples": {"passes": [{"dosis": 1}], "fails": [{"dose_gy": 50}]}}, "has no column 'dosis'"),
+        ({"fails_wen": "true"}, "'fails_wen' is not a word"),
+    ],
+)
+def test_a_wrong_rule_file_is_refused_with_line_and_word(tmp_path: Path, change: dict[str, Any], said: str) -> None:
+    right = study.read_yaml(study.ROOT / "expectations" / "plausibility" / "fraction_dose.yaml")
+    path = tmp_path / "plausibility" / "fraction_dose.yaml"
+    path.parent.mkdir()
+    path.write_text(yaml.safe_dump(right, sort_keys=False), encoding="utf-8")
+    assert [r.rule_id for r in load_rules(tmp_path)] == ["plausibility/fraction_dose"]
+    path.write_text(yaml.safe_dump({**right, **change}, sort_keys=False), encoding="utf-8")
+    with pytest.raises(MappingError, match=said):
+        load_rules(tmp_path)
+
+
+def test_a_pass_reads_every_table_that_its_rules_name() -> None:
+    """`reads` is what a run shows to the rules, so it must not fall short of the SQL."""
+    named = {r.rule_id: tables_in(r) - {r.table, *r.reads, "study.protocol", *RECEIVED} for r in RULES}
+    assert {rule_id: tables for rule_id, tables in named.items() if tables} == {}
+
+
+def tables_in(rule: Rule) -> set[str]:
+    return set(re.findall(r"\b(?:from|join) ((?:staged|harmonised|assessed|validated|study)\.\w+)", failing(rule)))
+
+
+def test_great_expectations_records_the_counts(tmp_path: Path) -> None:
+    """Failing, passing, inapplicable and broken rules stay apart; results and Data Docs are on disk."""
+    pytest.importorskip("great_expectations")
+    row = {"family": "made", "title": "A title", "severity": "query", "table_name": "harmonised.fractions"}
+    counts = [
+        {**row, "rule_id": f"made/{status}", "centre": centre, "n_checked": 0 if status in ("not_applicable", "error") else 4,
+         "n_failed": 1 if status == "fail" else 0, "status": status}
+        for status in ("pass", "fail", "not_applicable", "error") for centre in ("a", "b")
+    ]  # fmt: skip
+    summary = validate(counts, tmp_path)
+    kept = {k: summary[k] for k in ("passed", "failed", "not_applicable", "error", "failing_rules", "rules_in_error")}
+    assert kept == {
+        "passed": 1, "failed": 1, "not_applicable": 1, "error": 1,
+        "failing_rules": ["made/fail"], "rules_in_error": ["made/error"],
+    }  # fmt: skip
+    assert "A title" in next(tmp_path.rglob("data_docs/**/made.html")).read_text(encoding="utf-8")
+    stored = json.loads(next(tmp_path.rglob("validations/**/*.json")).read_text(encoding="utf-8"))
+    found = {r["expectation_config"]["kwargs"]["rule_id"]: r["result"] for r in stored["results"]}
+    assert found["made/fail"]["unexpected_count"] == 2 and found["made/fail"]["element_count"] == 8
+    assert found["made/fail"]["details"] == {"by_centre": {"a": 1, "b": 1}}

@@ -1,0 +1,160 @@
+"""What a centre is asked: its findings as a ranked list, and as the files that it answers in."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipelines import study
+from pipelines.study import sql_literal as lit
+from pipelines.warehouse import Home
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from pipelines.centres import Centre
+
+ASKED = (
+    "query_id", "priority", "local_id", "form", "visit", "field", "value_received", "expected", "problem", "action",
+    "due_date", "first_seen", "state", "file", "line",
+)  # fmt: skip
+REPLY = ("site_reply", "site_comment", "replied_by", "replied_on")
+REPLIES = ("corrected", "confirmed", "cannot_obtain")
+# what an answer changes: the families that judge response and eligibility, and the tables that endpoints are made from
+ENDPOINT = ("eligibility", "recist", "radiotherapy", "linkage")
+ENDPOINT_TABLES = ("exposures", "followup", "lesions", "links", "measurements", "subjects")
+SAFETY_TABLES = ("adverse_events", "labs")
+WIDTHS = {"problem": 60, "action": 50, "expected": 30, "form": 24, "site_reply": 16, "site_comment": 40}
+HELP = {
+    "en": ("Your reply", "corrected: changed in our system. confirmed: right as it is. cannot_obtain: stays missing."),
+    "it": (
+        "La vostra risposta",
+        "corrected: corretto nel nostro sistema. confirmed: giusto così. cannot_obtain: non reperibile.",
+    ),
+}
+
+
+def centre_queries(con: "duckdb.DuckDBPyConnection", home: Home, centre: str) -> list[dict[str, Any]]:
+    """The queries of one centre by priority (endpoint, safety, other), one per finding that is more than a note.
+
+    Reads `validated.findings` by its plain name and the centre's own staged files, the only place of its local ids.
+    Texts are raw: whoever writes them into a file or page escapes them. Source: QUALITY, The report to a centre, 3.
+    """
+    cursor = con.execute(_select(home, centre))
+    names = [column[0] for column in cursor.description or []]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def write_queries(con: "duckdb.DuckDBPyConnection", home: Home, centre: str, folder: Path) -> list[Path]:
+    """Write `queries.xlsx` and `queries.csv` of one centre into `folder`, both to be answered and sent back.
+
+    Every text passes `disclosure.escape_formula`. The csv is UTF-8 with BOM and the centre's own delimiter.
+    """
+    from pipelines import centres
+    from pipelines.disclosure import escape_formula
+
+    mapping = centres.load(study.ROOT / "centres" / centre)
+    rows = [
+        [escape_formula(str(query[name])) if query[name] is not None else "" for name in ASKED]
+        for query in centre_queries(con, home, centre)
+    ]
+    folder.mkdir(parents=True, exist_ok=True)
+    return [_write_xlsx(rows, mapping, folder / "queries.xlsx"), _write_csv(rows, mapping, folder / "queries.csv")]
+
+
+def _write_csv(rows: list[list[str]], centre: "Centre", target: Path) -> Path:
+    import csv
+
+    with target.open("w", encoding="utf-8-sig", newline="") as file:
+        writer = csv.writer(file, delimiter=centre.queries_delimiter)
+        writer.writerow(ASKED + REPLY)
+        writer.writerows([*row, *("" for _ in REPLY)] for row in rows)
+    return target
+
+
+def _write_xlsx(rows: list[list[str]], centre: "Centre", target: Path) -> Path:
+    """A sheet whose asked columns are protected and whose reply is chosen from a list."""
+    import datetime
+
+    import xlsxwriter
+
+    book = xlsxwriter.Workbook(str(target), {"strings_to_formulas": False, "strings_to_urls": False})
+    book.set_properties({"created": datetime.datetime(2000, 1, 1), "title": f"queries {centre.name}"})
+    sheet = book.add_worksheet("queries")
+    head = book.add_format({"bold": True, "bottom": 1, "text_wrap": True})
+    asked = book.add_format({"text_wrap": True, "valign": "top"})
+    reply = book.add_format({"text_wrap": True, "valign": "top", "locked": False, "bg_color": "#FFF9DB"})
+    day = book.add_format({"valign": "top", "locked": False, "bg_color": "#FFF9DB", "num_format": "yyyy-mm-dd"})
+    for column, name in enumerate(ASKED + REPLY):
+        sheet.set_column(column, column, WIDTHS.get(name, 14))
+        sheet.write_string(0, column, name, head)
+    for line, row in enumerate(rows, 1):
+        for column, text in enumerate(row):
+            sheet.write_string(line, column, text, asked)
+        for column, name in enumerate(REPLY, len(ASKED)):
+            sheet.write_blank(line, column, None, day if name == "replied_on" else reply)
+    if rows:
+        first, title_message = len(ASKED), HELP.get(centre.language, HELP["en"])
+        choice = {"validate": "list", "source": list(REPLIES), "ignore_blank": True}
+        choice |= {"input_title": title_message[0], "input_message": title_message[1]}
+        sheet.data_validation(1, first, len(rows), first, choice)
+        since = {"validate": "date", "criteria": ">=", "value": datetime.date(2000, 1, 1), "ignore_blank": True}
+        sheet.data_validation(1, first + len(REPLY) - 1, len(rows), first + len(REPLY) - 1, since)
+    sheet.autofilter(0, 0, max(len(rows), 1), len(ASKED) + len(REPLY) - 1)
+    sheet.freeze_panes(1, 1)
+    sheet.protect("", {"format_columns": True, "format_rows": True, "autofilter": True, "sort": True})
+    sheet.set_landscape()
+    sheet.repeat_rows(0)
+    sheet.fit_to_pages(1, 0)
+    book.close()
+    return target
+
+
+def _select(home: Home, centre: str) -> str:
+    """The centre's findings with its own ids; a record is named by its key, without study code and centre."""
+    staged = home.staged / centre
+    links, findings = (f"read_parquet({lit(str(staged / name))})" for name in ("links.parquet", "findings.parquet"))
+    forms = ", ".join(f"({lit(name)}, {lit(table.label.split(' (')[0])})" for name, table in _forms().items())
+    days = study.protocol()["reply_days"]["value"]
+    return f"""
+        with form(table_name, label) as (values {forms}),
+        own as (select usubjid, min(local_id) as local_id from {links} group by usubjid),
+        unlinked as (
+            select rule_id, source_file, source_row, field, min(local_id) as local_id from {findings}
+            where usubjid is null group by all
+        ),
+        asked as (
+            select
+                f.*, string_split(f.table_name, '.')[-1] as table_short,
+                try_cast(nullif(regexp_extract(f.first_delivery, '\\d{{4}}-\\d{{2}}-\\d{{2}}'), '') as date) as seen_on,
+                -- the first part is whose record it is
+                list_filter(string_split(f.record_key, '|')[2:], lambda part: part not in ('', {lit(centre)})) as parts
+            from validated.findings f
+            where f.centre = {lit(centre)} and f.severity <> 'note'
+        )
+        select
+            a.query_id,
+            case
+                when split_part(a.rule_id, '/', 1) in {ENDPOINT} or a.table_short in {ENDPOINT_TABLES} then 'endpoint'
+                when split_part(a.rule_id, '/', 1) = 'ctcae' or a.table_short in {SAFETY_TABLES} then 'safety'
+                else 'other'
+            end as priority,
+            coalesce(o.local_id, u.local_id) as local_id,
+            concat_ws(': ', coalesce(f.label, a.table_short),
+                nullif(array_to_string(list_filter(a.parts, lambda part: part not like 'visit %'), ', '), '')) as form,
+            regexp_replace(list_filter(a.parts, lambda part: part like 'visit %')[1], '^visit ', '') as visit,
+            a.field, a.value_received, a.expected, a.message as problem, a.suggestion as action,
+            (a.seen_on + {days})::varchar as due_date, coalesce(a.seen_on::varchar, a.first_delivery) as first_seen,
+            a.state, a.source_file as file, a.source_row as line
+        from asked a
+        left join form f on f.table_name = a.table_name
+        left join own o on o.usubjid = a.usubjid
+        left join unlinked u on u.rule_id = a.rule_id and u.source_file = a.source_file and u.source_row = a.source_row
+            and u.field is not distinct from a.field
+        order by
+            case priority when 'endpoint' then 1 when 'safety' then 2 else 3 end,
+            case a.severity when 'stop' then 1 when 'exclude' then 2 else 3 end, local_id, form, visit, a.query_id
+    """
+
+
+def _forms() -> dict[str, study.Table]:
+    """Every table that a finding may name, as it was staged or made later."""
+    return {f"staged.{name}": table for name, table in study.staged_tables().items()} | study.tables()
