@@ -140,7 +140,8 @@ def _flow(con: "duckdb.DuckDBPyConnection") -> "Figure":
     for j, (_, label, n, _, _) in enumerate(last):
         x = 10 * (j + 0.5) / len(last)
         axes.text(x, -len(steps), f"{label}\nn = {n}", ha="center", va="center", bbox=box)
-        axes.annotate("", (x, -len(steps) + 0.26), (5, -len(steps) + 0.74), arrowprops={"arrowstyle": "->", "color": BLUE})
+        ends = (x, -len(steps) + 0.26), (5, -len(steps) + 0.74)
+        axes.annotate("", *ends, arrowprops={"arrowstyle": "->", "color": BLUE})
     return figure
 
 

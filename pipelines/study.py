@@ -1,4 +1,4 @@
-"""What words mean: tables, code lists, protocol numbers and endpoints, read from `study/` and loaded as schema `study`."""
+"""What words mean: tables, code lists, protocol numbers and endpoints, from `study/` and as DuckDB schema `study`."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -90,7 +90,7 @@ def staged_tables() -> dict[str, Table]:
 
 
 def staged_columns(table: str) -> dict[str, Column]:
-    """Columns of a staged table: those of the harmonised one that a centre can fill, plus the centre's own `local_id`."""
+    """Columns of a staged table: what a centre can fill of the harmonised one, plus its own `local_id`."""
     columns = {c.name: c for c in staged_tables()[table].columns if not c.derived}
     return {"local_id": Column("local_id", "id", "The subject as the centre names it"), **columns}
 

@@ -97,11 +97,11 @@ def expectation_assets() -> dg.AssetsDefinition:
         description="Suites, validation results and Data Docs of this run, for whoever works with Great Expectations.",
     )
     def validate_rules(study: Study) -> dg.MaterializeResult[Any]:
-        from pipelines.rules.gx import validate
+        from pipelines.rules.gx import finish
 
         tell("Great_Expectations")
         session = study.session
-        summary = validate(session.con, session.home.gx)
+        summary = finish(session.recorder, session.con)
         return dg.MaterializeResult(metadata=dict(summary))
 
     return validate_rules

@@ -15,6 +15,7 @@ from pipelines.centres import create_table, load_all
 from pipelines.mapping import Centre
 from pipelines.orchestration.plan import CENTRES, Plan, make_plan, write_state
 from pipelines.orchestration.take_in import declare_staged
+from pipelines.rules import gx
 from pipelines.warehouse import Home
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ class Session:
         self.centres = all_centres()
         self.only_touched = not self.plan.full
         self._con: duckdb.DuckDBPyConnection | None = None
+        # Great Expectations takes seconds to import: a second core does it while deliveries are taken in
+        self.recorder = gx.start(home.gx)
 
     @property
     def con(self) -> "duckdb.DuckDBPyConnection":
@@ -67,6 +70,9 @@ class Session:
         write_state(self.home, self.plan.versions, complete=True)
 
     def close(self) -> None:
+        if self.recorder.poll() is None:
+            self.recorder.kill()
+            self.recorder.communicate()
         if self._con is not None:
             self._con.close()
             self._con = None

@@ -24,8 +24,10 @@ def write_centre(con: "duckdb.DuckDBPyConnection", home: Home, centre: "Centre")
     folder = home.reports / "centres" / centre.name
     texts = study.read_yaml(TEMPLATES / "texts.yaml")
     t = texts.get(centre.language, texts["en"])
+    # a field of ours is named by its label; a column of the hospital's file keeps its own name
+    spoken = {c.name: c.label for table in study.tables().values() for c in table.columns}
     with reading(con):
-        queries = centre_queries(con, home, centre.name)
+        queries = [{**q, "field": spoken.get(q["field"], q["field"])} for q in centre_queries(con, home, centre.name)]
         values = {**_centre_values(con, home, centre.name, t), "queries": queries}
         written = [
             page("centre.html", folder / "report.html", t=t, language=centre.language, name=centre.title, **values)
@@ -38,15 +40,17 @@ def _centre_values(con: "duckdb.DuckDBPyConnection", home: Home, centre: str, t:
 
     mine = f"centre = {study.sql_literal(centre)}"
     bound = study.protocol()["small_cell_bound"]["value"]
-    counts = con.execute(f"""
-        select {mine} as is_mine, count(distinct usubjid), 0 from harmonised.links group by all
+    own, others = con.execute(f"""
+        with person as (select usubjid, bool_or({mine}) as is_mine from harmonised.links group by usubjid),
+        asked as (select {mine} as is_mine from validated.findings where {ASKED})
+        select count(*) filter (is_mine), (select count(*) from asked where is_mine) from person
         union all
-        select {mine}, 0, count(*) from validated.findings where {ASKED} group by all
+        select count(*) filter (not is_mine), (select count(*) from asked where not is_mine) from person
     """).fetchall()
-    own, others = ([sum(row[i] for row in counts if row[0] is is_mine) for i in (1, 2)] for is_mine in (True, False))
     shown = ["–" if n is None else n for n in (suppress([x], bound, total_known=False)[0] for x in others)]
     received = f"from slice.main.staged_received where {mine} and source is not null order by all"
-    cut = con.execute(f"select max(delivery_id) from slice.main.staged_received where {mine}").fetchall()[0][0]
+    dated = "max(regexp_extract(delivery_id, '\\d{4}-\\d{2}-\\d{2}'))"
+    cut = con.execute(f"select {dated} from slice.main.staged_received where {mine}").fetchall()[0][0]
     return {
         "title": f"{t['title']}: {centre}", "note": note_of(home),
         "study_title": study.protocol()["study_title"]["value"],
@@ -54,7 +58,8 @@ def _centre_values(con: "duckdb.DuckDBPyConnection", home: Home, centre: str, t:
         "reply_days": study.protocol()["reply_days"]["value"],
         "received": con.execute(f"select source_file, source, n_rows, file_sha256[:12] {received}").fetchall(),
         "dropped": con.execute(f"""
-            select source_file, reason, count(*) from slice.main.staged_dropped where {mine} group by all order by all
+            select source_file, replace(reason, '_', ' '), count(*) from slice.main.staged_dropped
+            where {mine} group by all order by all
         """).fetchall(),
         "rejected": [],
         "notes": con.execute(f"""

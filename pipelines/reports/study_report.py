@@ -138,7 +138,7 @@ def _sources_values(con: "duckdb.DuckDBPyConnection", home: Home) -> dict[str, A
         select s.*, l.raw from temp.shown s left join temp.raw_rows l using (centre, source_file, source_row)
         order by row_key, usubjid, centre, source_file, try_cast(source_row as int), source_row
     """):  # fmt: skip
-        rows.setdefault(row["row_key"], []).append(row)
+        rows.setdefault(row["row_key"], []).append({**row, "raw": _as_it_came(row["raw"])})
     printed = rows_of(con, """
         select t.row_key, t.label, t.section, t.value_text, s.n_rows, s.n_subjects
         from (
@@ -153,6 +153,14 @@ def _sources_values(con: "duckdb.DuckDBPyConnection", home: Home) -> dict[str, A
     """)  # fmt: skip
     sections = [{**p, "label": f"{p['section']}: {p['label']}", "rows": rows[p["row_key"]]} for p in printed]
     return {"title": "Rows behind the tables", "note": note_of(home), "sections": sections}
+
+
+def _as_it_came(raw: str | None) -> list[tuple[str, str]]:
+    """The cells of a landed row that hold something, by the hospital's own column names."""
+    import json
+
+    cells = json.loads(raw or "{}")
+    return [(name, text) for name, text in cells.items() if text and name not in ("source_file", "source_row")]
 
 
 def _landed(con: "duckdb.DuckDBPyConnection", home: Home) -> None:

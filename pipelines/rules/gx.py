@@ -3,12 +3,17 @@
 Only the counting is pushed down to DuckDB. This is the one module that imports Great Expectations, and only when asked.
 """
 
+import json
 import os
+import subprocess
+import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from pipelines.errors import RestageError
 
 if TYPE_CHECKING:
     import duckdb
@@ -22,8 +27,8 @@ def validate(counts: "Counts | duckdb.DuckDBPyConnection", out: Path) -> dict[st
 
     Input: the rows of `validated.rule_counts` (one per rule and centre), or a connection that has them. A family is a
     suite with a checkpoint, a rule an expectation. Rules that had nothing to check are left out: neither passed nor
-    failed. Returns how many rules `passed`, `failed`, are `not_applicable` or in `error` (an exception is no
-    plain a failure), the ids that failed or are in error, and where the Data Docs lie. Source: QUALITY, Rules.
+    failed. Returns how many rules `passed`, `failed`, are `not_applicable` or in `error` (an exception is never counted
+    as a plain failure), the ids of those that failed or are in error, and where the Data Docs lie. Source: QUALITY.
     """
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     rules = _by_rule(counts if isinstance(counts, Sequence) else _read(counts))
@@ -42,6 +47,21 @@ def validate(counts: "Counts | duckdb.DuckDBPyConnection", out: Path) -> dict[st
         "error": totals["error"], "failing_rules": named["fail"], "rules_in_error": named["error"],
         "data_docs": str(docs.relative_to(out)),
     }  # fmt: skip
+
+
+def start(out: Path) -> "subprocess.Popen[str]":
+    """Let a process of its own import Great Expectations, so that it is ready when the rules have been counted."""
+    return subprocess.Popen(
+        [sys.executable, "-m", __name__, str(out)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+
+
+def finish(process: "subprocess.Popen[str]", con: "duckdb.DuckDBPyConnection") -> dict[str, Any]:
+    """Hand the counts to the process that `start` began; returns what `validate` says. Raises `RestageError`."""
+    answer, _ = process.communicate(json.dumps(_read(con)))
+    if process.returncode:
+        raise RestageError("Great Expectations could not record the rules; what it said stands above.")
+    return dict(json.loads(answer))
 
 
 def _read(con: "duckdb.DuckDBPyConnection") -> Counts:
@@ -103,7 +123,7 @@ def _record(families: Mapping[str, list[dict[str, Any]]], out: Path) -> dict[str
         pages.append(ExpectationSuiteIdentifier(family))
         for identifier, run in result.run_results.items():
             pages.append(identifier)
-            status |= {r.expectation_config.kwargs["rule_id"]: _status(r) for r in run.results}
+            status |= {r.expectation_config.kwargs["rule_id"]: _status(r) for r in run.results if r.expectation_config}
     # only what is new: earlier runs' pages stay as they are
     context.build_data_docs(resource_identifiers=pages)
     return status
@@ -164,3 +184,20 @@ def _expectation() -> Any:
             return {"success": failed == 0, "result": result | share}
 
     return ExpectRuleToHold
+
+
+def main(out: Path) -> None:
+    """The process of `start`: counts come as JSON on standard input, the summary goes out the same way."""
+    from contextlib import redirect_stdout
+
+    with redirect_stdout(sys.stderr):
+        import great_expectations  # noqa: F401
+
+        counts = sys.stdin.read()
+        summary = validate(json.loads(counts), out) if counts else {}
+    sys.stdout.write(json.dumps(summary))
+
+
+if __name__ == "__main__":
+    os.environ["GX_ANALYTICS_ENABLED"] = "false"
+    main(Path(sys.argv[1]))

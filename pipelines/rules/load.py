@@ -33,7 +33,6 @@ class Rule:
     fields: tuple[str, ...]
     record_key: tuple[str, ...]
     examples: Mapping[str, list[dict[str, Any]]]
-    priority: str = "other"
     since: str = "1.0"
     order: int | None = None
     raised_by: str | None = None
@@ -46,7 +45,7 @@ class Rule:
     value: str | None = None
     expected: str | None = None
     centre: str = "t.centre"
-    provenance: str = "t"
+    provenance: tuple[str, ...] = ("t",)
 
     @property
     def rule_id(self) -> str:
@@ -75,7 +74,9 @@ def _read(path: Path) -> Rule:
     errors = _schema().errors(raw)
     refuse(path, errors or _wrong_words(raw))
     staging = {"table": "staged.findings", "fields": [], "record_key": [], "examples": {}} if "raised_by" in raw else {}
-    values = {k: tuple(v) if k in ("fields", "record_key", "reads") else v for k, v in (staging | raw).items()}
+    values: dict[str, Any] = {
+        k: tuple(v) if k in ("fields", "record_key", "reads", "provenance") else v for k, v in (staging | raw).items()
+    }
     return Rule(family=path.parent.name, name=path.stem, **values)
 
 
@@ -84,7 +85,7 @@ def _wrong_words(raw: Mapping[str, Any]) -> list[tuple[Place, str]]:
     found: list[tuple[Place, str]] = []
     if "raised_by" in raw:
         return [((word,), "staging raises this rule; it has no predicate") for word in ("fails_when",) if word in raw]
-    known = [*study.tables(), *(f"staged.{name}" for name in study.staged_tables())]
+    known = [*study.tables(), *(f"staged.{name}" for name in study.staged_tables()), *RECEIVED]
     for place, name in [(("table",), raw["table"]), *((("reads", i), n) for i, n in enumerate(raw.get("reads", ())))]:
         if name not in known and not name.startswith("study."):
             found.append((place, f"{name!r} is not a declared table{nearest(name, known)}"))

@@ -1,5 +1,6 @@
 """All rules in one pass of DuckDB that keeps every failing row."""
 
+import logging
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from pipelines.study import sql_literal as lit
 if TYPE_CHECKING:
     import duckdb
 
+LOG = logging.getLogger(__name__)
 FAILURES = (
     "rule_id", "table_name", "centre", "usubjid", "record_key", "field", "value_received", "expected", "outcome",
     "message", "suggestion", "severity", "category", "source_file", "source_row", "delivery_id",
@@ -64,7 +66,10 @@ def failing(rule: Rule) -> str:
         table, centre = lit(rule.table), rule.centre
         where = f"({rule.applies_when}) and (({rule.unknown_when}) or ({rule.fails_when}))"
         ending = ", ".join(
-            f"{rule.provenance}.{c}" if rule.provenance != "t" or c in columns else "null" for c in FAILURES[-3:]
+            "coalesce({})".format(
+                ", ".join([f"{a}.{c}" for a in rule.provenance if a != "t" or c in columns] + ["null"])
+            )
+            for c in FAILURES[-3:]
         )
     words = ", ".join(lit(w) for w in (rule.suggestion, rule.severity, rule.category))
     return (
@@ -94,12 +99,12 @@ def _expected(rule: Rule) -> str:
 
 
 def _message(rule: Rule) -> str:
-    """The message with its placeholders filled in by SQL; an empty value reads `(empty)`."""
+    """The message with its placeholders filled in by SQL; an empty value reads `not given`."""
     special = {"value": _value(rule), "expected": _expected(rule)}
     parts = []
     for i, text in enumerate(PLACEHOLDER.split(rule.message)):
         if text:
-            parts.append(f"coalesce({special.get(text, f'shown(t.{text})')}, '(empty)')" if i % 2 else lit(text))
+            parts.append(f"coalesce({special.get(text, f'shown(t.{text})')}, 'not given')" if i % 2 else lit(text))
     return " || ".join(parts)
 
 
@@ -116,7 +121,10 @@ def _insert(con: "duckdb.DuckDBPyConnection", table: str, selects: Mapping[str, 
         for rule_id, select in selects.items():
             try:
                 con.execute(f"insert into {table} {select}")
-            except duckdb.Error:
+            except duckdb.Error as error:
+                # a conversion error quotes the row's value, which belongs in no log
+                spoken = isinstance(error, duckdb.BinderException | duckdb.CatalogException | duckdb.ParserException)
+                LOG.warning("rule %s cannot run: %s", rule_id, error if spoken else type(error).__name__)
                 broken.add(rule_id)
         return broken
     return set()

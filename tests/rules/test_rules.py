@@ -93,7 +93,8 @@ def simple(**changes: Any) -> Rule:
     values: dict[str, Any] = {
         "family": "made", "name": "up", "title": "A title", "source": "none", "category": "plausibility",
         "severity": "query", "message": "{value} of {course_id}", "suggestion": "Do.", "table": "harmonised.fractions",
-        "fields": ("dose_gy",), "record_key": ("t.usubjid", "t.course_id"), "examples": {}, "fails_when": "t.dose_gy > 10",
+        "fields": ("dose_gy",), "record_key": ("t.usubjid", "t.course_id"), "examples": {},
+        "fails_when": "t.dose_gy > 10",
     }  # fmt: skip
     return Rule(**{**values, **changes})
 
@@ -184,9 +185,9 @@ def test_great_expectations_records_the_counts(tmp_path: Path) -> None:
     pytest.importorskip("great_expectations")
     row = {"family": "made", "title": "A title", "severity": "query", "table_name": "harmonised.fractions"}
     counts = [
-        {**row, "rule_id": f"made/{status}", "centre": centre, "n_checked": 0 if status in ("not_applicable", "error") else 4,
-         "n_failed": 1 if status == "fail" else 0, "status": status}
-        for status in ("pass", "fail", "not_applicable", "error") for centre in ("a", "b")
+        {**row, "rule_id": f"made/{s}", "centre": centre, "n_checked": checked, "n_failed": failed, "status": s}
+        for s, checked, failed in (("pass", 4, 0), ("fail", 4, 1), ("not_applicable", 0, 0), ("error", 0, 0))
+        for centre in ("a", "b")
     ]  # fmt: skip
     summary = validate(counts, tmp_path)
     kept = {k: summary[k] for k in ("passed", "failed", "not_applicable", "error", "failing_rules", "rules_in_error")}

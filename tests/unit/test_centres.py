@@ -101,10 +101,11 @@ def test_a_rollup_may_not_lose_a_staged_field(tmp_path: Path) -> None:
 
 
 def test_words_that_yaml_1_1_takes_for_booleans_are_texts(tmp_path: Path) -> None:
-    part = "    - {source: visits, fields: {local_id: {from: id}, measurable_fl: {from: on, yes: [SI, yes], no: [NO, 1:02]}}}"
+    flag = "{from: on, yes: [SI, yes], no: [NO, 1:02]}"
+    part = f"    - {{source: visits, fields: {{local_id: {{from: id}}, measurable_fl: {flag}}}}}"
     centre = load(tmp_path, f"{SMALL}  lesions:\n{part}\n")
-    flag = centre.tables["lesions"][0].fields[1]
-    assert (flag.columns, flag.spec["yes"], flag.spec["no"]) == (("on",), ["SI", "yes"], ["NO", "1:02"])
+    field = centre.tables["lesions"][0].fields[1]
+    assert (field.columns, field.spec["yes"], field.spec["no"]) == (("on",), ["SI", "yes"], ["NO", "1:02"])
 
 
 def broken(path: tuple[Any, ...], value: Any) -> dict[str, Any]:

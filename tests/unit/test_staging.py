@@ -1,0 +1,391 @@
+"""Landed text becomes typed rows, and what cannot becomes a finding with its place; a case per verb."""
+
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from pipelines import centres, staging, study
+from pipelines.mapping import DICTIONARY
+from pipelines.study import sql_literal as lit
+
+HEAD = """\
+centre: x1
+title: Invented
+kind: oncology
+language: en
+missing: [NI]
+formats: ["%d/%m/%Y", "%d/%m/%y"]
+sources:
+  log: {files: log.csv, read: {format: csv}}
+"""
+LINKS = """\
+tables:
+  links:
+    - {source: log, fields: {local_id: {from: id}, usubjid: {from: code}}}
+"""
+LOG = {"log": (["id", "code"], [["1", "S-1"], ["2", "S-2"]])}
+Landed = dict[str, tuple[list[str], list[list[str | None]]]]
+
+
+class Staged:
+    """The Parquet files of one staged delivery, read as tuples."""
+
+    def __init__(self, folder: Path, counts: dict[str, int]) -> None:
+        self.folder, self.counts = folder, counts
+
+    def rows(self, table: str, columns: str, where: str = "true") -> list[tuple[Any, ...]]:
+        with duckdb.connect() as con:
+            return con.execute(f"select {columns} from '{self.folder}/{table}.parquet' where {where}").fetchall()
+
+
+def land(folder: Path, landed: Landed) -> Path:
+    """Write landed Parquet as `deliveries` does: all text, row 2 is the first below the header."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with duckdb.connect() as con:
+        received = []
+        for name, (columns, rows) in landed.items():
+            cells = ", ".join(f'r[{i}] as "{c}"' for i, c in enumerate(columns, 1))
+            values = ", ".join(f"({n}, {lit(row)}::varchar[])" for n, row in enumerate(rows, 2))
+            file = f"'d1' as delivery_id, 'sha-{name}' as file_sha256, '{name}.csv' as source_file"
+            query = f"select {file}, n::varchar as source_row, {cells} from (values {values}) t(n, r) order by n"
+            con.execute(f"copy ({query}) to '{folder}/{name}.parquet'")
+            received.append(f"('{name}', '{name}.csv', 'sha-{name}', {len(rows)}::bigint)")
+        names = "t(source, source_file, file_sha256, n_rows)"
+        con.execute(f"copy (from (values {', '.join(received)}) {names}) to '{folder}/_received.parquet'")
+        note = ("structure/unknown_column", "log", "log.csv", "1", "Colour", None, "a column that the mapping names")
+        names = "t(rule_id, source, source_file, source_row, field, value_received, expected)"
+        query = f"from (values ({', '.join(lit(v) for v in note)})) {names}"
+        con.execute(f"copy ({query}) to '{folder}/_notes.parquet'")
+    return folder
+
+
+def stage(tmp_path: Path, sources: str, tables: str, landed: Landed) -> Staged:
+    folder = tmp_path / "x1"
+    folder.mkdir(exist_ok=True)
+    (folder / "centre.yaml").write_text(HEAD + sources + LINKS + tables, encoding="utf-8")
+    out = tmp_path / "staged" / "x1"
+    counts = staging.stage(centres.load(folder), land(tmp_path / "landed" / "d1", LOG | landed), out)
+    return Staged(out, counts)
+
+
+def one_field(
+    tmp_path: Path, table: str, field: str, texts: list[str | None]
+) -> tuple[list[Any], list[tuple[Any, ...]]]:
+    """The staged values of one column `raw`, and the findings about it."""
+    tables = f"  {table}:\n    - {{source: data, fields: {{local_id: {{from: id}}, {field}}}}}\n"
+    rows: list[list[str | None]] = [["1", text] for text in texts]
+    staged = stage(tmp_path, "  data: {files: d.csv, read: {format: csv}}\n", tables, {"data": (["id", "raw"], rows)})
+    values = [row[0] for row in staged.rows(table, field.split(":")[0])]
+    columns = "value_received, rule_id, field, source_file, source_row"
+    return values, staged.rows("findings", columns, f"staged_field = '{field.split(':')[0]}'")
+
+
+@pytest.mark.parametrize(
+    ("field", "texts", "values"),
+    [
+        (
+            "diameter_mm: {from: raw, unit: mm}",
+            ["28.5", " 28 ", "\u200b34\u00a0", None, "NI"],
+            ["28.5", "28", "34", None, None],
+        ),
+        ("diameter_mm: {from: raw, unit: mm, decimal: ','}", ["28,5", "+3"], ["28.5", "3"]),
+        ("diameter_mm: {from: raw, unit: mm, decimal: either}", ["28,5", "28.5"], ["28.5", "28.5"]),
+        ("diameter_mm: {from: raw, unit: cm}", ["2.85", "0.1234565", "14"], ["28.5", "1.235", "140"]),
+        ("diameter_mm: {from: raw, unit: mm, times: '0.1'}", ["9.8"], ["0.98"]),
+        # half-up, where a float would hold a little less than the half
+        ("diameter_mm: {from: raw, unit: mm}", ["1.0005", "2.0015", "1.0004999"], ["1.001", "2.002", "1"]),
+    ],
+)
+def test_numbers_are_exact(tmp_path: Path, field: str, texts: list[str | None], values: list[str | None]) -> None:
+    staged, findings = one_field(tmp_path, "measurements", field, texts)
+    assert staged == [Decimal(v) if v else None for v in values]
+    assert findings == []
+
+
+def test_dates_follow_the_declared_formats(tmp_path: Path) -> None:
+    texts: list[str | None] = ["28/02/2014", "28/02/14", "03/2014", "31/02/2014", "2014-02-28", None]
+    values, findings = one_field(tmp_path, "measurements", "trdt: {from: raw}", texts)
+    assert values == [date(2014, 2, 28), date(2014, 2, 28), None, None, None, None]
+    assert sorted(f[0] for f in findings) == ["03/2014", "2014-02-28", "31/02/2014"]
+    four = "trdt: {from: raw, formats: ['%d/%m/%Y']}"
+    assert one_field(tmp_path, "measurements", four, ["28/02/14"])[0] == [None]
+
+
+@pytest.mark.parametrize(
+    ("table", "field", "text", "rule"),
+    [
+        ("measurements", "diameter_mm: {from: raw, unit: mm}", "1.234,5", "unreadable_number"),
+        ("measurements", "diameter_mm: {from: raw, unit: mm}", ">100", "unreadable_number"),
+        ("measurements", "diameter_mm: {from: raw, unit: mm}", "1e2", "unreadable_number"),
+        ("measurements", "diameter_mm: {from: raw, unit: mm}", "12345678", "unreadable_number"),
+        ("measurements", "visitnum: {from: raw}", "2.5", "unreadable_number"),
+        ("measurements", "trdt: {from: raw}", "55:02", "unreadable_date"),
+        ("lesions", "measurable_fl: {from: raw, yes: ['1'], no: ['0']}", "2", "unreadable_flag"),
+        ("measurements", "method: {from: raw, map: {CT: ct}}", "Ct", "unmapped_code"),
+        ("measurements", "method: {from: raw}", "CT", "unmapped_code"),
+    ],
+)
+def test_what_cannot_be_used_is_null_and_a_finding(
+    tmp_path: Path, table: str, field: str, text: str, rule: str
+) -> None:
+    values, findings = one_field(tmp_path, table, field, [text])
+    assert values == [None]
+    assert findings == [(text, f"structure/{rule}", "raw", "data.csv", "2")]
+
+
+def test_a_text_that_is_known_to_mean_nothing_is_no_finding(tmp_path: Path) -> None:
+    values, findings = one_field(
+        tmp_path, "measurements", "method: {from: raw, map: {CT: ct, boh: null}}", ["boh", "CT"]
+    )
+    assert (values, findings) == ([None, "ct"], [])
+
+
+def test_a_unit_is_never_assumed(tmp_path: Path) -> None:
+    tables = """\
+  courses:
+    - source: data
+      fields: {local_id: {from: id}, course_id: {from: course}, planned_dose_gy: {from: dose, unit_from: unit}}
+"""
+    rows: list[list[str | None]] = [
+        ["1", "A", "3000", "cGy"], ["1", "B", "30", "Gy"], ["1", "C", "30", None], ["1", "D", "30", "rad"],
+        ["1", "E", None, None],
+    ]  # fmt: skip
+    data = {"data": (["id", "course", "dose", "unit"], rows)}
+    staged = stage(tmp_path, "  data: {files: d.csv, read: {format: csv}}\n", tables, data)
+    doses = [Decimal(30), Decimal(30), None, None, None]
+    assert staged.rows("courses", "course_id, planned_dose_gy") == list(zip("ABCDE", doses, strict=True))
+    found = staged.rows("findings", "rule_id, record_key", "staged_field = 'planned_dose_gy'")
+    assert found == [("structure/missing_unit", "S-1|x1|C"), ("structure/missing_unit", "S-1|x1|D")]
+
+
+def test_redcap_codes_and_labels_read_the_same(tmp_path: Path) -> None:
+    sources = """\
+  data: {files: d.csv, read: {format: csv}}
+  dictionary: {files: x.csv, read: {format: csv}}
+"""
+    tables = """\
+  lesions:
+    - source: data
+      fields:
+        local_id: {from: id}
+        lesion_id: {from: les}
+        anatomic_site: {from: site, choices: dictionary, map: {Bone: bone, "Pleura, no effusion": pleura}}
+"""
+    rows: list[list[str | None]] = [
+        ["1", "L1", "2"], ["1", "L2", "7"], ["1", "L3", "Pleura, no effusion"], ["1", "L4", "3"], ["1", "L5", "9"],
+    ]  # fmt: skip
+    landed: Landed = {
+        "data": (["id", "les", "site"], rows),
+        "dictionary": (
+            list(DICTIONARY),
+            [["site", "2,Bone | 3, Spleen | 7, Pleura, no effusion"], ["id", None]],
+        ),
+    }
+    staged = stage(tmp_path, sources, tables, landed)
+    assert [r[0] for r in staged.rows("lesions", "anatomic_site")] == ["bone", "pleura", "pleura", None, None]
+    assert staged.rows("findings", "value_received", "staged_field = 'anatomic_site'") == [
+        ("3",),
+        ("9",),
+    ]
+
+
+def test_rows_that_are_no_records_are_dropped_with_a_reason(tmp_path: Path) -> None:
+    sources = """\
+  data:
+    files: d.csv
+    read: {format: csv}
+    stop_at: {id: {matches: ^Compiled}}
+    drop_rows: [{where: {id: {in: [Total]}}, reason: total}]
+    fill_down: [id]
+    current_row: {by: [id, les], take: {version: max}}
+"""
+    tables = """\
+  lesions:
+    - source: data
+      where: {kind: {not_in: [draft]}}
+      fields: {local_id: {from: id}, lesion_id: {from: les}, lesion_role: {from: role}}
+"""
+    rows: list[list[str | None]] = [
+        ["1", "L1", "9", "target", None],
+        [None, "L1", "10", "non_target", None],  # 10 is above 9, as a number
+        ["Total", None, None, None, None],
+        [None, "L2", "1", "target", None],  # filled from above the total
+        ["2", "L1", "1", "target", "draft"],
+        ["Compiled by", None, None, None, None],
+        ["2", "L9", "1", "target", None],
+    ]
+    staged = stage(tmp_path, sources, tables, {"data": (["id", "les", "version", "role", "kind"], rows)})
+    assert staged.rows("lesions", "local_id, lesion_id, lesion_role, source_row") == [
+        ("1", "L1", "non_target", "3"),
+        ("1", "L2", "target", "5"),
+    ]
+    dropped = [("2", "superseded"), ("4", "total"), ("7", "footer"), ("8", "footer")]
+    assert staged.rows("dropped", "source_row, reason") == dropped
+
+
+def test_current_row_can_be_a_value(tmp_path: Path) -> None:
+    sources = "  data: {files: d.csv, read: {format: csv}, current_row: {by: [id], take: {version: '0'}}}\n"
+    tables = "  lesions:\n    - {source: data, fields: {local_id: {from: id}, lesion_id: {from: les}}}\n"
+    rows: list[list[str | None]] = [["1", "L1", "32000"], ["1", "L1", "0"]]
+    staged = stage(tmp_path, sources, tables, {"data": (["id", "les", "version"], rows)})
+    assert staged.rows("lesions", "source_row") == [("3",)]
+
+
+def test_blocks_of_columns_become_rows(tmp_path: Path) -> None:
+    tables = """\
+  measurements:
+    - source: data
+      unpivot: {blocks: '(?:Baseline|Visit (?P<visit>[0-9]+))\\|(?P<field>day|mm)', default: {visit: "0"}}
+      where: {visit: {not_in: ["9"]}}
+      fields:
+        local_id: {from: id}
+        lesion_id: {from: les}
+        visitnum: {from: visit}
+        trdt: {from: day}
+        diameter_mm: {from: mm, unit: mm}
+"""
+    columns = ["id", "les", "Baseline|day", "Baseline|mm", "Visit 1|day", "Visit 1|mm", "Visit 9|mm"]
+    rows: list[list[str | None]] = [
+        ["1", "L1", "01/02/2014", "20", "01/04/2014", "x", "5"],
+        ["1", "L2", "01/02/2014", None, None, None, None],
+    ]
+    staged = stage(tmp_path, "  data: {files: d.csv, read: {format: csv}}\n", tables, {"data": (columns, rows)})
+    assert staged.rows("measurements", "lesion_id, visitnum, trdt, diameter_mm") == [
+        ("L1", 0, date(2014, 2, 1), Decimal(20)),
+        ("L1", 1, date(2014, 4, 1), None),
+        ("L2", 0, date(2014, 2, 1), None),
+    ]
+    found = staged.rows("findings", "field, record_key, usubjid", "staged_field = 'diameter_mm'")
+    assert found == [("Visit 1|mm", "S-1|L1|2014-04-01", "S-1")]
+
+
+def test_columns_become_rows_by_name(tmp_path: Path) -> None:
+    tables = """\
+  criteria:
+    - source: data
+      unpivot: {columns: [first, other], name: question, value: answer}
+      fields:
+        local_id: {from: id}
+        ietestcd: {from: question, map: {first: first_line, other: other_cancer}}
+        ieorres: {from: answer, yes: ["1"], no: ["0"]}
+"""
+    rows: list[list[str | None]] = [["1", "1", "7"], ["2", None, "0"]]
+    staged = stage(
+        tmp_path, "  data: {files: d.csv, read: {format: csv}}\n", tables, {"data": (["id", "first", "other"], rows)}
+    )
+    assert staged.rows("criteria", "local_id, ietestcd, ieorres") == [
+        ("1", "first_line", "Y"),
+        ("1", "other_cancer", None),
+        ("2", "other_cancer", "N"),
+    ]
+    found = staged.rows("findings", "field, record_key", "staged_field = 'ieorres'")
+    assert found == [("other", "S-1|other_cancer")]
+
+
+def test_delivered_dose_is_counted_once_per_fraction_and_exactly(tmp_path: Path) -> None:
+    sources = """\
+  beams: {files: b.csv, read: {format: csv}}
+  plans: {files: p.csv, read: {format: csv}}
+"""
+    tables = """\
+  courses:
+    - source: beams
+      lookup: {source: plans, on: {plan: name}, take: {how: technique}}
+      fields:
+        local_id: {from: id}
+        course_id: {from: [course, plan], join: "/"}
+        technique: {from: how}
+        _fraction: {from: fraction, type: int}
+        delivered_dose_gy: {product: [dose, delivered], divide_by: specified, unit: cGy}
+        rtstdt: {first_of: [corrected, day]}
+        rtendt: {first_of: [corrected, day]}
+      rollup:
+        - {by: [local_id, course_id, _fraction, rtstdt, rtendt], sum: [delivered_dose_gy], first: [technique]}
+        - by: [local_id, course_id]
+          sum: [delivered_dose_gy]
+          min: [rtstdt]
+          max: [rtendt]
+          count: [delivered_fractions]
+          first: [technique]
+"""
+    # three thirds of a dose make it whole: 200 * 1 / 3, three beams, two fractions
+    rows: list[list[str | None]] = [
+        ["1", "C1", "P", str(n), "200", "1", "3", f"0{n}/03/2014", "09/03/2014" if n == 2 else None]
+        for n in (1, 2)
+        for _ in range(3)
+    ]
+    rows.append(["2", "C1", "P", "1", "200", "1", "0", "01/03/2014", None])
+    rows.append(["2", None, "P", "1", "200", "1", "1", "01/03/2014", None])
+    beams = (["id", "course", "plan", "fraction", "dose", "delivered", "specified", "day", "corrected"], rows)
+    plans: tuple[list[str], list[list[str | None]]] = (["name", "technique"], [["P", "imrt"], ["P", "3dcrt"]])
+    staged = stage(tmp_path, sources, tables, {"beams": beams, "plans": plans})
+    columns = "local_id, course_id, technique, delivered_dose_gy, delivered_fractions, rtstdt, rtendt"
+    day = date(2014, 3, 1)
+    assert sorted(staged.rows("courses", columns), key=str) == [
+        ("1", "C1/P", "imrt", Decimal(4), 2, day, date(2014, 3, 9)),
+        ("2", "C1/P", "imrt", None, 1, day, day),
+        ("2", None, "imrt", Decimal(2), 1, day, day),
+    ]
+    found = staged.rows("findings", "field, value_received", "rule_id like '%number'")
+    assert found == [("dose, delivered, specified", "200 | 1 | 0")]
+
+
+def test_a_record_sent_twice_and_one_without_study_code(tmp_path: Path) -> None:
+    tables = """\
+  lesions:
+    - {source: data, fields: {local_id: {from: id}, lesion_id: {from: les}, tudt: {from: day}}}
+"""
+    rows: list[list[str | None]] = [
+        ["1", "L1", "01/02/2014"], ["1", "L1", "02/02/2014"], ["7", "L1", "01/02/2014"], ["7", "L2", "01/02/2014"],
+        ["1", None, None], ["1", None, None],
+    ]  # fmt: skip
+    staged = stage(
+        tmp_path, "  data: {files: d.csv, read: {format: csv}}\n", tables, {"data": (["id", "les", "day"], rows)}
+    )
+    assert staged.rows("lesions", "local_id, usubjid, lesion_id, source_row") == [
+        ("1", "S-1", "L1", "2"),
+        ("7", None, "L1", "4"),
+        ("7", None, "L2", "5"),
+        ("1", "S-1", None, "6"),  # without a key nothing says that it is the same record
+        ("1", "S-1", None, "7"),
+    ]
+    columns = "rule_id, local_id, usubjid, source_row, record_key"
+    code, twice = sorted(staged.rows("findings", columns, "table_name = 'lesions'"))[::-1]
+    assert twice == ("structure/duplicate_record", "1", "S-1", "3", "S-1|L1")
+    assert code[:4] == ("structure/no_study_code", "7", None, "4")
+    assert code[4] != "7" and len(code[4]) == 12
+
+
+def test_every_staged_table_is_written_with_its_declared_types(tmp_path: Path) -> None:
+    staged = stage(tmp_path, "", "", {})
+    for table in study.staged_tables():
+        declared = {name: c.sql_type.upper() for name, c in study.staged_columns(table).items()}
+        with duckdb.connect() as con:
+            written = {r[0]: r[1] for r in con.execute(f"describe from '{staged.folder}/{table}.parquet'").fetchall()}
+        assert written == declared
+    assert staged.counts["links"] == 2 and sum(staged.counts.values()) == 2
+    provenance = "centre, delivery_id, file_sha256, source_file, source_row, local_id, usubjid"
+    assert staged.rows("links", provenance)[1] == ("x1", "d1", "sha-log", "log.csv", "3", "2", "S-2")
+    assert staged.rows("received", "*") == [("x1", "d1", "log", "log.csv", "sha-log", 2)]
+    notes = staged.rows("findings", "rule_id, field, source_row, centre, delivery_id")
+    assert notes == [("structure/unknown_column", "Colour", "1", "x1", "d1")]
+
+
+def test_a_column_that_a_table_has_lost_is_a_finding(tmp_path: Path) -> None:
+    tables = "  lesions:\n    - {source: data, fields: {local_id: {from: id}, lesion_id: {from: les}}}\n"
+    staged = stage(tmp_path, "  data: {files: d.csv, read: {format: csv}}\n", tables, {"data": (["id"], [["1"]])})
+    found = staged.rows("findings", "source_file, field", "rule_id = 'structure/missing_column'")
+    assert found == [("data.csv", "les")]
+
+
+def test_the_same_delivery_gives_the_same_bytes_and_replaces_the_old(tmp_path: Path) -> None:
+    first = stage(tmp_path, "", "", {})
+    before = {p.name: p.read_bytes() for p in first.folder.iterdir()}
+    (first.folder / "stale.parquet").write_bytes(b"old")
+    again = stage(tmp_path, "", "", {})
+    assert {p.name: p.read_bytes() for p in again.folder.iterdir()} == before
+    assert [p.name for p in again.folder.parent.iterdir()] == ["x1"]
