@@ -17,6 +17,12 @@ from pipelines import models, study, warehouse
 from pipelines.orchestration.take_in import TECHNICAL
 
 HERE = Path(__file__).resolve().parent
+# tables of schema study that a case gives itself: which centres there are, and what a paper printed
+PRINTED = ("fact_id", "kind", "where_published", "statement", "measure", "comparator", "value", "denominator")
+GIVEN_STUDY = {
+    "study.centres": dict.fromkeys(("centre", "centre_kind", "title", "language"), "varchar"),
+    "study.published": {**dict.fromkeys((*PRINTED, "row_key", "consistent_with"), "varchar"), "list_order": "integer"},
+}
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,8 @@ def connection() -> duckdb.DuckDBPyConnection:
 def types(full_name: str) -> dict[str, str]:
     """Columns and types of a table by what is declared."""
     schema, name = full_name.split(".")
+    if full_name in GIVEN_STUDY:
+        return GIVEN_STUDY[full_name]
     if schema == "staged" and name in TECHNICAL:
         return {c: "bigint" if c == "n_rows" else "varchar" for c in TECHNICAL[name].split(", ")}
     if schema == "staged":
@@ -83,10 +91,7 @@ def types(full_name: str) -> dict[str, str]:
 def fill(con: duckdb.DuckDBPyConnection, full_name: str, grid: Grid | None) -> None:
     """One input table, typed as declared."""
     con.execute(f"create schema if not exists {full_name.split('.')[0]}")
-    if full_name == "study.centres":
-        declared = dict.fromkeys(("centre", "centre_kind", "title", "language"), "varchar")
-    else:
-        declared = types(full_name)
+    declared = types(full_name)
     con.execute(f"create or replace table {full_name} ({', '.join(f'{c} {t}' for c, t in declared.items())})")
     if grid and grid.rows:
         unknown = set(grid.columns) - declared.keys()
@@ -111,7 +116,7 @@ def test_spec(path: Path, case: Case) -> None:
     model = models.load()[f"{path.parent.name.split('_', 1)[1]}.{path.stem}"]
     assert case.expected.name == f"expect {model.full_name}"
     given = {grid.name: grid for grid in case.inputs}
-    needed = [d for d in model.deps if not d.startswith("study.") or d == "study.centres"]
+    needed = [d for d in model.deps if not d.startswith("study.") or d in GIVEN_STUDY]
     assert given.keys() <= {*needed}, f"{model.full_name} does not read {sorted(given.keys() - {*needed})}"
     for name in needed:
         fill(con, name, given.get(name))
