@@ -14,7 +14,7 @@ checked as (
     -- each step: add the digit modulo 36 (0 stands for 36), then double modulo 37; the last sum leaves 1
     select
         * exclude (alphabet, digits),
-        list_min(digits) >= 0 and (list_reduce(
+        list_min(digits) >= 0 and (list_reduce(  -- noqa: PRS
             digits[:-2],
             lambda p, v: ((p + v - 1) % length(alphabet) + 1) * 2 % (length(alphabet) + 1),
             length(alphabet)

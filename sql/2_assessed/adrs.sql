@@ -28,7 +28,7 @@ parameter as (
     union all
     select usubjid, 'NEWLPROG', adt, null, null, new_lesion, null, new_lesion_reason from first_line
     union all
-    select f.usubjid, 'OVRLRESP', f.adt, null, null, f.overall_response, r.overall_response, f.overall_reason
+    select f.usubjid, 'OVRLRESP', f.adt, null, null, f.overall_response as avalc, r.overall_response as reported, f.overall_reason
     from first_line f left join reported r using (usubjid, adt)
     union all
     select usubjid, 'OVRLPRT', adt, null, null, overall_response, null, overall_reason

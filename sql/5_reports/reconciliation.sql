@@ -16,7 +16,7 @@ compared as (
             -- a millionth of the last printed place: what summing in floating point may leave
             else round(f.value + 1e-9, p.decimals) = p.printed_value
         end as agrees,
-        exists (
+        exists(
             select 1 from published o
             where o.fact_id = p.consistent_with and (
                 round(f.value + 1e-9, o.decimals) = o.printed_value

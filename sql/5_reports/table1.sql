@@ -60,6 +60,10 @@ select
             then printf('%d (%.' || p.decimals_percent || 'f %%)', u.n, round(100 * u.n::double / t.n, p.decimals_percent))
         else printf('%d', u.n)
     end as value_text
-from (from counted union all by name from measured) u
+from (
+    select * from counted
+    union all by name
+    select * from measured
+) u
 cross join total t
 cross join study.protocol p

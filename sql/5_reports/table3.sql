@@ -18,5 +18,5 @@ select
     end as value_text
 from reports.toxicity_counts t
 join study.toxicity_row g on g.code = t.toxicity_group
-cross join (values (false), (true)) r(severe)
+cross join (select unnest([false, true]) as severe) r
 cross join study.protocol p
