@@ -44,8 +44,7 @@ def summarise(con: "duckdb.DuckDBPyConnection", target: str = "reports") -> None
              min(t), max(t))
         )  # fmt: skip
     _write(con, f"{target}.pfs_summary", summaries)
-    rows = [tuple(row) for curve in curves for row in curve.astype(object).itertuples(index=False)]
-    _write(con, f"{target}.survival_curve", rows)
+    _write(con, f"{target}.survival_curve", [row for curve in curves for row in curve.to_numpy(dtype=object).tolist()])
 
 
 def kaplan_meier(times: "pd.DataFrame", alpha: float) -> "pd.DataFrame":
@@ -123,7 +122,7 @@ def exact_limits(con: "duckdb.DuckDBPyConnection", target: str = "reports") -> N
     _write(con, f"{target}.exact_limits", rows)
 
 
-def _write(con: "duckdb.DuckDBPyConnection", full_name: str, rows: Sequence[tuple[object, ...]]) -> None:
+def _write(con: "duckdb.DuckDBPyConnection", full_name: str, rows: Sequence[Sequence[object]]) -> None:
     """A declared table made anew from a few rows."""
     declared = study.tables()[full_name.removeprefix("store.")]
     columns = ", ".join(f'"{c.name}" {c.sql_type}' for c in declared.columns)
