@@ -136,6 +136,7 @@ def _parse(body: bytes, n_columns: int, header_lines: int, delimiter: str, quote
     columns = ", ".join(f"'c{number}': 'varchar'" for number in range(n_columns))
     options = f"delim = {sql_literal(delimiter)}, quote = {sql_literal(quote)}, escape = {sql_literal(quote)}"
     with tempfile.NamedTemporaryFile(suffix=".csv") as file, duckdb.connect() as con:
+        con.execute("set enable_progress_bar = false")
         file.write(body)
         file.flush()
         try:

@@ -35,6 +35,7 @@ def read_file(path: Path, spec: Mapping[str, Any]) -> "pa.Table":
     columns = "".join(f", nullif({_text(p)}, '') as c{i}" for i, p in enumerate(spec["columns"].values()))
     lines = pa.table({"line": _lines(path)})
     with duckdb.connect() as con:
+        con.execute("set enable_progress_bar = false")
         con.register("lines", lines)
         con.execute("""
             create temp table numbered as

@@ -42,6 +42,7 @@ def simulate(
         tempfile.TemporaryDirectory() as scratch,
         closing(duckdb.connect(str(Path(scratch) / "scratch.duckdb"))) as con,
     ):
+        con.execute("set enable_progress_bar = false")
         if cohort is None or lesions is None:
             cohort, lesions = random_cohort(con, patients or 0, seed, Path(scratch))
         build(con, cohort, lesions, seed, {unit: centre for centre, (unit, _) in exports.items()})
