@@ -44,6 +44,7 @@ class Landing:
     delivery_id: str
     problems: list[Problem] = field(default_factory=list)
     notes: list[tuple[str | None, ...]] = field(default_factory=list)
+    missing: dict[tuple[str, ...], tuple[str, list[str]]] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
     n_rows: int = 0
 
@@ -68,6 +69,9 @@ def land(home: Home, centre: "Centre", delivery: Delivery) -> int:
         if not landing.problems:
             for name, source in centre.sources.items():
                 _land_source(landing, centre, name, source, files)
+        for expected, names in landing.missing.values():
+            action = f"Add the file ({', '.join(names)}) and send the delivery again."
+            landing.problems.append(Problem(expected, "", "this file in the delivery", action))
         if landing.problems:
             raise DeliveryRejected(centre.name, delivery.name, landing.problems)
         _write_lists(landing, files)
@@ -134,8 +138,8 @@ def _land_source(landing: Landing, centre: "Centre", name: str, source: "Source"
 def _note_missing(landing: Landing, name: str, layouts: Sequence["Source"]) -> None:
     expected = " or ".join(glob for layout in layouts for glob in layout.files)
     if layouts[0].required:
-        action = f"Add the file ({name}) and send the delivery again."
-        landing.problems.append(Problem(expected, "", "this file in the delivery", action))
+        # one workbook may hold many sources, and is missing once
+        landing.missing.setdefault(layouts[0].files, (expected, []))[1].append(name)
     else:
         landing.notes.append(("structure/missing_file", name, expected, "0", name, None, "this file in the delivery"))
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines import study
+from pipelines.deliveries import ledger
 from pipelines.reports.pages import ASKED, TEMPLATES, note_of, page, reading
 from pipelines.warehouse import Home
 
@@ -61,10 +62,21 @@ def _centre_values(con: "duckdb.DuckDBPyConnection", home: Home, centre: str, t:
             select source_file, replace(reason, '_', ' '), count(*) from slice.main.staged_dropped
             where {mine} group by all order by all
         """).fetchall(),
-        "rejected": [],
+        "rejected": _rejected(home, centre),
         "notes": con.execute(f"""
             select message, field, source_file, source_row from validated.findings
             where {mine} and severity = 'note' order by all
         """).fetchall(),
         "bound": bound, "others": [[t["yours"], *own], [t["other"], *shown]],
     }  # fmt: skip
+
+
+def _rejected(home: Home, centre: str) -> list[tuple[str, str]]:
+    """Deliveries that were rejected since the one in force, a row per reason."""
+    last = ledger.in_force(home, centre)
+    return [
+        (delivery.name, reason)
+        for delivery in ledger.read(home)
+        if delivery.centre == centre and delivery.state == "rejected" and (last is None or delivery.order > last.order)
+        for reason in delivery.reasons
+    ]
