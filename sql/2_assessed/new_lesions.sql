@@ -2,18 +2,11 @@
 -- unit: mm
 -- why: what is doubtful at first sight and confirmed later is dated back to that first sight
 -- source: RECIST 1.1, 4.3.5; PROTOCOL, New lesions (nodes by short axis, bone scan alone is equivocal)
-with series_visit as (
-    select 'first_line' as series, v.*, min(adt) filter (baseline_fl = 'Y') over (partition by usubjid) as baseline_dt
-    from assessed.visits v
-    union all
-    select 'after_rt', v.*, min(adt) filter (rt_baseline_fl = 'Y') over (partition by usubjid)
-    from assessed.visits v
-),
-at_baseline as (
+with at_baseline as (
     select v.series, a.usubjid, a.lesion_id
-    from series_visit v
+    from assessed.series_visits v
     join assessed.adtr a using (usubjid, visitnum)
-    where v.adt = v.baseline_dt and a.gone_fl is distinct from 'Y'
+    where v.baseline_fl = 'Y' and a.gone_fl is distinct from 'Y'
 ),
 sighting as (
     select
@@ -24,11 +17,11 @@ sighting as (
             when a.node_fl = 'Y' and a.counted_mm < p.min_node_target_mm
                 then printf('node of %.1f mm, below %d mm', a.counted_mm, p.min_node_target_mm)
         end as doubt
-    from series_visit v
+    from assessed.series_visits v
     join assessed.adtr a using (usubjid, visitnum)
     anti join at_baseline using (series, usubjid, lesion_id)
     cross join study.protocol p
-    where v.adt > v.baseline_dt and a.gone_fl = 'N'
+    where v.baseline_fl = 'N' and a.gone_fl = 'N'
 ),
 confirmed as (
     select

@@ -3,14 +3,12 @@
 -- why: the first line follows the lesions that the centre declared; after radiotherapy the lesions outside the field get roles anew
 -- source: RECIST 1.1, 3.2 (at most 5 targets, 2 per organ); PROTOCOL, After radiotherapy (series b)
 with at_baseline as (
-    select 'first_line' as series, a.* from assessed.adtr a
-    join assessed.visits v using (usubjid, visitnum)
+    select v.series, a.* from assessed.adtr a
+    join assessed.series_visits v using (usubjid, visitnum)
+    left join assessed.irradiated_lesions i using (usubjid, lesion_id)
     where v.baseline_fl = 'Y' and a.gone_fl is distinct from 'Y'
-    union all
-    select 'after_rt', a.* from assessed.adtr a
-    join assessed.visits v using (usubjid, visitnum)
-    anti join assessed.irradiated_lesions using (usubjid, lesion_id)
-    where v.rt_baseline_fl = 'Y' and a.gone_fl is distinct from 'Y'
+        -- what was irradiated is judged in the field
+        and (v.series = 'first_line' or i.lesion_id is null)
 ),
 ranked as (
     select

@@ -2,14 +2,7 @@
 -- unit: mm
 -- why: one place for sum and nadir; the nadir is the lowest complete earlier sum, so that a missing lesion never lowers it
 -- source: RECIST 1.1, 4.3.1; PROTOCOL, Target response
-with series_visit as (
-    select 'first_line' as series, v.*, min(adt) filter (baseline_fl = 'Y') over (partition by usubjid) as baseline_dt
-    from assessed.visits v
-    union all
-    select 'after_rt', v.*, min(adt) filter (rt_baseline_fl = 'Y') over (partition by usubjid)
-    from assessed.visits v
-),
-target as (
+with target as (
     select
         l.series, a.usubjid, a.visitnum, a.gone_fl,
         -- irradiated in the first line: what is measured then is no longer the drug's effect alone
@@ -37,9 +30,8 @@ select
     first_value(t.sum_mm) over (partition by v.usubjid, v.series order by v.adt, v.visitnum) as baseline_mm,
     min(t.sum_mm) over earlier as nadir_mm,
     arg_min(v.adt, t.sum_mm) over earlier as nadir_dt
-from series_visit v
+from assessed.series_visits v
 left join target_sum t using (usubjid, series, visitnum)
-where v.adt >= v.baseline_dt
 window earlier as (
     partition by v.usubjid, v.series order by v.adt, v.visitnum rows between unbounded preceding and 1 preceding
 )

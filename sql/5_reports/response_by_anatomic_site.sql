@@ -1,14 +1,9 @@
 -- one row per: irradiated anatomic site
 -- unit: %, with Clopper-Pearson limits
--- why: response of the irradiated sites at restaging; all sites count, the evaluable ones beside them
+-- why: response of the irradiated sites at restaging
 -- source: Paper, Table II; PROTOCOL, Statistics and figures
 select
-    c.group_key as anatomic_site, c.n, c.n_cr, c.n_pr, c.n_sd, c.n_pd, c.n_ne,
-    100.0 * (c.n_cr + c.n_pr) / c.n as orr_pct, o.lcl_pct as orr_lcl, o.ucl_pct as orr_ucl,
-    100.0 * (c.n_cr + c.n_pr + c.n_sd) / c.n as dcr_pct, d.lcl_pct as dcr_lcl, d.ucl_pct as dcr_ucl,
-    c.n - c.n_ne as n_evaluable,
-    100.0 * (c.n_cr + c.n_pr) / nullif(c.n - c.n_ne, 0) as orr_evaluable_pct
-from reports.response_counts c
-left join reports.exact_limits o on o.n = c.n_cr + c.n_pr and o.denominator = c.n
-left join reports.exact_limits d on d.n = c.n_cr + c.n_pr + c.n_sd and d.denominator = c.n
-where c.grouping = 'anatomic_site'
+    group_key as anatomic_site, n, n_cr, n_pr, n_sd, n_pd, n_ne, orr_pct, orr_lcl, orr_ucl, dcr_pct, dcr_lcl, dcr_ucl, n_evaluable,
+    orr_evaluable_pct
+from reports.response_rates
+where grouping = 'anatomic_site'

@@ -3,13 +3,8 @@
 -- why: the same subjects seen from their oncology and from their radiotherapy centre
 -- source: PROTOCOL, Statistics and figures
 select
-    c.group_key as centre, k.centre_kind, c.response_basis, c.n, c.n_cr, c.n_pr, c.n_sd, c.n_pd, c.n_ne,
-    100.0 * (c.n_cr + c.n_pr) / c.n as orr_pct, o.lcl_pct as orr_lcl, o.ucl_pct as orr_ucl,
-    100.0 * (c.n_cr + c.n_pr + c.n_sd) / c.n as dcr_pct, d.lcl_pct as dcr_lcl, d.ucl_pct as dcr_ucl,
-    c.n - c.n_ne as n_evaluable,
-    100.0 * (c.n_cr + c.n_pr) / nullif(c.n - c.n_ne, 0) as orr_evaluable_pct
-from reports.response_counts c
-left join reports.exact_limits o on o.n = c.n_cr + c.n_pr and o.denominator = c.n
-left join reports.exact_limits d on d.n = c.n_cr + c.n_pr + c.n_sd and d.denominator = c.n
-join study.centres k on k.centre = c.group_key
-where c.grouping = 'centre'
+    r.group_key as centre, k.centre_kind, r.response_basis, r.n, r.n_cr, r.n_pr, r.n_sd, r.n_pd, r.n_ne, r.orr_pct, r.orr_lcl, r.orr_ucl,
+    r.dcr_pct, r.dcr_lcl, r.dcr_ucl, r.n_evaluable, r.orr_evaluable_pct
+from reports.response_rates r
+join study.centres k on k.centre = r.group_key
+where r.grouping = 'centre'
