@@ -14,7 +14,6 @@ from pipelines.mapping import Centre
 from pipelines.orchestration import steps as steps_module
 from pipelines.orchestration.session import Study, tell
 from pipelines.orchestration.steps import Step, description
-from pipelines.orchestration.take_in import take_in
 
 Results = Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]
 
@@ -51,11 +50,10 @@ def centre_assets(centre: Centre) -> dg.AssetsDefinition:
         ],
         check_specs=[accepted, stop_rules],
     )
-    def take_in_centre(study: Study) -> Results:
+    def take_in_centre(context: dg.AssetExecutionContext, study: Study) -> Results:
         session = study.session
         tell(f"deliveries of {centre.name}")
-        pending = session.plan.pending.get(centre.name, ())
-        taken = take_in(session.home, session.centres[centre.name], pending, session.plan.versions[centre.name])
+        taken = session.take_in(centre.name, context.run.asset_selection)
         version = dg.DataVersion(taken.delivery or "none")
         facts: dict[str, Any] = {"delivery": taken.delivery or "none in force", "dagster/row_count": taken.n_landed}
         rows = {name: n for name, n in taken.rows.items() if n}
@@ -67,7 +65,7 @@ def centre_assets(centre: Centre) -> dg.AssetsDefinition:
             asset_key=landed,
             check_name=accepted.name,
             passed=not taken.rejected,
-            metadata={"n_pending": len(pending), "rejected": [e.delivery for e in taken.rejected]},
+            metadata={"n_pending": taken.n_pending, "rejected": [e.delivery for e in taken.rejected]},
         )
         yield dg.AssetCheckResult(
             asset_key=staged, check_name=stop_rules.name, passed=True, metadata={"n_checked": taken.n_checked}

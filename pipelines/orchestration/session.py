@@ -1,7 +1,8 @@
 """What the assets of one run share: the home, the plan and the one connection that writes the warehouse."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -14,7 +15,7 @@ from pipelines import models, study, warehouse
 from pipelines.centres import create_table, load_all
 from pipelines.mapping import Centre
 from pipelines.orchestration.plan import CENTRES, Plan, make_plan, write_state
-from pipelines.orchestration.take_in import declare_staged
+from pipelines.orchestration.take_in import TakenIn, declare_staged, take_in
 from pipelines.rules import gx
 from pipelines.warehouse import Home
 
@@ -45,6 +46,7 @@ class Session:
         self.centres = all_centres()
         self.only_touched = not self.plan.full
         self._con: duckdb.DuckDBPyConnection | None = None
+        self._taking: dict[str, Future[TakenIn]] | None = None
         # Great Expectations takes seconds to import: a second core does it while deliveries are taken in
         self.recorder = gx.start(home.gx)
 
@@ -65,6 +67,20 @@ class Session:
                 models.touch(con, list(now.changed))
             self._con = con
         return self._con
+
+    def take_in(self, centre: str, selection: Collection[dg.AssetKey] | None) -> TakenIn:
+        """What became of a centre in this run. The first to ask sets all that are selected to work, side by side: each
+        writes files of its own, and most of the time is spent outside Python."""
+        if self._taking is None:
+            names = [c for c in self.centres if selection is None or dg.AssetKey(["staged", c]) in selection]
+            with ThreadPoolExecutor() as pool:
+                self._taking = {
+                    c: pool.submit(
+                        take_in, self.home, self.centres[c], self.plan.pending.get(c, ()), self.plan.versions[c]
+                    )
+                    for c in names
+                }
+        return self._taking[centre].result()
 
     def complete(self) -> None:
         write_state(self.home, self.plan.versions, complete=True)

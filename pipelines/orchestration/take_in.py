@@ -38,6 +38,7 @@ class TakenIn:
     n_landed: int
     n_checked: int
     rejected: tuple[DeliveryRejected, ...]
+    n_pending: int
 
 
 def take_in(home: Home, centre: "Centre", pending: tuple[Delivery, ...], version: str) -> TakenIn:
@@ -53,10 +54,10 @@ def take_in(home: Home, centre: "Centre", pending: tuple[Delivery, ...], version
         mark = _mark(home, centre.name)
         if (mark.get("delivery"), mark.get("version")) == (delivery_in_force.delivery_id, version):
             counts = mark["rows"], mark["n_landed"], mark["n_checked"]
-            return TakenIn(delivery_in_force.delivery_id, *counts, tuple(rejected))
+            return TakenIn(delivery_in_force.delivery_id, *counts, tuple(rejected), len(pending))
         rejected += _attempt(home, centre, delivery_in_force, version)
     shutil.rmtree(home.staged / centre.name, ignore_errors=True)
-    return TakenIn(None, {}, 0, 0, tuple(rejected))
+    return TakenIn(None, {}, 0, 0, tuple(rejected), len(pending))
 
 
 def _mark(home: Home, centre: str) -> dict[str, Any]:
