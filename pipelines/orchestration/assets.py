@@ -126,6 +126,7 @@ def report_assets(steps: list[Step], centres: Mapping[str, Centre]) -> dg.Assets
             f"centres/{name}": f"{centre.title}: what it sent and what is asked of it."
             for name, centre in centres.items()
         },
+        "great_expectations": "Suites, validation results and Data Docs, for whoever works with Great Expectations.",
         # last, because it links the others
         "index": "All centres at a glance, with the way to every other report.",
     }
@@ -143,6 +144,9 @@ def report_assets(steps: list[Step], centres: Mapping[str, Centre]) -> dg.Assets
         session = study.session
         for name in told:
             tell(f"files {name}")
+            if name == "great_expectations":
+                yield dg.MaterializeResult(asset_key(f"files/{name}"), metadata=session.recorded_rules())
+                continue
             centre = session.centres.get(name.removeprefix("centres/"))
             if centre:
                 paths = write_centre(session.con, session.home, centre)

@@ -1,8 +1,8 @@
-"""The rules as asset checks, one per table and family, and Great Expectations' own record of them."""
+"""The rules as asset checks, one per table and family."""
 
 from collections import defaultdict
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import dagster as dg
 
@@ -57,6 +57,7 @@ def rule_checks() -> dg.AssetChecksDefinition:
             select table_name, family, rule_id, centre, severity, n_checked, n_failed, status
             from store.validated.rule_counts order by all
         """).fetchall()
+        study.session.hand_over_rules()
         counted: dict[tuple[str, str], list[Count]] = defaultdict(list)
         for table, family, *row in rows:
             counted[checked_table(table), family].append(Count(*row))
@@ -83,25 +84,3 @@ def _result(spec: dg.AssetCheckSpec, rows: list[Count]) -> dg.AssetCheckResult:
             "by_rule": dict(by_rule),
         },
     )
-
-
-def expectation_assets() -> dg.AssetsDefinition:
-    """The rules as Great Expectations keeps them: suites, a checkpoint's results and Data Docs under `gx/`."""
-
-    @dg.asset(
-        name="great_expectations",
-        key_prefix="validated",
-        group_name="validated",
-        deps=[COUNTS],
-        kinds={"greatexpectations"},
-        description="Suites, validation results and Data Docs of this run, for whoever works with Great Expectations.",
-    )
-    def validate_rules(study: Study) -> dg.MaterializeResult[Any]:
-        from pipelines.rules.gx import finish
-
-        tell("Great_Expectations")
-        session = study.session
-        summary = finish(session.recorder, session.con)
-        return dg.MaterializeResult(metadata=dict(summary))
-
-    return validate_rules

@@ -3,11 +3,11 @@
 import dagster as dg
 
 from pipelines.orchestration.assets import load_assets
-from pipelines.orchestration.checks import expectation_assets, rule_checks
+from pipelines.orchestration.checks import rule_checks
 from pipelines.orchestration.session import Study, all_centres
 
 defs = dg.Definitions(
-    assets=[*load_assets(all_centres()), expectation_assets()],
+    assets=load_assets(all_centres()),
     asset_checks=[rule_checks()],
     resources={"study": Study()},
     # one process writes the warehouse, and to start one per step costs more than the step

@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from pydantic import PrivateAttr
@@ -49,6 +49,7 @@ class Session:
         self._taking: dict[str, Future[TakenIn]] | None = None
         # Great Expectations takes seconds to import: a second core does it while deliveries are taken in
         self.recorder = gx.start(home.gx)
+        self._handed_over = False
 
     @property
     def con(self) -> "duckdb.DuckDBPyConnection":
@@ -81,6 +82,17 @@ class Session:
                     for c in names
                 }
         return self._taking[centre].result()
+
+    def hand_over_rules(self) -> None:
+        """Let Great Expectations record the counts of the rules while the run goes on; once a run."""
+        if not self._handed_over:
+            gx.hand_over(self.recorder, self.con)
+            self._handed_over = True
+
+    def recorded_rules(self) -> dict[str, Any]:
+        """What Great Expectations made of the rules."""
+        self.hand_over_rules()
+        return gx.collect(self.recorder)
 
     def complete(self) -> None:
         write_state(self.home, self.plan.versions, complete=True)

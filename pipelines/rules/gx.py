@@ -56,9 +56,20 @@ def start(out: Path) -> "subprocess.Popen[str]":
     )
 
 
-def finish(process: "subprocess.Popen[str]", con: "duckdb.DuckDBPyConnection") -> dict[str, Any]:
-    """Hand the counts to the process that `start` began; returns what `validate` says. Raises `RestageError`."""
-    answer, _ = process.communicate(json.dumps(_read(con)))
+def hand_over(process: "subprocess.Popen[str]", con: "duckdb.DuckDBPyConnection") -> None:
+    """Give the counts to the process that `start` began; it works on while the caller does something else."""
+    assert process.stdin is not None
+    try:
+        process.stdin.write(json.dumps(_read(con)))
+        process.stdin.close()
+    except BrokenPipeError:
+        pass  # it has ended; `collect` says so
+    process.stdin = None
+
+
+def collect(process: "subprocess.Popen[str]") -> dict[str, Any]:
+    """What `validate` said in that process. Raises `RestageError` when it failed."""
+    answer, _ = process.communicate()
     if process.returncode:
         raise RestageError("Great Expectations could not record the rules; what it said stands above.")
     return dict(json.loads(answer))
