@@ -28,8 +28,8 @@ agreed as (
         case
             when not bool_and(is_valid) then 'the check character does not fit the study code'
             when max(n_codes_of_local_id) > 1 then 'one local identifier stands for two study codes'
-            when count(distinct local_id) filter (centre_kind = 'oncology') > 1
-                or count(distinct local_id) filter (centre_kind = 'radiotherapy') > 1
+            when count(distinct [centre, local_id]) filter (centre_kind = 'oncology') > 1
+                or count(distinct [centre, local_id]) filter (centre_kind = 'radiotherapy') > 1
                 then 'two local identifiers of one kind of centre stand for this study code'
             when count(distinct sex) > 1 then 'the centres disagree on sex'
             when count(distinct birth_year) > 1 then 'the centres disagree on the birth year'

@@ -5,7 +5,11 @@ with first_line as (
     select * from assessed.timepoint_responses where series = 'first_line'
 ),
 reported as (
-    select usubjid, rsdt as adt, any_value(overall_response) as overall_response from harmonised.responses group by usubjid, rsdt
+    -- by its visit, without a visit number by its date
+    select r.usubjid, coalesce(r.visitnum, f.visitnum) as visitnum, any_value(r.overall_response) as overall_response
+    from harmonised.responses r
+    left join first_line f on f.usubjid = r.usubjid and f.adt = r.rsdt
+    group by r.usubjid, coalesce(r.visitnum, f.visitnum)
 ),
 patient_srt as (
     select
@@ -29,7 +33,7 @@ parameter as (
     select usubjid, 'NEWLPROG', adt, null, null, new_lesion, null, new_lesion_reason from first_line
     union all
     select f.usubjid, 'OVRLRESP', f.adt, null, null, f.overall_response as avalc, r.overall_response as reported, f.overall_reason
-    from first_line f left join reported r using (usubjid, adt)
+    from first_line f left join reported r using (usubjid, visitnum)
     union all
     select usubjid, 'OVRLPRT', adt, null, null, overall_response, null, overall_reason
     from assessed.timepoint_responses where series = 'after_rt'

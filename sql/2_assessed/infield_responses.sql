@@ -2,19 +2,25 @@
 -- unit: mm; % for the isodose
 -- why: each irradiated lesion has its own baseline and nadir; bone that cannot be measured is judged by the reported finding
 -- source: PROTOCOL, After radiotherapy (series a)
-with scan as (
+with look as (
     select
-        i.usubjid, i.lesion_id, i.anatomic_site, i.measurable_fl, i.target_id, i.rtsiteid, v.rt_baseline_fl, a.visitnum, a.adt,
-        a.counted_mm, a.gone_fl, a.lesion_state, a.centre, a.source_file, a.source_row,
-        min(a.counted_mm) over earlier as nadir_mm,
-        arg_min(a.adt, a.counted_mm) over earlier as nadir_dt,
-        first_value(a.counted_mm) over earlier as baseline_mm
+        i.usubjid, i.lesion_id, i.anatomic_site, i.measurable_fl, i.target_id, i.rtsiteid, a.visitnum, a.adt, a.counted_mm, a.gone_fl,
+        a.lesion_state, a.method, a.centre, a.source_file, a.source_row, a.adt > i.first_fraction_dt as is_after,
+        -- its own baseline: the last scan before its own first fraction
+        max(a.adt) filter (a.adt <= i.first_fraction_dt) over (partition by i.usubjid, i.lesion_id) as baseline_dt
     from assessed.irradiated_lesions i
     join assessed.adtr a using (usubjid, lesion_id)
-    join assessed.visits v using (usubjid, visitnum)
-    where v.rt_baseline_fl = 'Y' or a.adt > i.first_fraction_dt
+),
+scan as (
+    select
+        *,
+        max(case when adt = baseline_dt then counted_mm end) over (partition by usubjid, lesion_id) as baseline_mm,
+        min(counted_mm) over earlier as nadir_mm,
+        arg_min(adt, counted_mm) over earlier as nadir_dt
+    from look
+    where is_after or adt = baseline_dt
     window earlier as (
-        partition by i.usubjid, i.lesion_id order by a.adt, a.visitnum rows between unbounded preceding and 1 preceding
+        partition by usubjid, lesion_id order by adt, visitnum rows between unbounded preceding and 1 preceding
     )
 ),
 restaging as (
@@ -27,7 +33,7 @@ same_examination as (
     -- the scan and what the radiotherapy centre wrote about it
     select r.usubjid, r.lesion_id, r.rsdt, s.visitnum
     from restaging r
-    join scan s on s.usubjid = r.usubjid and s.lesion_id = r.lesion_id and s.rt_baseline_fl = 'N'
+    join scan s on s.usubjid = r.usubjid and s.lesion_id = r.lesion_id and s.is_after
     cross join study.protocol p
     where abs(s.adt - r.rsdt) <= p.restaging_match_days
     qualify row_number() over (partition by r.usubjid, r.lesion_id, r.rsdt order by abs(s.adt - r.rsdt), s.adt) = 1
@@ -40,11 +46,16 @@ assessment as (
         coalesce(s.measurable_fl, r.measurable_fl) as measurable_fl, s.visitnum, coalesce(s.adt, r.rsdt) as adt,
         coalesce(r.restaging_fl, 'N') as restaging_fl, r.response as reported_response, r.finding, r.method, r.field_relation,
         r.isodose_pct, s.counted_mm, s.gone_fl, s.lesion_state, s.baseline_mm, s.nadir_mm, s.nadir_dt,
-        -- a recurrence outside the field says nothing about the lesion in it
-        case when coalesce(r.field_relation, 'in_field') not in ('out', 'marginal') then f.infield_response end as by_finding,
+        s.method as scan_method,
+        -- a recurrence outside the field says nothing about the lesion in it; gone on a bone scan is not gone (paper, Table II)
+        case
+            when coalesce(r.field_relation, 'in_field') in ('out', 'marginal') then null
+            when f.infield_response = 'CR' and r.method = 'bone_scan' then 'PR'
+            else f.infield_response
+        end as by_finding,
         coalesce(s.centre, r.centre) as centre, coalesce(s.source_file, r.source_file) as source_file,
         coalesce(s.source_row, r.source_row) as source_row
-    from (from scan where rt_baseline_fl = 'N') s
+    from (select * from scan where is_after) s
     left join same_examination e using (usubjid, lesion_id, visitnum)
     full join restaging r on r.usubjid = s.usubjid and r.lesion_id = s.lesion_id and r.rsdt = e.rsdt
     left join study.finding f on f.code = r.finding
@@ -52,25 +63,26 @@ assessment as (
 select
     usubjid, lesion_id, anatomic_site, target_id, visitnum, adt, restaging_fl,
     case
-        when measurable_fl = 'Y' and baseline_mm is not null then case
+        when measurable_fl = 'Y' or baseline_mm is not null then case
             when gone_fl = 'Y' then 'CR'
             when counted_mm - nadir_mm >= p.pd_min_increase_mm
                 and (counted_mm - nadir_mm) * 100 >= nadir_mm * p.pd_min_increase_pct then 'PD'
-            when counted_mm is null then 'NE'
+            when counted_mm is null or baseline_mm is null then 'NE'
             when counted_mm * 100 <= baseline_mm * p.pr_max_pct then 'PR'
             else 'SD'
         end
         when by_finding is not null then by_finding
         when lesion_state = 'unequivocal_progression' then 'PD'
-        when lesion_state = 'absent' then 'PR'
+        when lesion_state = 'absent' then case scan_method when 'bone_scan' then 'PR' else 'CR' end
         when lesion_state = 'present' then 'SD'
         else 'NE'
     end as response,
     reported_response, finding, method, field_relation, isodose_pct,
     case
-        when measurable_fl = 'Y' and counted_mm is not null and baseline_mm is not null
+        when counted_mm is not null and baseline_mm is not null
             then printf('%.1f mm, baseline %.1f, nadir %.1f on %s: %+.1f mm', counted_mm, baseline_mm, nadir_mm, nadir_dt, counted_mm - nadir_mm)
-        when measurable_fl = 'Y' then 'not measured'
+        when measurable_fl = 'Y' and gone_fl = 'Y' then 'absent'
+        when measurable_fl = 'Y' or baseline_mm is not null then 'not measured'
         when by_finding is not null then 'not measurable; the radiotherapy centre saw: ' || finding
         else 'not measurable; the oncology centre saw: ' || coalesce(lesion_state, 'nothing')
     end as reason,

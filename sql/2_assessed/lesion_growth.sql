@@ -2,14 +2,20 @@
 -- unit: mm
 -- why: oligo-progression counts lesions; a sum of diameters says that there is progression, not where
 -- source: RECIST 1.1, 4.3.1 applied to the single lesion; PROTOCOL, Oligo-progression
-with followed as (
+with baseline as (
+    select usubjid, visitnum, baseline_fl, min(visitnum) filter (baseline_fl = 'Y') over (partition by usubjid) as from_visitnum
+    from assessed.visits
+),
+followed as (
+    -- from the baseline on: what a lesion did before the drug is not the drug's
     select
         a.*, v.baseline_fl,
         max(v.baseline_fl = 'Y' and a.gone_fl is distinct from 'Y') over (partition by a.usubjid, a.lesion_id) as at_baseline,
         min(a.counted_mm) over earlier as nadir_mm,
         arg_min(a.adt, a.counted_mm) over earlier as nadir_dt
     from assessed.adtr a
-    join assessed.visits v using (usubjid, visitnum)
+    join baseline v using (usubjid, visitnum)
+    where a.visitnum >= v.from_visitnum
     window earlier as (
         partition by a.usubjid, a.lesion_id order by a.adt, a.visitnum rows between unbounded preceding and 1 preceding
     )

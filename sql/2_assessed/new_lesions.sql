@@ -10,7 +10,10 @@ with at_baseline as (
 ),
 sighting as (
     select
-        v.series, a.*, p.min_node_target_mm,
+        v.series, v.baseline_fl as at_series_baseline, a.*, p.min_node_target_mm,
+        lead(a.gone_fl ignore nulls) over looks as next_gone_fl,
+        lead(case when a.gone_fl is not null then a.adt end ignore nulls) over looks as next_dt,
+        lag(a.gone_fl ignore nulls) over looks as last_gone_fl,
         case
             when a.lesion_state = 'equivocal' then 'stated as equivocal'
             when a.method = 'bone_scan' then 'on bone scan alone'
@@ -21,16 +24,21 @@ sighting as (
     join assessed.adtr a using (usubjid, visitnum)
     anti join at_baseline using (series, usubjid, lesion_id)
     cross join study.protocol p
-    where v.baseline_fl = 'N' and a.gone_fl = 'N'
+    window looks as (partition by v.series, a.usubjid, a.lesion_id order by a.adt, a.visitnum)
 ),
 confirmed as (
     select
         *,
-        -- a node that is still pathological at the next look is confirmed by that look
-        min(case when doubt is null or node_fl = 'Y' then adt end) over (
-            partition by series, usubjid, lesion_id order by adt, visitnum rows between 1 following and unbounded following
-        ) as confirmed_dt
+        case
+            -- a node is confirmed by being pathological at two looks that follow each other
+            when node_fl = 'Y' and next_gone_fl = 'N' then next_dt
+            when node_fl = 'Y' and last_gone_fl = 'N' then adt
+            else min(case when doubt is null then adt end) over (
+                partition by series, usubjid, lesion_id order by adt, visitnum rows between 1 following and unbounded following
+            )
+        end as confirmed_dt
     from sighting
+    where at_series_baseline = 'N' and gone_fl = 'N'
 )
 select
     usubjid, series, lesion_id, visitnum, adt,

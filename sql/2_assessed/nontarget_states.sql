@@ -4,10 +4,12 @@
 with lesion as (
     select
         l.series, a.usubjid, a.visitnum, a.lesion_id, a.node_fl, a.lesion_state,
-        -- irradiated in the first line: no longer the drug's effect alone
-        case when l.series = 'after_rt' or a.irradiated_fl = 'N' then a.gone_fl end as gone_fl
+        -- once irradiated, no longer the drug's effect alone
+        case when i.lesion_id is null then a.gone_fl end as gone_fl
     from assessed.series_lesions l
     join assessed.adtr a using (usubjid, lesion_id)
+    left join assessed.irradiated_lesions i
+        on i.usubjid = a.usubjid and i.lesion_id = a.lesion_id and i.first_fraction_dt < a.adt
     where l.series_role = 'non_target'
 )
 select

@@ -46,9 +46,10 @@ new_lesion as (
 select
     e.usubjid, e.seconddt,
     case
+        when abs(e.local_dt - e.distant_dt) <= p.same_restaging_days
+            and least(e.local_dt, e.distant_dt) <= e.seconddt + p.same_restaging_days then 'both'
         -- whether an unknown recurrence lies in the field is a question to the radiotherapy centre
         when e.unknown_dt <= e.seconddt + p.same_restaging_days then null
-        when abs(e.local_dt - e.distant_dt) <= p.same_restaging_days then 'both'
         when e.local_dt = e.seconddt then 'local'
         else 'distant'
     end as second_pattern,

@@ -2,20 +2,24 @@
 -- unit: mm
 -- why: the first line follows the lesions that the centre declared; after radiotherapy the lesions outside the field get roles anew
 -- source: RECIST 1.1, 3.2 (at most 5 targets, 2 per organ); PROTOCOL, After radiotherapy (series b)
-with at_baseline as (
+with series_visit as (
+    select *, lead(adt) over (partition by usubjid, series order by adt, visitnum) as next_dt from assessed.series_visits
+),
+at_baseline as (
     select v.series, a.* from assessed.adtr a
-    join assessed.series_visits v using (usubjid, visitnum)
+    join series_visit v using (usubjid, visitnum)
     left join assessed.irradiated_lesions i using (usubjid, lesion_id)
     where v.baseline_fl = 'Y' and a.gone_fl is distinct from 'Y'
-        -- what was irradiated is judged in the field
-        and (v.series = 'first_line' or i.lesion_id is null)
+        -- what is irradiated before the next scan is judged in the field; what is irradiated later stays outside until then
+        and (v.series = 'first_line' or i.lesion_id is null or i.first_fraction_dt > v.next_dt)
 ),
 ranked as (
     select
         b.*, p.max_targets, p.max_targets_per_organ,
         case series
             when 'first_line' then b.lesion_role = 'target' and b.counted_mm > 0
-            else b.measurable_fl = 'Y' and b.counted_mm >= case b.node_fl when 'Y' then p.min_node_target_mm else p.min_target_mm end
+            -- by its size now, whatever it was when the drug began
+            else b.counted_mm >= case b.node_fl when 'Y' then p.min_node_target_mm else p.min_target_mm end
         end as can_be_target
     from at_baseline b
     cross join study.protocol p

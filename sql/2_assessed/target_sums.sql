@@ -5,10 +5,12 @@
 with target as (
     select
         l.series, a.usubjid, a.visitnum, a.gone_fl,
-        -- irradiated in the first line: what is measured then is no longer the drug's effect alone
-        case when l.series = 'after_rt' or a.irradiated_fl = 'N' then a.counted_mm end as counted_mm
+        -- once irradiated, what is measured is no longer the drug's effect alone
+        case when i.lesion_id is null then a.counted_mm end as counted_mm
     from assessed.series_lesions l
     join assessed.adtr a using (usubjid, lesion_id)
+    left join assessed.irradiated_lesions i
+        on i.usubjid = a.usubjid and i.lesion_id = a.lesion_id and i.first_fraction_dt < a.adt
     where l.series_role = 'target'
 ),
 target_sum as (

@@ -1,21 +1,30 @@
 -- one row per: linked subject
--- why: all failing criteria are listed, the first in the protocol's order is the main one; unknown is not eligible
+-- why: all failing criteria are listed, the first in the protocol's order is the main one; unknown or not judged is not eligible
 -- source: PROTOCOL, Eligibility
 with criterion as (
-    select rule_id, any_value(title) as title, any_value(rule_order) as rule_order from validated.rule_counts group by rule_id
+    select
+        rule_id, any_value(title) as title, any_value(rule_order) as rule_order,
+        bool_or(severity = 'exclude' and status = 'error') as is_broken
+    from validated.rule_counts
+    group by rule_id
+),
+answer as (
+    select usubjid, rule_id, outcome from validated.rule_failures where severity = 'exclude'
+    union all
+    -- a rule that could not run leaves no failing rows, which must not read as met
+    select s.usubjid, c.rule_id, 'error' from validated.screening s join criterion c on c.is_broken
 ),
 judged as (
     select
-        f.usubjid, bool_or(f.outcome = 'fail') as is_excluded,
+        a.usubjid, bool_or(a.outcome = 'fail') as is_excluded,
         -- what excludes the subject goes before what is not known
         list(
-            case f.outcome when 'fail' then 'not met: ' else 'not known: ' end || c.title
-            order by f.outcome <> 'fail', c.rule_order, f.rule_id
+            case a.outcome when 'fail' then 'not met: ' when 'error' then 'not judged: ' else 'not known: ' end || c.title
+            order by a.outcome <> 'fail', c.rule_order, a.rule_id
         ) as reasons
-    from validated.rule_failures f
+    from answer a
     join criterion c using (rule_id)
-    where f.severity = 'exclude'
-    group by f.usubjid
+    group by a.usubjid
 )
 select
     s.usubjid,

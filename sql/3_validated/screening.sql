@@ -30,7 +30,19 @@ treated as (
     select usubjid, sum(d.n_fractions) as n_fractions
     from treating_course
     join assessed.delivered_courses d using (usubjid, centre, course_id)
+    left join assessed.progressions g using (usubjid)
+    -- what was over before the progression did not treat it
+    where coalesce(d.rtendt >= g.oligodt, true)
     group by usubjid
+),
+not_counted as (
+    -- none known is not none given: a progressing lesion was a target, but with how many fractions nobody says
+    select distinct g.usubjid
+    from assessed.lesion_progressions g
+    join harmonised.lesion_links k using (usubjid, lesion_id)
+    join harmonised.targets t on t.usubjid = k.usubjid and t.centre = k.centre and t.target_id = k.target_id
+    left join assessed.delivered_courses d on d.usubjid = t.usubjid and d.centre = t.centre and d.course_id = t.course_id
+    where d.n_fractions is null
 ),
 brain as (
     select g.usubjid, max(case when g.anatomic_site = 'brain' then 'Y' else 'N' end) as brain_progressing_fl
@@ -40,7 +52,7 @@ brain as (
 select
     d.usubjid, s.centre, s.rtsiteid, s.age_years, s.ecog, s.histology, d.trtsdt, d.trtedt,
     p.oligodt, p.n_progressing, p.n_new, d.rtstdt,
-    coalesce(t.n_fractions, 0) as n_fractions_to_progressing,
+    case when u.usubjid is null or t.n_fractions > 0 then coalesce(t.n_fractions, 0) end as n_fractions_to_progressing,
     coalesce(b.brain_progressing_fl, 'N') as brain_progressing_fl,
     c.histology_confirmed, c.first_line, c.adequate_function, c.other_cancer, c.prior_therapy, c.prior_immunotherapy,
     c.uncontrolled_brain, c.malignant_effusion, c.short_life_expectancy, c.prior_rt_target, c.uncontrolled_illness,
@@ -49,5 +61,6 @@ from assessed.subject_dates d
 join harmonised.subjects s using (usubjid)
 left join assessed.progressions p using (usubjid)
 left join treated t using (usubjid)
+left join not_counted u using (usubjid)
 left join brain b using (usubjid)
 left join declared c using (usubjid)

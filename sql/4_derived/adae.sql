@@ -7,11 +7,9 @@ with event as (
         a.usubjid, a.aedecod, any_value(g.toxicity_group) as toxicity_group, a.aestdt,
         -- still ongoing when any record has no end
         case when bool_and(a.aeendt is not null) then max(a.aeendt) end as aeendt,
-        max(a.aetoxgr) as aetoxgr,
-        bool_or(
-            a.aetoxgr between p.severe_grade_min and p.severe_grade_max
-            or a.aetoxgr_txt = printf('%d-%d', p.severe_grade_min, p.severe_grade_max)
-        ) as is_severe,
+        -- a range that reaches higher than every single grade leaves the worst grade open
+        case when max(a.aetoxgr) >= any_value(p.severe_grade_min) or not bool_or(r.is_range) then max(a.aetoxgr) end as aetoxgr,
+        bool_or(a.aetoxgr between p.severe_grade_min and p.severe_grade_max or r.is_range) as is_severe,
         case when bool_or(a.aerel = 'both') or count(distinct nullif(a.aerel, 'none')) > 1 then 'both'
             else coalesce(max(nullif(a.aerel, 'none')), max(a.aerel)) end as aerel,
         arg_max(a.aeout, coalesce(a.aeendt, a.aestdt)) as aeout,
@@ -19,6 +17,9 @@ with event as (
     from harmonised.adverse_events a
     left join study.toxicity_groups g on g.code = a.aedecod
     cross join study.protocol p
+    cross join lateral (
+        select coalesce(a.aetoxgr_txt = printf('%d-%d', p.severe_grade_min, p.severe_grade_max), false) as is_range
+    ) r
     where a.aedecod is not null
     group by a.usubjid, a.aedecod, a.aestdt
 ),
@@ -35,7 +36,7 @@ select
     usubjid, aedecod, toxicity_group, aestdt, aeendt, aetoxgr,
     case when is_severe then 'Y' else 'N' end as grade34_fl,
     aerel, aeout,
-    case when coalesce(aeendt, rtstdt) >= rtstdt and aestdt <= coalesce(window_end, aestdt) then 'Y' else 'N' end as srt_window_fl,
+    case when coalesce(aeendt, rtstdt) >= rtstdt and coalesce(aestdt <= window_end, true) then 'Y' else 'N' end as srt_window_fl,
     case when aestdt between rtstdt and rtstdt + acute_days then 'Y' else 'N' end as acute_fl,
     centres
 from placed

@@ -15,7 +15,7 @@ seen as (
 ),
 progression as (
     select
-        p.*, d.rtstdt,
+        p.*, coalesce(d.rtendt, d.rtstdt) >= p.oligodt as is_irradiated,
         printf('%s %s:%s', oligo_centre, oligo_source_file, oligo_source_row) as oligo_source,
         printf('%s %s:%s', second_centre, second_source_file, second_source_row) as second_source
     from assessed.progressions p
@@ -26,7 +26,7 @@ named as (
     union all
     select usubjid, 'first_progression', oligodt, 'progressions', 'oligodt', oligo_source from progression
     union all
-    select usubjid, 'irradiated_progression', oligodt, 'progressions', 'oligodt', oligo_source from progression where rtstdt is not null
+    select usubjid, 'irradiated_progression', oligodt, 'progressions', 'oligodt', oligo_source from progression where is_irradiated
     union all
     select usubjid, 'second_progression', seconddt, 'progressions', 'seconddt', second_source from progression
     union all

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import duckdb
 import pytest
 import yaml
 
-from pipelines import study, warehouse
+from pipelines import models, study, warehouse
 from pipelines.errors import MappingError
+from pipelines.orchestration.take_in import declare_staged, stop_rules
 from pipelines.rules.gx import validate
 from pipelines.rules.load import RECEIVED, Rule, load_rules, table_columns, tables_read
 from pipelines.rules.run import failing, run_rules
@@ -121,6 +123,73 @@ def test_a_rule_that_breaks_on_a_value_leaves_no_failing_row(con: duckdb.DuckDBP
     statuses = con.execute("select rule_id, status from validated.rule_counts order by all").fetchall()
     assert statuses == [("made/breaks", "error"), ("made/up", "fail")]
     assert con.execute("select distinct rule_id from validated.rule_failures").fetchall() == [("made/up",)]
+
+
+def run_model(con: duckdb.DuckDBPyConnection, full_name: str) -> None:
+    """Make one table from its SQL, over tables that are empty where the test made none."""
+    model = models.load()[full_name]
+    for table in model.deps:
+        listed = ", ".join(f'"{name}" {kind}' for name, kind in columns_of(table).items())
+        con.execute(f"create table if not exists {table} ({listed})")
+    con.execute(f"create or replace table {full_name} as {model.sql}")
+
+
+def test_nobody_is_eligible_by_a_rule_that_could_not_run(con: duckdb.DuckDBPyConnection) -> None:
+    """A broken rule leaves no failing rows; who fails another one is still excluded, the others are undetermined."""
+    for subject, age in (("S-001", 64), ("S-002", 17)):
+        insert(con, "validated.screening", {"usubjid": subject, "ecog": 2, "age_years": age})
+    rules = {r.name: r for r in RULES if r.family == "eligibility"}
+    run_rules(con, [rules["age"], replace(rules["ecog"], fails_when="t.no_such_column > 1")])
+    run_model(con, "validated.eligibility")
+    assert con.execute("select usubjid, status, main_reason from validated.eligibility order by all").fetchall() == [
+        ("S-001", "undetermined", f"not judged: {rules['ecog'].title}"),
+        ("S-002", "excluded", f"not met: {rules['age'].title}"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fractions", "counted"), [(5, 5), (0, 0), (None, None)], ids=["given", "none given", "not known"]
+)
+def test_fractions_that_nobody_counted_are_not_none(
+    con: duckdb.DuckDBPyConnection, fractions: int | None, counted: int | None
+) -> None:
+    """A progressing lesion was a target of a course; how many fractions it had decides, and unknown is not zero."""
+    run_model(con, "validated.screening")
+    irradiated: dict[str, dict[str, Any]] = {
+        "assessed.irradiated_lesions": {"lesion_id": "L1", "rtsiteid": HOME_CENTRE, "target_id": "T1"}
+    }
+    rows: dict[str, dict[str, Any]] = {
+        "assessed.subject_dates": {}, "harmonised.subjects": {}, "assessed.progressions": {},
+        "assessed.lesion_progressions": {"lesion_id": "L1"},
+        "harmonised.lesion_links": {"lesion_id": "L1", "target_id": "T1"},
+        "harmonised.targets": {"target_id": "T1", "course_id": "C1"},
+        "assessed.delivered_courses": {"course_id": "C1", "n_fractions": fractions},
+        **(irradiated if fractions else {}),
+    }  # fmt: skip
+    for table, row in rows.items():
+        insert(con, table, row)
+    run_model(con, "validated.screening")
+    assert con.execute("select n_fractions_to_progressing from validated.screening").fetchall() == [(counted,)]
+
+
+@pytest.mark.parametrize(("dose", "rejected"), [(5, False), (12.5, True)])
+def test_a_stop_rule_rejects_and_quotes_no_value(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dose: float, rejected: bool
+) -> None:
+    """Staged rows of one centre against a rule that stops; the problem says where and how often, not what."""
+    monkeypatch.setattr("pipelines.rules.load.load_rules", lambda: [simple(severity="stop", table="staged.fractions")])
+    with closing(warehouse.memory()) as con:
+        declare_staged(con, tmp_path)
+        path = tmp_path / "_declared" / "fractions.parquet"
+        con.execute(f"create table fractions as from '{path}'")
+        row = {"usubjid": SUBJECT, "centre": HOME_CENTRE, "source_file": "f.csv", "source_row": "4", "dose_gy": dose}
+        values = ", ".join(f"{study.sql_literal(v)} as {k}" for k, v in row.items())
+        con.execute(f"insert into fractions by name select {values}; copy fractions to '{path}' (format parquet)")
+    n_checked, problems = stop_rules(path.parent)
+    assert n_checked == 1
+    assert [str(p) for p in problems] == (
+        ["f.csv, column dose_gy, row 4 (1 rows): expected A title (made/up). Do."] if rejected else []
+    )
 
 
 def test_what_staging_found_is_worded_by_its_rule(con: duckdb.DuckDBPyConnection) -> None:
