@@ -49,7 +49,7 @@ component as (
             else 'NON-CR/NON-PD'
         end as nontarget_response,
         printf('sum %.1f, nadir %.1f on %s: %+.1f mm%s; baseline %.1f', measured_mm, nadir_mm, nadir_dt, measured_mm - nadir_mm,
-            case when nadir_mm > 0 then printf(', %+.0f %%', (measured_mm - nadir_mm) * 100 / nadir_mm) else '' end, baseline_mm
+            case when nadir_mm > 0 then printf(', %+.1f %%', (measured_mm - nadir_mm) * 100 / nadir_mm) else '' end, baseline_mm
         ) as arithmetic
     from state s
     cross join study.protocol p

@@ -38,8 +38,8 @@ counted as (
     union all
     select 9, 'Best response to pazopanib', min(c.list_order), 'bor.' || c.code, c.label, count(e.usubjid)
     from study.response c left join eligible e on e.bor = c.code
-    where c.worst_order is not null
-    group by c.code, c.label having c.code <> 'NON-CR/NON-PD' or count(e.usubjid) > 0
+    group by c.code, c.label
+    having (any_value(c.worst_order) is not null and c.code <> 'NON-CR/NON-PD') or count(e.usubjid) > 0
 ),
 measured as (
     select
