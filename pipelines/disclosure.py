@@ -22,14 +22,19 @@ def escape_formula(value: str) -> str:
 def suppress(counts: Sequence[int], bound: int, total_known: bool = True) -> list[int | None]:
     """Counts of one breakdown with small cells hidden; None is hidden.
 
-    Primary: every count from 1 to `bound` - 1. Complementary: where the total is known and exactly one cell is hidden,
-    the smallest other cell is hidden too, so that no difference gives the first one away. Zeros are shown: they name
-    nobody. Source: QUALITY, small counts; the bound is `small_cell_bound` of the protocol.
+    Primary: every count from 1 to `bound` - 1. Complementary, where the total is known: the smallest other cells are
+    hidden too until at least two are hidden and hold `bound` or more together, so that no difference from the total
+    gives one away (two hidden cells that hold 2 are 1 and 1). Zeros are shown otherwise: they name nobody. A breakdown
+    whose total is itself small cannot be saved by hiding cells: suppress the total. Source: QUALITY, small counts;
+    the bound is `small_cell_bound` of the protocol.
     """
     hidden = {i for i, n in enumerate(counts) if 0 < n < bound}
-    if total_known and len(hidden) == 1:
-        others = [(n, i) for i, n in enumerate(counts) if i not in hidden and n > 0]
-        hidden |= {min(others)[1]} if others else set()
+    if total_known and hidden:
+        others = sorted((n == 0, n, i) for i, n in enumerate(counts) if i not in hidden)  # a zero protects least
+        for _, _, i in others:
+            if len(hidden) > 1 and sum(counts[j] for j in hidden) >= bound:
+                break
+            hidden.add(i)
     return [None if i in hidden else n for i, n in enumerate(counts)]
 
 

@@ -1,5 +1,6 @@
 """The study's figures as SVG and PNG, the same bytes for the same tables."""
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -10,18 +11,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # Okabe and Ito's palette: told apart by colour-blind readers
-BLUE, ORANGE, GREEN, GREY, RED = "#0072B2", "#E69F00", "#009E73", "#999999", "#D55E00"
+BLUE, ORANGE, GREEN, GREY, RED = "#0072B2", "#E69F00", "#009E73", "#BBBBBB", "#D55E00"
+# name, colour, and the ink that can be read on it
 RESPONSES = (
-    ("n_cr", "CR", GREEN),
-    ("n_pr", "PR", BLUE),
-    ("n_sd", "SD", ORANGE),
-    ("n_pd", "PD", RED),
-    ("n_ne", "NE", GREY),
-)
+    ("CR", GREEN, "white"), ("PR", BLUE, "white"), ("SD", ORANGE, "black"), ("PD", RED, "white"), ("NE", GREY, "black")
+)  # fmt: skip
+SOFT = "#555555"
 STYLE = {
     "font.family": "DejaVu Sans", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False,
-    "axes.titlesize": 11, "axes.titleweight": "bold", "axes.titlelocation": "left", "svg.hashsalt": "restage",
-    "svg.fonttype": "path",
+    "svg.hashsalt": "restage", "svg.fonttype": "path",
 }  # fmt: skip
 
 
@@ -49,17 +47,29 @@ def write_figures(con: "duckdb.DuckDBPyConnection", folder: Path, note: str) -> 
     return written
 
 
+def printed(value: float | None, decimals: int) -> str:
+    """A number as it is printed: rounded half up, or that it was not reached."""
+    from decimal import ROUND_HALF_UP, Decimal
+
+    if value is None:
+        return "not reached"
+    return str(Decimal(repr(float(value))).quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP))
+
+
 def _save(figure: "Figure", stem: Path, note: str) -> list[Path]:
-    figure.text(0.01, 0.01, note, fontsize=7, color="#555555")
-    figure.savefig(stem.with_suffix(".svg"), metadata={"Date": None, "Creator": None})
+    figure.text(0.01, 0.01, note, fontsize=7, color=SOFT)
+    # neither a date nor addresses of vocabularies in the bytes
+    figure.savefig(stem.with_suffix(".svg"), metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     figure.savefig(stem.with_suffix(".png"), dpi=160, metadata={"Software": None})
     return [stem.with_suffix(".svg"), stem.with_suffix(".png")]
 
 
-def _figure(width: float, height: float) -> "Figure":
+def _figure(title: str, height: float, width: float = 7) -> "Figure":
     from matplotlib.figure import Figure  # without pyplot, which would look for a screen
 
-    return Figure(figsize=(width, height))
+    figure = Figure(figsize=(width, height))
+    figure.text(0.01, 1 - 0.1 / height, textwrap.fill(title, 72), va="top", fontsize=11, fontweight="bold")
+    return figure
 
 
 def _write_curve(con: "duckdb.DuckDBPyConnection", paramcd: str, path: Path) -> Path:
@@ -83,32 +93,33 @@ def _kaplan_meier(con: "duckdb.DuckDBPyConnection", paramcd: str, param: str, de
         f"select t_months, n_at_risk, n_censored, survival, lcl, ucl from reports.survival_curve "
         f"where paramcd = '{paramcd}' order by t_months"
     ).fetchall()
-    n, n_event, median, lcl, ucl = con.execute(
-        f"select n, n_event, median_months, median_lcl, median_ucl from reports.pfs_summary where paramcd = '{paramcd}'"
-    ).fetchall()[0]
+    n, n_event, median, lcl, ucl, confidence = con.execute(f"""
+        select n, n_event, median_months, median_lcl, median_ucl, confidence_pct
+        from reports.pfs_summary cross join study.protocol where paramcd = '{paramcd}'
+    """).fetchall()[0]
     times, survival = [0.0, *(r[0] for r in rows)], [1.0, *(r[3] for r in rows)]
-    figure = _figure(7, 4.8)
-    axes = figure.add_axes((0.1, 0.3, 0.86, 0.6))
-    axes.fill_between(
-        times, [1.0, *(r[4] for r in rows)], [1.0, *(r[5] for r in rows)], step="post", color=BLUE, alpha=0.15, lw=0
-    )
+    limited = [r for r in rows if r[4] is not None]  # at 0 the curve has no limits
+    band = [(0.0, 1.0, 1.0), *((r[0], r[4], r[5]) for r in limited)]
+    if len(limited) < len(rows):
+        band.append((rows[len(limited)][0], *band[-1][1:]))
+    figure = _figure(param, 4.8)
+    axes = figure.add_axes((0.1, 0.3, 0.86, 0.58))
+    month, lower, upper = zip(*band, strict=True)
+    axes.fill_between(month, lower, upper, step="post", color=BLUE, alpha=0.15, lw=0)
     axes.step(times, survival, where="post", color=BLUE, lw=1.8)
     censored = [(r[0], r[3]) for r in rows if r[2]]
     axes.plot([t for t, _ in censored], [s for _, s in censored], "|", color=BLUE, ms=8, mew=1.4)
     if median is not None:
         axes.plot([0, median, median], [0.5, 0.5, 0], ":", color="#333333", lw=1)
-        limits = f" (95 % CI {_number(lcl)} to {_number(ucl)})"
-        axes.annotate(f"median {median:.{decimals}f} months{limits}", (median, 0.5), (6, 5), textcoords="offset points")
+        limits = f"{confidence} % CI {printed(lcl, decimals)} to {printed(ucl, decimals)}"
+        text = f"median {printed(median, decimals)} months ({limits})"
+        axes.annotate(text, (median, 0.5), (6, 5), textcoords="offset points")
     ticks = _ticks(times[-1])
-    axes.set(xlim=(0, ticks[-1]), ylim=(0, 1.02), xlabel="Months", ylabel="Progression-free", title=param)
+    axes.set(xlim=(0, ticks[-1]), ylim=(0, 1.02), xlabel="Months", ylabel="Progression-free")
     axes.set_xticks(ticks)
-    axes.text(1, 0.94, f"{n} patients, {n_event} events", transform=axes.transAxes, ha="right", color="#555555")
+    axes.text(1, 0.94, f"{n} patients, {n_event} events", transform=axes.transAxes, ha="right", color=SOFT)
     _at_risk(figure, axes, rows, ticks, n)
     return figure
-
-
-def _number(value: float | None) -> str:
-    return "not reached" if value is None else f"{value:.1f}"
 
 
 def _at_risk(figure: "Figure", axes: "Axes", rows: Sequence[Any], ticks: Sequence[int], n: int) -> None:
@@ -123,26 +134,45 @@ def _at_risk(figure: "Figure", axes: "Axes", rows: Sequence[Any], ticks: Sequenc
 def _flow(con: "duckdb.DuckDBPyConnection") -> "Figure":
     """The flow of subjects: one box a step with what was lost beside it, the endpoints side by side at the end."""
     rows = con.execute("select step, label, n, n_lost, reason from reports.subject_flow order by step_no").fetchall()
-    steps = [row for row in rows if not row[0].startswith("evaluable")]
-    last = [row for row in rows if row[0].startswith("evaluable")]
-    figure = _figure(7, 0.85 * len(steps) + 1.4)
-    axes = figure.add_axes((0, 0.05, 1, 0.93))
-    axes.set(xlim=(0, 10), ylim=(-len(steps) - 0.6, 0.6))
+    steps = [row[1:] for row in rows if not row[0].startswith("evaluable")]
+    last = [row[1:] for row in rows if row[0].startswith("evaluable")]
+    lost = [_lost(n_lost, reason) for _, _, n_lost, reason in steps]
+    depths = [0.0]  # of each step in inches, lower where more is said beside the arrow that leads to it
+    for text in [*lost[1:], ""]:
+        depths.append(depths[-1] + 0.75 + 0.14 * text.count("\n"))
+    height = depths[-1] + 1.1
+    figure = _figure("Flow of subjects", height)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set(xlim=(0, 7), ylim=(-height + 0.65, 0.65))
     axes.axis("off")
     box = {"boxstyle": "round,pad=0.5", "fc": "white", "ec": BLUE, "lw": 1.2}
-    arrow = {"arrowstyle": "->", "color": BLUE, "shrinkA": 17, "shrinkB": 17}
-    for i, (_, label, n, n_lost, reason) in enumerate(steps):
-        axes.text(5, -i, f"{label}\nn = {n}", ha="center", va="center", bbox=box)
+    for i, (label, n, _, _) in enumerate(steps):
+        axes.text(2.3, -depths[i], f"{label}\nn = {n}", ha="center", va="center", bbox=box)
         if i:
-            axes.annotate("", (5, -i), (5, -i + 1), arrowprops=arrow)
-        lost = f"{n_lost} not" + (f"\n{reason.replace('; ', chr(10))}" if reason else "") if n_lost else ""
-        axes.text(6.2, -i + 0.5, lost, va="center", color="#555555", fontsize=8)
-    for j, (_, label, n, _, _) in enumerate(last):
-        x = 10 * (j + 0.5) / len(last)
-        axes.text(x, -len(steps), f"{label}\nn = {n}", ha="center", va="center", bbox=box)
-        ends = (x, -len(steps) + 0.26), (5, -len(steps) + 0.74)
-        axes.annotate("", *ends, arrowprops={"arrowstyle": "->", "color": BLUE})
+            _arrow(axes, (2.3, -depths[i - 1] - 0.25), (2.3, -depths[i] + 0.25))
+        if lost[i]:
+            middle = -(depths[i - 1] + depths[i]) / 2
+            _arrow(axes, (2.3, middle), (3.8, middle))
+            axes.text(3.9, middle, lost[i], va="center", color=SOFT, fontsize=8)
+    for j, (label, n, _, _) in enumerate(last):
+        x = 7 * (j + 0.5) / len(last)
+        axes.text(x, -depths[-1], f"{label}\nn = {n}", ha="center", va="center", bbox=box)
+        _arrow(axes, (2.3, -depths[-2] - 0.25), (x, -depths[-1] + 0.25))
     return figure
+
+
+def _arrow(axes: "Axes", start: tuple[float, float], end: tuple[float, float]) -> None:
+    axes.annotate("", end, start, arrowprops={"arrowstyle": "->", "color": BLUE, "shrinkA": 0, "shrinkB": 0})
+
+
+def _lost(n_lost: int, reasons: str | None) -> str:
+    """What stands beside the arrow to a step: how many did not reach it, then `reason: n` in lines that fit."""
+    if not n_lost:
+        return ""
+    lines = [f"Left out: {n_lost}"]
+    for reason in (reasons or "").split("; "):
+        lines += textwrap.wrap(reason, 56, subsequent_indent="   ")
+    return "\n".join(lines)
 
 
 def _responses(con: "duckdb.DuckDBPyConnection") -> "Figure":
@@ -152,53 +182,47 @@ def _responses(con: "duckdb.DuckDBPyConnection") -> "Figure":
         from reports.response_by_anatomic_site r
         join study.anatomic_site a on a.code = r.anatomic_site order by a.list_order
     """).fetchall()
-    figure = _figure(7, 0.36 * len(rows) + 1.5)
-    axes = figure.add_axes((0.29, 0.2, 0.67, 0.62))
-    for j, (_, name, colour) in enumerate(RESPONSES):
-        starts = [100 * sum(r[2 : 2 + j]) / r[1] for r in rows]
-        axes.barh(
-            range(len(rows)), [100 * r[2 + j] / r[1] for r in rows], left=starts, color=colour, label=name, height=0.7
-        )
-        for i, r in enumerate(rows):
-            if r[2 + j]:
-                axes.text(
-                    starts[i] + 50 * r[2 + j] / r[1],
-                    i,
-                    str(r[2 + j]),
-                    ha="center",
-                    va="center",
-                    color="white",
-                    fontsize=8,
-                )
-    axes.set_yticks(range(len(rows)), [f"{r[0]} (n = {r[1]})" for r in rows])
-    axes.invert_yaxis()
+    figure, axes = _bars("Response after radiotherapy by anatomic site", [f"{r[0]} (n = {r[1]})" for r in rows])
+    for j, (name, colour, ink) in enumerate(RESPONSES, 2):
+        starts, shares = [100 * sum(r[2:j]) / r[1] for r in rows], [100 * r[j] / r[1] for r in rows]
+        axes.barh(range(len(rows)), shares, left=starts, color=colour, label=name, height=0.7)
+        for i, (start, share) in enumerate(zip(starts, shares, strict=True)):
+            if share >= 3:  # narrower than its number
+                axes.text(start + share / 2, i, str(rows[i][j]), ha="center", va="center", color=ink, fontsize=8)
     axes.set(xlim=(0, 100), xlabel="% of irradiated sites")
-    figure.suptitle(
-        "Response after radiotherapy by anatomic site", x=0.01, y=0.98, ha="left", fontweight="bold", fontsize=11
-    )
-    figure.legend(loc="upper right", ncols=5, frameon=False, bbox_to_anchor=(0.98, 0.93), fontsize=8)
+    _legend(figure)
     return figure
 
 
 def _toxicity(con: "duckdb.DuckDBPyConnection") -> "Figure":
     """Patients with any grade and with grade 3-4, with exact limits."""
     rows = con.execute("""
-        select g.label, t.pct_any, t.pct_any_lcl, t.pct_any_ucl, t.pct_grade34, t.n_any, t.n_grade34
-        from reports.toxicity t join study.toxicity_row g on g.code = t.toxicity_group order by g.list_order
+        select g.label, t.pct_any, t.pct_any_lcl, t.pct_any_ucl, t.pct_grade34, confidence_pct
+        from reports.toxicity t join study.toxicity_row g on g.code = t.toxicity_group cross join study.protocol
+        where t.pct_any is not null order by g.list_order
     """).fetchall()
-    figure = _figure(7, 0.36 * len(rows) + 1.4)
-    axes = figure.add_axes((0.22, 0.2, 0.74, 0.66))
-    y = range(len(rows))
-    values = [r[1] or 0 for r in rows]
-    spread = [
-        [v - (r[2] or 0) for v, r in zip(values, rows, strict=True)],
-        [(r[3] or 0) - v for v, r in zip(values, rows, strict=True)],
-    ]
-    axes.barh(y, values, color=BLUE, alpha=0.35, height=0.7, label="any grade, 95 % limits")
-    axes.errorbar(values, y, xerr=spread, fmt="none", ecolor="#555555", elinewidth=0.8, capsize=2)
-    axes.barh(y, [r[4] or 0 for r in rows], color=RED, height=0.7, label="grade 3-4")
-    axes.set_yticks(y, [r[0] for r in rows])
-    axes.invert_yaxis()
-    axes.set(xlabel="% of patients", title="Toxicity from the first fraction on, worst grade of each patient")
-    axes.legend(frameon=False, loc="lower right")
+    figure, axes = _bars("Toxicity from the first fraction on, worst grade of each patient", [r[0] for r in rows])
+    y, any_grade = range(len(rows)), [r[1] for r in rows]
+    spread = [[r[1] - r[2] for r in rows], [r[3] - r[1] for r in rows]]
+    axes.barh(y, any_grade, color=BLUE, alpha=0.35, height=0.7, label="any grade")
+    axes.barh(y, [r[4] for r in rows], color=RED, height=0.7, label="grade 3-4")
+    limits = f"exact {rows[0][5]} % limits of any grade" if rows else None
+    axes.errorbar(any_grade, y, xerr=spread, fmt="none", ecolor=SOFT, elinewidth=0.8, capsize=2, label=limits)
+    axes.set(xlim=(0, None), xlabel="% of patients")
+    _legend(figure)
     return figure
+
+
+def _bars(title: str, labels: Sequence[str]) -> "tuple[Figure, Axes]":
+    """An empty figure with a row per label, from the top, and room for a legend between title and rows."""
+    height = 0.36 * len(labels) + 1.5
+    figure = _figure(title, height)
+    axes = figure.add_axes((0.29, 0.75 / height, 0.67, 1 - 1.4 / height))
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set_ylim(len(labels) - 0.4, -0.6)
+    return figure, axes
+
+
+def _legend(figure: "Figure") -> None:
+    top = 1 - 0.3 / figure.get_figheight()
+    figure.legend(loc="upper left", ncols=5, frameon=False, bbox_to_anchor=(0.27, top), fontsize=8)

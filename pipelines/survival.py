@@ -30,11 +30,11 @@ def summarise(con: "duckdb.DuckDBPyConnection", target: str = "reports") -> None
         from derived.adtte where lesion_id is null
         group by paramcd, aval_days order by paramcd, aval_days
     """).df()
-    summaries, curves = [], []
+    summaries: list[tuple[object, ...]] = []
+    curves: list[tuple[object, ...]] = []
     for paramcd, times in counted.groupby("paramcd"):
         curve = kaplan_meier(times, 1 - float(confidence) / 100)
-        curve.insert(0, "paramcd", paramcd)
-        curves.append(curve)
+        curves += [(paramcd, *row) for row in curve.to_numpy(dtype=object).tolist()]
         half = survives_half(curve["n_at_risk"].tolist(), curve["n_event"].tolist())
         t, events = curve["t_months"].tolist(), curve["n_event"].tolist()
         n_event, n_censored = int(curve["n_event"].sum()), int(curve["n_censored"].sum())
@@ -44,11 +44,14 @@ def summarise(con: "duckdb.DuckDBPyConnection", target: str = "reports") -> None
              min(t), max(t))
         )  # fmt: skip
     _write(con, f"{target}.pfs_summary", summaries)
-    _write(con, f"{target}.survival_curve", [row for curve in curves for row in curve.to_numpy(dtype=object).tolist()])
+    _write(con, f"{target}.survival_curve", curves)
 
 
 def kaplan_meier(times: "pd.DataFrame", alpha: float) -> "pd.DataFrame":
-    """The curve of one endpoint: a row per time with n_at_risk, n_event, n_censored, survival, lcl and ucl."""
+    """The curve of one endpoint: a row per time with n_at_risk, n_event, n_censored, survival, lcl and ucl.
+
+    Limits are missing once nobody is left: Greenwood's variance has no value there (as in R, SAS and Stata).
+    """
     import warnings
 
     from lifelines import KaplanMeierFitter
@@ -64,6 +67,7 @@ def kaplan_meier(times: "pd.DataFrame", alpha: float) -> "pd.DataFrame":
     curve["n_event"], curve["n_censored"] = times["n_event"], times["n_censored"]
     curve["survival"] = fit.survival_function_.loc[times["t_months"]].iloc[:, 0].to_numpy()
     curve["lcl"], curve["ucl"] = limits.iloc[:, 0].to_numpy(), limits.iloc[:, 1].to_numpy()
+    curve.loc[curve["survival"] == 0, ["lcl", "ucl"]] = float("nan")
     return curve
 
 
@@ -93,8 +97,9 @@ def median(times: Sequence[float], n_event: Sequence[int], sides: Sequence[int])
     return times[first] if left is None else (times[first] + left) / 2
 
 
-def _side(value: float) -> int:
-    return 0 if abs(value - 0.5) < SAME else 1 if value > 0.5 else -1
+def _side(limit: float) -> int:
+    """As `survives_half`, for a limit curve; one that is missing crosses nothing."""
+    return 0 if abs(limit - 0.5) < SAME else -1 if limit < 0.5 else 1
 
 
 def exact_limits(con: "duckdb.DuckDBPyConnection", target: str = "reports") -> None:
@@ -123,9 +128,11 @@ def exact_limits(con: "duckdb.DuckDBPyConnection", target: str = "reports") -> N
 
 
 def _write(con: "duckdb.DuckDBPyConnection", full_name: str, rows: Sequence[Sequence[object]]) -> None:
-    """A declared table made anew from a few rows."""
-    declared = study.tables()[full_name.removeprefix("store.")]
-    columns = ", ".join(f'"{c.name}" {c.sql_type}' for c in declared.columns)
-    con.execute(f"create or replace table {full_name} ({columns})")
-    if rows:
-        con.executemany(f"insert into {full_name} values ({', '.join('?' * len(declared.columns))})", rows)
+    """A declared table made anew from a few rows; what is not a number becomes NULL."""
+    import pandas as pd
+
+    names = [c.name for c in study.tables()[full_name].columns]
+    types = ", ".join(f'"{c.name}"::{c.sql_type} as "{c.name}"' for c in study.tables()[full_name].columns)
+    con.register("rows_to_write", pd.DataFrame(rows, columns=names, dtype=object if not rows else None))
+    con.execute(f"create or replace table {full_name} as select {types} from rows_to_write")
+    con.unregister("rows_to_write")

@@ -12,7 +12,7 @@ from pipelines import study, warehouse
 from pipelines.deliveries import ledger
 from pipelines.deliveries.land import land
 from pipelines.deliveries.ledger import Delivery
-from pipelines.errors import DeliveryRejected, Problem
+from pipelines.errors import DeliveryRejected, MappingError, Problem
 from pipelines.warehouse import Home
 
 if TYPE_CHECKING:
@@ -117,6 +117,9 @@ def stop_rules(staged: Path) -> tuple[int, list[Problem]]:
             con.execute(f"create view staged.{path.stem} as from {study.sql_literal(str(path))}")
         run_rules(con, rules)
         n_checked = con.execute("select coalesce(sum(n_checked), 0) from validated.rule_counts").fetchall()[0][0]
+        broken = con.execute("select distinct rule_id from validated.rule_counts where status = 'error' order by all")
+        if names := [name for (name,) in broken.fetchall()]:
+            raise MappingError(f"{', '.join(names)}: DuckDB cannot run this rule, so nothing can be accepted by it.")
         failed = con.execute("""
             select c.title, f.rule_id, f.source_file, f.field, min_by(f.source_row, f.rowid), count(*),
                 min(f.suggestion)

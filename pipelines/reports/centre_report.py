@@ -31,12 +31,13 @@ def write_centre(con: "duckdb.DuckDBPyConnection", home: Home, centre: "Centre")
         queries = [{**q, "field": spoken.get(q["field"], q["field"])} for q in centre_queries(con, home, centre.name)]
         values = {**_centre_values(con, home, centre.name, t), "queries": queries}
         written = [
-            page("centre.html", folder / "report.html", t=t, language=centre.language, name=centre.title, **values)
-        ]
+            page("centre.html", folder / "report.html", t=t, language=centre.language, name=centre.title,
+                 contact=centre.contact, **values)
+        ]  # fmt: skip
         return written + write_queries(con, home, centre.name, folder)
 
 
-def _centre_values(con: "duckdb.DuckDBPyConnection", home: Home, centre: str, t: Mapping[str, str]) -> dict[str, Any]:
+def _centre_values(con: "duckdb.DuckDBPyConnection", home: Home, centre: str, t: Mapping[str, Any]) -> dict[str, Any]:
     from pipelines.disclosure import suppress
 
     mine = f"centre = {study.sql_literal(centre)}"
@@ -50,18 +51,19 @@ def _centre_values(con: "duckdb.DuckDBPyConnection", home: Home, centre: str, t:
     """).fetchall()
     shown = ["–" if n is None else n for n in (suppress([x], bound, total_known=False)[0] for x in others)]
     received = f"from slice.main.staged_received where {mine} and source is not null order by all"
-    dated = "max(regexp_extract(delivery_id, '\\d{4}-\\d{2}-\\d{2}'))"
-    cut = con.execute(f"select {dated} from slice.main.staged_received where {mine}").fetchall()[0][0]
+    in_force = ledger.in_force(home, centre)
+    dropped = con.execute(f"""
+        select source_file, reason, count(*) from slice.main.staged_dropped where {mine} group by all order by all
+    """).fetchall()
     return {
         "title": f"{t['title']}: {centre}", "note": note_of(home),
         "study_title": study.protocol()["study_title"]["value"],
-        "version": study.read_yaml(study.STUDY / "protocol.yaml")["version"], "data_cut": cut or "",
+        "version": study.read_yaml(study.STUDY / "protocol.yaml")["version"],
+        "delivery": in_force.delivery_id if in_force else "",
+        "data_cut": in_force.extract_date if in_force else "",
         "reply_days": study.protocol()["reply_days"]["value"],
         "received": con.execute(f"select source_file, source, n_rows, file_sha256[:12] {received}").fetchall(),
-        "dropped": con.execute(f"""
-            select source_file, replace(reason, '_', ' '), count(*) from slice.main.staged_dropped
-            where {mine} group by all order by all
-        """).fetchall(),
+        "dropped": [(file, t["words"].get(reason, reason.replace("_", " ")), n) for file, reason, n in dropped],
         "rejected": _rejected(home, centre),
         "notes": con.execute(f"""
             select message, field, source_file, source_row from validated.findings

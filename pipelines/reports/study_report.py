@@ -1,10 +1,15 @@
-"""The report of the study: tables as CSV, figures, one page, and the rows of the hospitals' files behind it."""
+"""The report of the study: tables as CSV, figures and one page; the rows behind it are in sources.py."""
 
+from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines import study
+from pipelines.deliveries import ledger
+from pipelines.figures import printed, write_figures
 from pipelines.reports.pages import RULES, note_of, page, reading, rows_of
+from pipelines.reports.sources import write_sources
 from pipelines.warehouse import Home
 
 if TYPE_CHECKING:
@@ -15,9 +20,7 @@ CSV_TABLES = {
     "response_by_anatomic_site": "anatomic_site", "response_by_centre": "centre, response_basis",
     "toxicity": "toxicity_group", "reconciliation": "fact_id",
 }  # fmt: skip
-ROWS_SHOWN = 60  # of the rows behind one figure; the table reports.table_sources holds all of them
-RESPONSE = "n, n_cr, n_pr, n_sd, n_pd, n_ne, round(orr_pct), round(orr_lcl), round(orr_ucl), round(dcr_pct)"
-RESPONSE_COLUMNS = ["n", "CR", "PR", "SD", "PD", "NE", "ORR %", "from", "to", "DCR %"]
+RESPONSE = "n, n_cr, n_pr, n_sd, n_pd, n_ne, orr_pct, orr_lcl, orr_ucl, dcr_pct, dcr_lcl, dcr_ucl"
 
 
 def write_study(con: "duckdb.DuckDBPyConnection", home: Home) -> list[Path]:
@@ -26,16 +29,14 @@ def write_study(con: "duckdb.DuckDBPyConnection", home: Home) -> list[Path]:
     Input: the schemas derived, validated and reports; nothing is suppressed, the folder stays inside. Equal tables give
     equal bytes. Source: QUALITY, The report; the paper's Tables I-III.
     """
-    from pipelines.figures import write_figures
-
     folder = home.reports / "study"
     folder.mkdir(parents=True, exist_ok=True)
     with reading(con):
         written = [_csv(con, f"reports.{table}", order, folder) for table, order in CSV_TABLES.items()]
         written += write_figures(con, folder / "figures", note_of(home))
-        written.append(page("study.html", folder / "report.html", **_study_values(con, home)))
-        written.append(page("sources.html", folder / "sources.html", **_sources_values(con, home)))
-    return written
+        values = _head(con, home) | _survival(con) | _tables(con) | _findings(con)
+        written.append(page("study.html", folder / "report.html", figures=_inlined(folder / "figures"), **values))
+    return [*written, write_sources(con, home)]
 
 
 def _csv(con: "duckdb.DuckDBPyConnection", full_name: str, order: str, folder: Path) -> Path:
@@ -45,62 +46,23 @@ def _csv(con: "duckdb.DuckDBPyConnection", full_name: str, order: str, folder: P
     return path
 
 
-def _study_values(con: "duckdb.DuckDBPyConnection", home: Home) -> dict[str, Any]:
-    figures = {path.stem: _inline(path) for path in sorted((home.reports / "study" / "figures").glob("*.svg"))}
-    range_decimals = study.protocol()["decimals_range"]["value"]
-    pfs = rows_of(con, "from reports.pfs_summary order by paramcd")
-    decimals = {endpoint["paramcd"]: endpoint["decimals"] for endpoint in study.endpoints()}
-    (responded, sites) = con.execute(
-        "select sum(n_cr + n_pr), sum(n) from reports.response_by_anatomic_site"
-    ).fetchall()[0]
+def _head(con: "duckdb.DuckDBPyConnection", home: Home) -> dict[str, Any]:
+    """What the report is about: versions, data cut, headline counts, who was left out, which files it rests on."""
+    counted = con.execute("select sum(n_cr + n_pr), sum(n) from reports.response_by_anatomic_site").fetchall()
+    responded, sites = counted[0]
+    centres = con.execute("select centre from study.centres").fetchall()
+    cuts = [in_force.extract_date for (name,) in centres if (in_force := ledger.in_force(home, name))]
     return {
-        "title": study.protocol()["study_title"]["value"],
-        "note": note_of(home),
-        "figures": figures,
-        "km": [name for name in figures if name.startswith("km_")],
+        "title": study.protocol()["study_title"]["value"], "note": note_of(home),
+        "version": study.read_yaml(study.STUDY / "protocol.yaml")["version"],
+        "data_cut": " to ".join(dict.fromkeys((min(cuts), max(cuts)))) if cuts else "unknown",
+        "confidence": study.protocol()["confidence_pct"]["value"],
         "n_eligible": con.execute("select count(*) from derived.adsl where eligible_fl = 'Y'").fetchall()[0][0],
-        "pfs": [
-            {
-                "paramcd": p["paramcd"],
-                "median": _printed(p["median_months"], decimals[p["paramcd"]]),
-                "range": f"{_printed(p['min_months'], range_decimals)}-{_printed(p['max_months'], range_decimals)}",
-            }
-            for p in pfs
-        ],
         "orr": f"{responded} of {sites}" if sites else "none",
-        "excluded": con.execute(
-            "select usubjid, status, main_reason, reasons from validated.eligibility where status <> 'eligible' "
-            "order by usubjid limit 500"
-        ).fetchall(),
-        **{name: rows_of(con, f"from reports.{name} order by row_no") for name in ("table1", "table2", "table3")},
-        "behind": {row[0] for row in con.execute("select distinct row_key from reports.table_sources").fetchall()},
-        "pfs_columns": ["Endpoint", "n", "Events", "Censored", "Median", "from", "to", "Shortest", "Longest"],
-        "pfs_rows": [
-            [v if isinstance(v, str | int) else _printed(v, decimals[p["paramcd"]]) for v in p.values()] for p in pfs
-        ],
-        "response_columns": ["Anatomic site", *RESPONSE_COLUMNS],
-        "by_site": con.execute(
-            f"select a.label, {RESPONSE} from reports.response_by_anatomic_site r "
-            "join study.anatomic_site a on a.code = r.anatomic_site order by a.list_order"
-        ).fetchall(),
-        "centre_columns": ["Centre", "Basis", *RESPONSE_COLUMNS],
-        "by_centre": con.execute(
-            f"select centre, response_basis, {RESPONSE} from reports.response_by_centre "
-            "order by centre_kind, centre, response_basis"
-        ).fetchall(),
-        "toxicity_columns": ["Toxicity", "Any grade", "%", "from", "to", "Grade 3-4", "%", "from", "to"],
-        "toxicity": con.execute("""
-            select g.label, n_any, round(pct_any), round(pct_any_lcl), round(pct_any_ucl),
-                n_grade34, round(pct_grade34), round(pct_grade34_lcl), round(pct_grade34_ucl)
-            from reports.toxicity t join study.toxicity_row g on g.code = t.toxicity_group order by g.list_order
+        "excluded": con.execute("""
+            select usubjid, status, coalesce(reasons, main_reason) from validated.eligibility
+            where status <> 'eligible' order by usubjid limit 500
         """).fetchall(),
-        "statuses": con.execute(
-            "select status, count(*) from reports.reconciliation group by status order by status"
-        ).fetchall(),
-        "reconciliation": rows_of(
-            con, "from reports.reconciliation order by status <> 'differs', status <> 'misprint', fact_id"
-        ),
-        "rules": con.execute(RULES).fetchall(),
         "received": con.execute("""
             select centre, delivery_id, source_file, source, n_rows from slice.main.staged_received
             where source is not null order by all
@@ -108,80 +70,73 @@ def _study_values(con: "duckdb.DuckDBPyConnection", home: Home) -> dict[str, Any
     }  # fmt: skip
 
 
-def _inline(path: Path) -> str:
-    """An SVG without its prologue, to stand inside a page."""
-    text = path.read_text(encoding="utf-8")
-    return text[text.index("<svg") :]
-
-
-def _printed(value: float | None, decimals: int) -> str:
-    """A number as it is printed: rounded half up, or that it was not reached."""
-    from decimal import ROUND_HALF_UP, Decimal
-
-    if value is None:
-        return "not reached"
-    return str(Decimal(repr(value)).quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP))
-
-
-def _sources_values(con: "duckdb.DuckDBPyConnection", home: Home) -> dict[str, Any]:
-    """Each printed row with the first of the records behind it, and each record as it came."""
-    con.execute(f"""
-        create or replace temp table shown as
-        select * from reports.table_sources
-        qualify row_number() over (
-            partition by row_key order by usubjid, centre, source_file, source_row
-        ) <= {ROWS_SHOWN}
-    """)
-    _landed(con, home)
-    rows: dict[str, list[dict[str, Any]]] = {}
-    for row in rows_of(con, """
-        select s.*, l.raw from temp.shown s left join temp.raw_rows l using (centre, source_file, source_row)
-        order by row_key, usubjid, centre, source_file, try_cast(source_row as int), source_row
-    """):  # fmt: skip
-        rows.setdefault(row["row_key"], []).append({**row, "raw": _as_it_came(row["raw"])})
-    printed = rows_of(con, """
-        select t.row_key, t.label, t.section, t.value_text, s.n_rows, s.n_subjects
-        from (
-            select 1 as no, * from reports.table1
-            union all select 2, * from reports.table2
-            union all select 3, * from reports.table3
-        ) t
-        join (
-            select row_key, count(*) as n_rows, count(distinct usubjid) as n_subjects
-            from reports.table_sources group by row_key
-        ) s using (row_key) order by t.no, t.row_no
+def _survival(con: "duckdb.DuckDBPyConnection") -> dict[str, Any]:
+    """Medians with limits and ranges, each endpoint with its own decimals."""
+    declared = {endpoint["paramcd"]: endpoint for endpoint in study.endpoints()}
+    whole = study.protocol()["decimals_range"]["value"]
+    pfs = rows_of(con, """
+        select s.* from reports.pfs_summary s
+        join (select distinct paramcd, endpoint_order from study.endpoints) using (paramcd) order by endpoint_order
     """)  # fmt: skip
-    sections = [{**p, "label": f"{p['section']}: {p['label']}", "rows": rows[p["row_key"]]} for p in printed]
-    return {"title": "Rows behind the tables", "note": note_of(home), "sections": sections}
+    for p in pfs:
+        endpoint = declared[p["paramcd"]]
+        p["label"], p["range"] = endpoint["param"], "-".join(printed(p[m], whole) for m in ("min_months", "max_months"))
+        for name in ("median_months", "median_lcl", "median_ucl"):
+            p[name] = printed(p[name], endpoint["decimals"])
+    shown = ("label", "n", "n_event", "n_censored", "median_months", "median_lcl", "median_ucl", "range")
+    return {"pfs": pfs, "pfs_rows": [[p[name] for name in shown] for p in pfs]}
 
 
-def _as_it_came(raw: str | None) -> list[tuple[str, str]]:
-    """The cells of a landed row that hold something, by the hospital's own column names."""
-    import json
+def _tables(con: "duckdb.DuckDBPyConnection") -> dict[str, Any]:
+    """The paper's tables, responses and toxicity; percentages rounded as the protocol prints them."""
+    decimals = study.protocol()["decimals_percent"]["value"]
 
-    cells = json.loads(raw or "{}")
-    return [(name, text) for name, text in cells.items() if text and name not in ("source_file", "source_row")]
+    def rates(query: str) -> list[list[Any]]:
+        return [cells(row, decimals, "–") for row in con.execute(query).fetchall()]
+
+    return {
+        **{name: rows_of(con, f"from reports.{name} order by row_no") for name in ("table1", "table2", "table3")},
+        "behind": {row[0] for row in con.execute("select distinct row_key from reports.table_sources").fetchall()},
+        "by_site": rates(f"""
+            select a.label, {RESPONSE} from reports.response_by_anatomic_site r
+            join study.anatomic_site a on a.code = r.anatomic_site order by a.list_order
+        """),
+        "by_centre": rates(f"""
+            select centre, case response_basis when 'first_line' then 'pazopanib' else 'radiotherapy' end, {RESPONSE}
+            from reports.response_by_centre
+            order by centre_kind, centre, response_basis
+        """),
+        "toxicity": rates("""
+            select g.label, n_denominator, n_any, pct_any, pct_any_lcl, pct_any_ucl,
+                n_grade34, pct_grade34, pct_grade34_lcl, pct_grade34_ucl
+            from reports.toxicity t join study.toxicity_row g on g.code = t.toxicity_group order by g.list_order
+        """),
+    }
 
 
-def _landed(con: "duckdb.DuckDBPyConnection", home: Home) -> None:
-    """temp.raw_rows: the shown records as their hospital wrote them, from what was landed."""
-    con.execute(
-        "create or replace temp table raw_rows (centre varchar, source_file varchar, source_row varchar, raw varchar)"
-    )
-    in_force = con.execute(
-        "select distinct centre, delivery_id, source from slice.main.staged_received where source is not null"
-    )
-    for centre, delivery_id, source in in_force.fetchall():
-        path = home.landed / centre / delivery_id / f"{source}.parquet"
-        if path.exists():
-            con.execute(f"""
-                insert into raw_rows
-                select {study.sql_literal(centre)}, source_file, source_row, to_json(l)::varchar
-                from (select * exclude (delivery_id, file_sha256) from {study.sql_literal(str(path))}) l
-                semi join (from temp.shown where centre = {study.sql_literal(centre)}) using (source_file, source_row)
-            """)
-    # a file that is read as several sources holds each record once for every source
-    con.execute("""
-        create or replace temp table raw_rows as from raw_rows
-        qualify row_number() over (partition by centre, source_file, source_row order by raw) = 1
-    """)
+def _findings(con: "duckdb.DuckDBPyConnection") -> dict[str, Any]:
+    """The paper against the data, and the findings by what they ask for and by rule."""
+    return {
+        "statuses": con.execute(
+            "select status, count(*) from reports.reconciliation group by status order by status"
+        ).fetchall(),
+        "reconciliation": rows_of(
+            con, "from reports.reconciliation order by status <> 'differs', status <> 'misprint', fact_id"
+        ),
+        "findings": con.execute("""
+            select severity, state, count(*), count(distinct usubjid), count(distinct centre)
+            from validated.findings group by all order by count(*) desc, severity, state
+        """).fetchall(),
+        "rules": con.execute(RULES).fetchall(),
+    }
+
+
+def cells(row: Sequence[Any], decimals: int, unknown: str) -> list[Any]:
+    """A row as it is printed: measured numbers rounded half up, counts and texts as they are."""
+    return [unknown if v is None else Decimal(printed(v, decimals)) if isinstance(v, float) else v for v in row]
+
+
+def _inlined(folder: Path) -> dict[str, str]:
+    """The figures without their prologues, to stand inside a page."""
+    texts = {path.stem: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.svg"))}
+    return {name: text[text.index("<svg") :] for name, text in texts.items()}

@@ -192,6 +192,18 @@ def test_a_stop_rule_rejects_and_quotes_no_value(
     )
 
 
+def test_a_stop_rule_that_cannot_run_lets_nothing_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = simple(severity="stop", table="staged.fractions", fails_when="no_such_function(t.dose_gy)")
+    monkeypatch.setattr("pipelines.rules.load.load_rules", lambda: [broken])
+    with closing(warehouse.memory()) as con:
+        declare_staged(con, tmp_path)
+        path = tmp_path / "_declared" / "received.parquet"
+        con.execute(f"create table received as from '{path}'")
+        con.execute(f"insert into received (centre) values ('a'); copy received to '{path}' (format parquet)")
+    with pytest.raises(MappingError, match="made/up"):
+        stop_rules(tmp_path / "_declared")
+
+
 def test_what_staging_found_is_worded_by_its_rule(con: duckdb.DuckDBPyConnection) -> None:
     staging = [r for r in RULES if r.raised_by]
     con.execute("insert into staged.received by name select unnest(['a', 'b']) as centre, 10 as n_rows")

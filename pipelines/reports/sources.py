@@ -1,0 +1,86 @@
+"""The rows of the hospitals' files behind each printed figure of Tables I to III."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipelines import study
+from pipelines.reports.pages import note_of, page, reading, rows_of
+from pipelines.warehouse import Home
+
+if TYPE_CHECKING:
+    import duckdb
+
+ROWS_SHOWN = 60  # of the rows behind one figure; the table reports.table_sources holds all of them
+
+
+def write_sources(con: "duckdb.DuckDBPyConnection", home: Home) -> Path:
+    """Write `reports/study/sources.html`: for each figure its records as they came, with file and row.
+
+    Input: reports.table1 to table3, reports.table_sources and the landed files. It stays inside.
+    """
+    with reading(con):
+        return page("sources.html", home.reports / "study" / "sources.html", **_sources_values(con, home))
+
+
+def _sources_values(con: "duckdb.DuckDBPyConnection", home: Home) -> dict[str, Any]:
+    """Each printed row with the first of the records behind it, and each record as it came."""
+    con.execute(f"""
+        create or replace temp table shown as
+        select * from reports.table_sources
+        qualify row_number() over (
+            partition by row_key order by usubjid, centre, source_file, source_row
+        ) <= {ROWS_SHOWN}
+    """)
+    _landed(con, home)
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for row in rows_of(con, """
+        select s.*, l.raw from temp.shown s left join temp.raw_rows l using (centre, source_file, source_row)
+        order by row_key, usubjid, centre, source_file, try_cast(source_row as int), source_row
+    """):  # fmt: skip
+        rows.setdefault(row["row_key"], []).append({**row, "raw": _as_it_came(row["raw"])})
+    printed = rows_of(con, """
+        select t.row_key, t.label, t.section, t.value_text, s.n_rows, s.n_subjects
+        from (
+            select 1 as no, * from reports.table1
+            union all select 2, * from reports.table2
+            union all select 3, * from reports.table3
+        ) t
+        join (
+            select row_key, count(*) as n_rows, count(distinct usubjid) as n_subjects
+            from reports.table_sources group by row_key
+        ) s using (row_key) order by t.no, t.row_no
+    """)  # fmt: skip
+    sections = [{**p, "label": f"{p['section']}: {p['label']}", "rows": rows[p["row_key"]]} for p in printed]
+    return {"title": "Rows behind the tables", "note": note_of(home), "sections": sections}
+
+
+def _as_it_came(raw: str | None) -> list[tuple[str, str]]:
+    """The cells of a landed row that hold something, by the hospital's own column names."""
+    import json
+
+    cells = json.loads(raw or "{}")
+    return [(name, text) for name, text in cells.items() if text and name not in ("source_file", "source_row")]
+
+
+def _landed(con: "duckdb.DuckDBPyConnection", home: Home) -> None:
+    """temp.raw_rows: the shown records as their hospital wrote them, from what was landed."""
+    con.execute(
+        "create or replace temp table raw_rows (centre varchar, source_file varchar, source_row varchar, raw varchar)"
+    )
+    in_force = con.execute(
+        "select distinct centre, delivery_id, source from slice.main.staged_received where source is not null"
+    )
+    for centre, delivery_id, source in in_force.fetchall():
+        path = home.landed / centre / delivery_id / f"{source}.parquet"
+        if path.exists():
+            con.execute(f"""
+                insert into raw_rows
+                select {study.sql_literal(centre)}, source_file, source_row, to_json(l)::varchar
+                from (select * exclude (delivery_id, file_sha256) from {study.sql_literal(str(path))}) l
+                semi join (from temp.shown where centre = {study.sql_literal(centre)}) using (source_file, source_row)
+            """)
+    # a file that is read as several sources holds each record once for every source
+    con.execute("""
+        create or replace temp table raw_rows as from raw_rows
+        qualify row_number() over (partition by centre, source_file, source_row order by raw) = 1
+    """)

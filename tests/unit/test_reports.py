@@ -1,0 +1,130 @@
+"""Reports: what a centre gets names nobody else's patient, every page stands alone, and every link leads somewhere."""
+
+import re
+import shutil
+import zipfile
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from pipelines import centres, models, study, survival, warehouse
+from pipelines.figures import printed
+from pipelines.reports.centre_report import write_centre
+from pipelines.reports.pages import TEMPLATES, reading
+from pipelines.reports.study_report import write_study
+from pipelines.warehouse import Home
+
+CENTRES = centres.load_all(study.ROOT / "centres")
+# one query about every subject of every centre, with a text that would run in a page and one in a spreadsheet
+FINDINGS = """
+    insert into store.validated.findings by name
+    select
+        'Q' || md5(centre || usubjid) as query_id, centre, usubjid, usubjid || '|' || centre as record_key,
+        'harmonised.subjects' as table_name, 'sex' as field, '=1+1' as value_received, 'linkage/sex' as rule_id,
+        'query' as severity, '<script>alert(1)</script>' as message, 'Look.' as suggestion, 'new' as state
+    from store.harmonised.links
+"""
+Study = tuple[duckdb.DuckDBPyConnection, Home]
+
+
+@pytest.fixture
+def copied(demo_home: Path, tmp_path: Path) -> Iterator[Study]:
+    """A finished study that a test may change."""
+    shutil.copytree(demo_home, tmp_path / "home", ignore=shutil.ignore_patterns("dagster", "gx", "inbox", "objects"))
+    home = Home(tmp_path / "home")
+    with closing(warehouse.open_write(home)) as con:
+        models.prepare(con, home.staged)
+        yield con, home
+
+
+def text_of(path: Path) -> str:
+    """All that a reader of the file can find, the texts of a workbook included."""
+    if path.suffix != ".xlsx":
+        return path.read_text(encoding="utf-8-sig")
+    with zipfile.ZipFile(path) as book:
+        return "\n".join(book.read(name).decode("utf-8") for name in book.namelist() if name.endswith(".xml"))
+
+
+def named(identifier: str, text: str) -> bool:
+    return re.search(rf"(?<![\w-]){re.escape(identifier)}(?![\w-])", text) is not None
+
+
+def test_a_centre_reads_of_its_own_subjects_only(copied: Study) -> None:
+    """Every subject has a query: each centre finds all of its own local ids and no identifier of anybody else."""
+    con, home = copied
+    con.execute(FINDINGS)
+    rows = con.execute("select centre, usubjid, local_id from slice.main.staged_links").fetchall()
+    for name, centre in CENTRES.items():
+        written = {path: text_of(path) for path in write_centre(con, home, centre)}
+        assert {path.name for path in written} == {"report.html", "queries.xlsx", "queries.csv"}
+        own = {identifier for c, *both in rows if c == name for identifier in both}
+        others = {identifier for _, *both in rows for identifier in both} - own
+        # a running number of one digit or two is in every text
+        others = {identifier for identifier in others if len(identifier) > 3}
+        assert len(others) > 40
+        for path, text in written.items():
+            assert [i for c, _, i in rows if c == name and not named(i, text)] == [], path
+            assert [i for i in others if named(i, text)] == [], path
+
+
+def test_what_runs_is_made_harmless(copied: Study) -> None:
+    con, home = copied
+    con.execute(FINDINGS)
+    page, _, table = (text_of(path) for path in write_centre(con, home, next(iter(CENTRES.values()))))
+    assert "&lt;script&gt;" in page and "<script" not in page
+    assert "'=1+1" in table and not re.search(r'(^|[,;"])=1', table)
+
+
+@pytest.mark.parametrize(("n_others", "shown"), [(4, "–"), (5, "5"), (0, "0")])
+def test_small_counts_of_the_others_are_hidden(copied: Study, n_others: int, shown: str) -> None:
+    con, home = copied
+    mine, other = list(CENTRES.values())[:2]
+    con.execute(f"delete from store.validated.findings; {FINDINGS} where centre = '{other.name}' limit {n_others}")
+    page = text_of(write_centre(con, home, mine)[0])
+    assert re.findall(r'<td class="n">([^<]*)</td></tr>', page)[-1] == shown
+
+
+@pytest.mark.parametrize("centre", CENTRES.values(), ids=CENTRES)
+def test_a_centre_is_spoken_to_in_its_language(demo_home: Path, centre: centres.Centre) -> None:
+    texts = study.read_yaml(TEMPLATES / "texts.yaml")
+    page = text_of(Home(demo_home).reports / "centres" / centre.name / "report.html")
+    assert f'<html lang="{centre.language}">' in page and f"<h2>{texts[centre.language]['received']}</h2>" in page
+
+
+def test_every_language_says_the_same_things() -> None:
+    texts = study.read_yaml(TEMPLATES / "texts.yaml")
+    assert {frozenset(said) for said in texts.values()} == {frozenset(texts["en"])}
+
+
+def test_every_page_stands_alone_and_every_link_leads_somewhere(demo_home: Path) -> None:
+    pages = {path: text_of(path) for path in (demo_home / "reports").rglob("*.html")}
+    assert len(pages) == len(CENTRES) + 3
+    for path, page in pages.items():
+        assert not re.search(r'@import|<link|<script|url\((?!#)|src=|(?<!xmlns)(?<!:xlink)="https?:', page), path
+        for href in set(re.findall(r'href="([^"]+)"', page)):
+            file, _, anchor = href.partition("#")
+            target = (path.parent / file).resolve() if file else path
+            assert target in pages and (not anchor or f'id="{anchor}"' in pages[target]), (path, href)
+
+
+def test_a_study_without_subjects_has_its_report(copied: Study) -> None:
+    con, home = copied
+    for name, table in study.tables().items():
+        if table.schema in ("derived", "reports"):
+            con.execute(f"delete from store.{name}")
+    with reading(con):
+        survival.summarise(con)
+    shutil.rmtree(home.reports)
+    assert all(path.exists() for path in write_study(con, home))
+    assert "Irradiated sites with response</small><b>none</b>" in text_of(home.reports / "study" / "report.html")
+
+
+@pytest.mark.parametrize(
+    ("value", "decimals", "text"),
+    [(0.125, 2, "0.13"), (2.5, 0, "3"), (9.4456, 2, "9.45"), (14, 1, "14.0"), (None, 1, "not reached")],
+)
+def test_a_number_is_rounded_half_up(value: float | None, decimals: int, text: str) -> None:
+    assert printed(value, decimals) == text
