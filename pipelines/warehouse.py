@@ -9,6 +9,9 @@ from pipelines.errors import RestageError, UsageError
 if TYPE_CHECKING:
     import duckdb
 
+SHARE = "400MB"  # of a database that works for one centre beside another
+QUOTE = "'"
+
 
 @dataclass(frozen=True)
 class Home:
@@ -55,12 +58,14 @@ def configure(con: "duckdb.DuckDBPyConnection") -> None:
     con.execute("set preserve_insertion_order = true; set enable_progress_bar = false")
 
 
-def memory() -> "duckdb.DuckDBPyConnection":
-    """A private in-memory database."""
+def memory(spill: Path | None = None) -> "duckdb.DuckDBPyConnection":
+    """A private in-memory database; with `spill`, what does not fit into its share of the memory goes there."""
     import duckdb
 
     con = duckdb.connect()
     configure(con)
+    if spill is not None:
+        con.execute(f"set memory_limit = '{SHARE}'; set temp_directory = '{str(spill).replace(QUOTE, QUOTE * 2)}'")
     return con
 
 

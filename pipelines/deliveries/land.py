@@ -5,48 +5,20 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines import warehouse
-from pipelines.deliveries import identifiers, unpack
+from pipelines.deliveries import unpack
 from pipelines.deliveries.ledger import Delivery, object_path
 from pipelines.deliveries.manifest import NAME
-from pipelines.errors import DeliveryRejected, Problem, UnreadableFile
+from pipelines.deliveries.rows import File, Landing, land_rows
+from pipelines.errors import DeliveryRejected, Problem
 from pipelines.study import sql_literal
 from pipelines.warehouse import Home
 
 if TYPE_CHECKING:
-    import duckdb
-    import pyarrow as pa
-
     from pipelines.mapping import Centre, Source
-
-PLACE = ("source_file", "source_row")
-
-
-@dataclass(frozen=True)
-class File:
-    """One file of a delivery: its name inside the delivery, where its bytes lie, and the sha256 that was received."""
-
-    source_file: str
-    path: Path
-    sha256: str
-
-
-@dataclass
-class Landing:
-    """What is gathered while the sources of one delivery are read."""
-
-    con: "duckdb.DuckDBPyConnection"
-    out: Path
-    delivery_id: str
-    problems: list[Problem] = field(default_factory=list)
-    notes: list[tuple[str | None, ...]] = field(default_factory=list)
-    missing: dict[tuple[str, ...], tuple[str, list[str]]] = field(default_factory=dict)
-    used: set[str] = field(default_factory=set)
-    n_rows: int = 0
 
 
 def land(home: Home, centre: "Centre", delivery: Delivery) -> int:
@@ -59,11 +31,13 @@ def land(home: Home, centre: "Centre", delivery: Delivery) -> int:
     out.parent.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory(prefix=".landing-", dir=out.parent) as scratch,
-        closing(warehouse.memory()) as con,
+        closing(warehouse.memory(Path(scratch))) as con,
     ):
+        # with one thread rows keep their order at no cost; centres are landed side by side
+        con.execute("set threads = 1")
         draft = Path(scratch) / "landed"
         draft.mkdir()
-        landing = Landing(con, draft, delivery.delivery_id)
+        landing = Landing(con, draft, Path(scratch), delivery.delivery_id)
         con.execute("create table received (source varchar, source_file varchar, file_sha256 varchar, n_rows bigint)")
         files, landing.problems = _files(home, delivery, Path(scratch) / "unpacked")
         if not landing.problems:
@@ -124,15 +98,7 @@ def _land_source(landing: Landing, centre: "Centre", name: str, source: "Source"
         action = "Export it again and send a new delivery."
         landing.problems += [Problem(f.source_file, "", "a file with content", action) for f in empty]
         return
-    from pipelines.readers.read import read
-
-    try:
-        rows = read([(f.source_file, f.path) for f in found], layout.read)
-    except UnreadableFile as error:
-        landing.problems += error.problems
-        return
-    shas = {f.source_file: f.sha256 for f in found}
-    _keep(landing, centre, name, layout, rows, shas)
+    land_rows(landing, centre, name, layout, found)
 
 
 def _note_missing(landing: Landing, name: str, layouts: Sequence["Source"]) -> None:
@@ -142,91 +108,6 @@ def _note_missing(landing: Landing, name: str, layouts: Sequence["Source"]) -> N
         landing.missing.setdefault(layouts[0].files, (expected, []))[1].append(name)
     else:
         landing.notes.append(("structure/missing_file", name, expected, "0", name, None, "this file in the delivery"))
-
-
-def _keep(
-    landing: Landing, centre: "Centre", name: str, source: "Source", rows: "pa.Table", shas: dict[str, str]
-) -> None:
-    """Check the columns of one source and land those that the mapping names."""
-    con, columns = landing.con, [c for c in rows.column_names if c not in PLACE]
-    con.register("arrived", rows)
-    con.execute("create or replace temp table rows_read as from arrived")
-    con.unregister("arrived")
-    landing.problems += _keys(con, source, columns, sorted(shas))
-    landing.problems += _guard(con, source, columns)
-    named = [c for c in columns if c in centre.columns(name)]
-    landing.problems += identifiers.find(con, "rows_read", named)
-    known = {*named, *source.ignore, *source.guard}
-    expected = "a column that the mapping names"
-    landing.notes += [
-        ("structure/unknown_column", name, min(shas), "1", column, None, expected)
-        for column in columns
-        if column not in known
-    ]
-    if not landing.problems:
-        _write_source(landing, name, named, shas)
-
-
-def _keys(
-    con: "duckdb.DuckDBPyConnection", source: "Source", columns: Sequence[str], files: list[str]
-) -> list[Problem]:
-    """Files without a key column; several files are read as one table, which has it as soon as one of them does."""
-    problems = []
-    for key in source.key:
-        without = files
-        if key in columns:
-            rows = con.execute(f"""
-                select source_file from rows_read group by all having count({_quote(key)}) = 0 order by all
-            """).fetchall()
-            without = [file for (file,) in rows]
-        action = "Export it again with this column, or correct the centre's mapping."
-        problems += [Problem(file, f"column {key}", "this key column with values", action) for file in without]
-    return problems
-
-
-def _guard(con: "duckdb.DuckDBPyConnection", source: "Source", columns: Sequence[str]) -> list[Problem]:
-    """Columns that are read only to see that they hold nothing but blanks and the values listed as harmless."""
-    problems = []
-    for column, allowed in source.guard.items():
-        if column not in columns:
-            continue
-        quoted, values = _quote(column), ", ".join(sql_literal(v) for v in ["", *allowed])
-        rows = con.execute(f"""
-            select source_file, min_by(source_row, rowid), count(*) from rows_read
-            where trim({quoted}) not in ({values}) group by all order by all
-        """).fetchall()
-        problems += [
-            Problem(
-                file, f"column {column}, row {row} ({n} rows)", "this column to be blank",
-                "It may hold a person's name: empty it in the export and send it again.",
-            )
-            for file, row, n in rows
-        ]  # fmt: skip
-    return problems
-
-
-def _quote(column: str) -> str:
-    return '"' + column.replace('"', '""') + '"'
-
-
-def _write_source(landing: Landing, name: str, named: Sequence[str], shas: dict[str, str]) -> None:
-    con = landing.con
-    pairs = ", ".join(f"({sql_literal(file)}, {sql_literal(sha)})" for file, sha in shas.items())
-    con.execute(f"create or replace temp table shas as from (values {pairs}) t(source_file, file_sha256)")
-    listed = "".join(f", r.{_quote(c)}" for c in named)
-    target = sql_literal(str(landing.out / f"{name}.parquet"))
-    con.execute(f"""
-        copy (
-            select {sql_literal(landing.delivery_id)} as delivery_id, s.file_sha256, r.source_file, r.source_row{listed}
-            from rows_read r join shas s using (source_file) order by r.rowid
-        ) to {target} (format parquet, compression zstd)
-    """)
-    con.execute(f"""
-        insert into received
-        select {sql_literal(name)}, s.source_file, s.file_sha256, count(r.source_row)
-        from shas s left join rows_read r using (source_file) group by all order by all
-    """)
-    landing.n_rows += int(con.execute("select count(*) from rows_read").fetchall()[0][0])
 
 
 def _write_lists(landing: Landing, files: Sequence[File]) -> None:

@@ -4,20 +4,98 @@ import csv
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import Problem, UnreadableFile
-from pipelines.readers.read import text_table
+from pipelines.readers.decode import decode, wrong
 from pipelines.study import sql_literal
 
 if TYPE_CHECKING:
+    import duckdb
     import pyarrow as pa
 
 MOST_COLUMNS = 5000
 MOST_IN_FOOTER = 2
+MOST_REJECTS = 1000
+LONGEST_LINE = 4 << 20  # bytes of a line down to the header
+TAIL = 1 << 16  # bytes in which a footer is looked for
 UNNAMED = re.compile(r"column_\d+")
+
+
+@dataclass(frozen=True)
+class Text:
+    """One file made ready: UTF-8 with line feeds at `path`, its columns, and where its records and footer lie."""
+
+    path: Path
+    names: tuple[str, ...]
+    header_lines: int
+    records_at: int
+    footer_at: int
+    n_lines: int
+    footer: tuple[tuple[int, Sequence[str]], ...]
+    delimiter: str
+    quote: str
+
+    def select(self, columns: Sequence[str]) -> str:
+        """SQL of `source_row` and columns in file order, NULL where the file has none; one thread keeps the order."""
+        kinds = ", ".join(f"'c{number}': 'varchar'" for number in range(len(self.names)))
+        quote = sql_literal(self.quote)
+        # new_line is stated: strict_mode else takes the first line's for all
+        read = (
+            f"read_csv({sql_literal(str(self.path))}, auto_detect = false, header = false, skip = {self.header_lines}, "
+            f"columns = {{{kinds}}}, delim = {sql_literal(self.delimiter)}, quote = {quote}, escape = {quote}, "
+            f"new_line = '\\n', nullstr = '', strict_mode = true, store_rejects = true, rejects_limit = {MOST_REJECTS})"
+        )
+        at = {name: number for number, name in enumerate(self.names)}
+        cells = "".join(f", {f'c{at[c]}' if c in at else 'null::varchar'} as {quoted(c)}" for c in columns)
+        rows = f"select (row_number() over () + {self.header_lines})::varchar as source_row{cells} from {read}"
+        for number, texts in self.footer:
+            found = dict(zip(self.names, texts, strict=False))
+            cells = "".join(f", {sql_literal(found.get(c) or None)}::varchar" for c in columns)
+            rows += f" union all select '{self.header_lines + number}'{cells}"
+        return rows
+
+    def check(self, con: "duckdb.DuckDBPyConnection") -> None:
+        """Raise `UnreadableFile` for the records that the last reading of this file refused, each with its line."""
+        rejects = con.execute(f"""
+            select line_byte_position - 1, min(error_type) from reject_errors join reject_scans using (scan_id, file_id)
+            where file_path = {sql_literal(str(self.path))} and line_byte_position <= {self.footer_at}
+            group by all order by all limit {MOST_REJECTS}
+        """).fetchall()
+        if rejects:
+            raise UnreadableFile(self._problems(rejects))
+
+    def _problems(self, rejects: Sequence[tuple[int, str]]) -> list[Problem]:
+        problems, line, at = [], 1, 0
+        with self.path.open("rb") as file:
+            for position, kind in rejects:
+                line, at = line + file.read(position - at).count(b"\n"), position
+                expected = f"{len(self.names)} columns" if "COLUMNS" in kind else "quotes that pair"
+                action = f"The record is damaged ({kind.lower()}): correct it in the export."
+                problems.append(Problem("", f"line {line}", expected, action))
+        return problems
+
+    def starts(self, n_rows: int) -> Any:
+        """First physical line of each of `n_rows` rows; None where every record has a line, which needs no list."""
+        import pyarrow as pa
+
+        n_records = n_rows - len(self.footer)
+        if n_records == self.n_lines:
+            return None
+        with self.path.open("rb") as file:
+            file.seek(self.records_at)
+            reader = csv.reader(_lines(file, self.footer_at), delimiter=self.delimiter, quotechar=self.quote)
+            found, before = [], 0
+            for record in reader:
+                if record or len(self.names) == 1:
+                    found.append(self.header_lines + before + 1)
+                before = reader.line_num
+        if len(found) != n_records:
+            raise wrong("", "one reading of where records begin", "Look for quotes that do not pair; export it again.")
+        return pa.array([str(n) for n in found] + [str(self.header_lines + n) for n, _ in self.footer], pa.string())
 
 
 def read_file(path: Path, spec: Mapping[str, Any]) -> "pa.Table":
@@ -29,160 +107,131 @@ def read_file(path: Path, spec: Mapping[str, Any]) -> "pa.Table":
     the last record, each with its line end) is read too; the mapping says where it begins. Raises `UnreadableFile` for
     wrong bytes, a missing header, ragged rows and quotes that do not pair.
     """
-    delimiter, quote = spec.get("delimiter", ","), spec.get("quote", '"')
-    data = _decode(path, spec.get("encoding", "utf-8"))
-    names, header_lines, offset = _header(data, spec.get("header", {}), delimiter, quote)
-    body, footer = _footer(data[offset:], len(names), delimiter, quote)
-    rows = _parse(body, len(names), header_lines, delimiter, quote)
-    if footer:
-        rows = _append(rows, footer, header_lines)
-    rows = rows.rename_columns(["source_row", *names])
+    import duckdb
+
+    with tempfile.TemporaryDirectory() as scratch, duckdb.connect() as con:
+        con.execute("set enable_progress_bar = false; set threads = 1")
+        text = ready(path, spec, Path(scratch) / "text.csv")
+        with broken_records():
+            rows = con.execute(text.select(text.names)).to_arrow_table()
+        text.check(con)
+        starts = text.starts(len(rows))
+    if starts is not None:
+        rows = rows.set_column(0, "source_row", starts)
     # a delimiter at the end of every line makes a column without name and content
-    return rows.drop_columns([n for n in names if UNNAMED.fullmatch(n) and rows[n].null_count == len(rows)])
+    return rows.drop_columns([n for n in text.names if UNNAMED.fullmatch(n) and rows[n].null_count == len(rows)])
 
 
-def _decode(path: Path, encoding: str) -> bytes:
-    """The file as UTF-8 with `\\n` line ends; a byte that the declared encoding does not have is a problem."""
-    raw = path.read_bytes()
-    try:
-        text = raw.decode(encoding)
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        action = "Export it again in this encoding, or correct `encoding` in the centre's mapping."
-        raise _wrong(f"line {line}", f"text in {encoding}", action) from None
-    data = text.encode("utf-8")
-    if b"\0" in data:
-        line = data.count(b"\n", 0, data.index(b"\0")) + 1
-        raise _wrong(f"line {line}", "text without NUL bytes", "The file is damaged: export it again.")
-    return data.replace(b"\r\n", b"\n")
+class broken_records:
+    """Whatever DuckDB says of a file that it cannot cut into records becomes a problem; its text may hold a value."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        import duckdb
+
+        if isinstance(error, duckdb.Error) and not isinstance(error, duckdb.IOException | duckdb.OutOfMemoryException):
+            action = "Look for a stray line end or quote; export it again."
+            raise wrong("", "records whose quotes and line ends follow the CSV format", action) from None
 
 
-def _lines(data: bytes, passed: list[int]) -> Iterator[str]:
-    """Physical lines from the top; `passed` holds the bytes handed out so far."""
-    while passed[0] < len(data):
-        end = data.find(b"\n", passed[0]) + 1 or len(data)
-        line, passed[0] = data[passed[0] : end], end
+def batches(path: Path, spec: Mapping[str, Any]) -> Iterator["pa.Table"]:
+    """`read_file` as one batch, for callers that know all formats; landing takes the shorter way."""
+    yield read_file(path, spec)
+
+
+def ready(path: Path, spec: Mapping[str, Any], scratch: Path) -> Text:
+    """Decode a file strictly (into `scratch`, unless it is UTF-8 with line feeds) and find its header and footer.
+
+    Memory does not grow with the file. Raises `UnreadableFile`.
+    """
+    delimiter, quote, encoding = spec.get("delimiter", ","), spec.get("quote", '"'), spec.get("encoding", "utf-8")
+    n_newlines = decode(path, encoding, None)
+    if n_newlines is None:
+        path, n_newlines = scratch, decode(path, encoding, scratch)
+    names, header_lines, records_at = _header(path, spec.get("header", {}), delimiter, quote, encoding)
+    footer_at, after, footer = _footer(path, records_at, len(names), delimiter, quote)
+    last = (n_newlines or 0) - header_lines - after + 1
+    n_lines = last if footer_at > records_at else 0
+    numbered = tuple((last + n, cells) for n, cells in footer)
+    return Text(path, tuple(names), header_lines, records_at, footer_at, n_lines, numbered, delimiter, quote)
+
+
+def _lines(file: Any, end: int) -> Iterator[str]:
+    """Physical lines from where the file stands to the offset `end`."""
+    while (left := end - file.tell()) > 0 and (line := file.readline(left)):
         yield line.decode("utf-8")
 
 
-def _header(data: bytes, header: Mapping[str, Any], delimiter: str, quote: str) -> tuple[list[str], int, int]:
+def _header(
+    path: Path, header: Mapping[str, Any], delimiter: str, quote: str, encoding: str
+) -> tuple[list[str], int, int]:
     """Column names, the number of physical lines up to and with the header, and the offset of the first record."""
     wanted, within = set(header.get("find", ())), int(header.get("within", 1))
-    passed = [0]
-    reader = csv.reader(_lines(data, passed), delimiter=delimiter, quotechar=quote)
-    try:
-        for names in reader:
-            if wanted <= set(names) and any(names):
-                return _names(names, f"line {reader.line_num}"), reader.line_num, passed[0]
-            if reader.line_num >= within:
-                break
-    except csv.Error:
-        pass
+
+    def lines(file: Any) -> Iterator[str]:
+        while (line := file.readline(LONGEST_LINE)) and len(line) < LONGEST_LINE:
+            text = line.decode("utf-8")
+            yield text.removeprefix("\ufeff") if encoding == "utf-8-sig" else text
+
+    with path.open("rb") as file:
+        reader = csv.reader(lines(file), delimiter=delimiter, quotechar=quote)
+        try:
+            for names in reader:
+                if wanted <= set(names) and any(names):
+                    return _names(names, f"line {reader.line_num}"), reader.line_num, file.tell()
+                if reader.line_num >= within:
+                    break
+        except csv.Error:
+            pass
     expected = f"a header with {', '.join(sorted(wanted))}" if wanted else "a header"
     action = "Check the delimiter and the columns of the export, or correct `header` in the centre's mapping."
-    raise _wrong(f"lines 1-{within}", expected, action)
+    raise wrong(f"lines 1-{within}", expected, action)
 
 
 def _names(header: list[str], place: str) -> list[str]:
     """Column names as they stand; twice the same (SQL does not tell `id` from `ID`) or too many is a problem."""
     if len(header) > MOST_COLUMNS:
-        raise _wrong(place, f"at most {MOST_COLUMNS} columns", "Check the delimiter and the file.")
+        raise wrong(place, f"at most {MOST_COLUMNS} columns", "Check the delimiter and the file.")
     names = [name or f"column_{number}" for number, name in enumerate(header, 1)]
     folded = Counter(name.casefold() for name in names)
     twice = sorted({name for name in names if folded[name.casefold()] > 1})
     if twice:
-        raise _wrong(place, f"each column once ({', '.join(twice)})", "Rename one of the columns in the export.")
+        raise wrong(place, f"each column once ({', '.join(twice)})", "Rename one of the columns in the export.")
     return names
 
 
-def _wrong(place: str, expected: str, action: str) -> UnreadableFile:
-    return UnreadableFile([Problem("", place, expected, action)])
-
-
-def _footer(body: bytes, n_columns: int, delimiter: str, quote: str) -> tuple[bytes, list[tuple[int, list[str]]]]:
-    """The records, and the short lines after them: number of the line below the header, cells.
+def _footer(
+    path: Path, records_at: int, n_columns: int, delimiter: str, quote: str
+) -> tuple[int, int, list[tuple[int, list[str]]]]:
+    """The offset at which records end, the line ends after it, and the short lines after them: number, cells.
 
     A last line without line end is no footer but a record that was cut off; one with a quote may end a cell.
     """
+    size = path.stat().st_size
+    start = max(records_at, size - TAIL)
+    with path.open("rb") as file:
+        file.seek(start)
+        tail = file.read()
     found: list[tuple[int, list[str]]] = []
-    if not body.endswith(b"\n"):
-        return body, found
-    body = body.rstrip(b"\n")
+    if not tail.endswith(b"\n"):
+        return size, 0, found
+    body = tail.rstrip(b"\n")
     while body:
-        start = body.rfind(b"\n") + 1
-        cells = body[start:].decode("utf-8").split(delimiter)
-        if len(cells) > min(MOST_IN_FOOTER, n_columns - 1) or quote.encode() in body[start:]:
+        begin = body.rfind(b"\n") + 1
+        cells = body[begin:].decode("utf-8", "replace").split(delimiter)
+        if (
+            len(cells) > min(MOST_IN_FOOTER, n_columns - 1)
+            or quote.encode() in body[begin:]
+            or (not begin and start > records_at)
+        ):
             break
-        found.append((body.count(b"\n", 0, start) + 1, cells))
-        body = body[:start].rstrip(b"\n")
-    return body, found[::-1]
+        found.append((begin, cells))
+        body = body[:begin].rstrip(b"\n")
+    after = tail.count(b"\n", len(body))
+    return start + len(body), after, [(tail.count(b"\n", len(body), at), cells) for at, cells in found[::-1]]
 
 
-def _append(rows: "pa.Table", footer: list[tuple[int, list[str]]], header_lines: int) -> "pa.Table":
-    """The rows with the footer's lines below them, NULL in the columns that a line does not reach."""
-    import pyarrow as pa
-
-    columns = {"source_row": [str(header_lines + number) for number, _ in footer]}
-    for number, name in enumerate(rows.column_names[1:]):
-        columns[name] = [cells[number] if number < len(cells) else "" for _, cells in footer]
-    return pa.concat_tables([rows, text_table(columns)])
-
-
-def _parse(body: bytes, n_columns: int, header_lines: int, delimiter: str, quote: str) -> "pa.Table":
-    """`source_row` and columns c0, c1, … of the records below the header."""
-    import duckdb
-    import pyarrow as pa
-
-    columns = ", ".join(f"'c{number}': 'varchar'" for number in range(n_columns))
-    options = f"delim = {sql_literal(delimiter)}, quote = {sql_literal(quote)}, escape = {sql_literal(quote)}"
-    with tempfile.NamedTemporaryFile(suffix=".csv") as file, duckdb.connect() as con:
-        con.execute("set enable_progress_bar = false")
-        file.write(body)
-        file.flush()
-        try:
-            # new_line is stated: strict_mode else takes the first line's for all
-            rows = con.execute(f"""
-                from read_csv({sql_literal(file.name)}, auto_detect = false, header = false, columns = {{{columns}}},
-                    {options}, new_line = '\\n', nullstr = '', strict_mode = true, store_rejects = true)
-            """).to_arrow_table()
-            rejects = con.execute(
-                "select line_byte_position, min(error_type) from reject_errors group by all"
-            ).fetchall()
-        except duckdb.Error:
-            action = "Look for a stray line end or quote; export it again."
-            raise _wrong("", "records whose quotes and line ends follow the CSV format", action) from None
-    if rejects:
-        raise UnreadableFile(_problems(body, header_lines, n_columns, rejects))
-    starts = _first_lines(body, len(rows), n_columns, header_lines, delimiter, quote)
-    return rows.add_column(0, "source_row", starts.cast(pa.string()))
-
-
-def _problems(body: bytes, header_lines: int, n_columns: int, rejects: list[tuple[Any, ...]]) -> list[Problem]:
-    """Rejected records, each with its physical line."""
-    problems = []
-    for position, kind in sorted(rejects):
-        line = header_lines + body.count(b"\n", 0, position - 1) + 1
-        expected = f"{n_columns} columns" if "COLUMNS" in kind else "quotes that pair"
-        action = f"The record is damaged ({kind.lower()}): correct it in the export."
-        problems.append(Problem("", f"line {line}", expected, action))
-    return problems
-
-
-def _first_lines(body: bytes, n_rows: int, n_columns: int, header_lines: int, delimiter: str, quote: str) -> Any:
-    """First physical line of each record; counted only where a record spans lines or a line is blank."""
-    import numpy as np
-    import pyarrow as pa
-
-    n_lines = body.count(b"\n") + 1 if body else 0
-    if n_lines == n_rows:
-        return pa.array(np.arange(header_lines + 1, header_lines + n_rows + 1))
-    reader = csv.reader(_lines(body, [0]), delimiter=delimiter, quotechar=quote)
-    starts, before = [], 0
-    for record in reader:
-        if record or n_columns == 1:
-            starts.append(header_lines + before + 1)
-        before = reader.line_num
-    if len(starts) != n_rows:
-        action = "Look for quotes that do not pair; export it again."
-        raise _wrong("", "one reading of where records begin", action)
-    return pa.array(starts, pa.int64())
+def quoted(name: str) -> str:
+    """A column's name as an SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'

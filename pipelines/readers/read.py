@@ -1,6 +1,6 @@
 """One door to every format: files in, one all-text Arrow table out. Types, codes and units come from the mapping."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -41,6 +41,12 @@ def read(files: Sequence[tuple[str, Path]], spec: Mapping[str, Any]) -> "pa.Tabl
         raise UnreadableFile(problems)
     # a file that lacks a column has NULL there; whether the column may be missing is for landing to say
     return pa.concat_tables(tables, promote_options="default").combine_chunks()
+
+
+def batches(files: Sequence[tuple[str, Path]], spec: Mapping[str, Any]) -> "Iterator[tuple[str, pa.Table]]":
+    """`read`, a file at a time, without `source_file` as a column."""
+    for source_file, path in files:
+        yield source_file, read([(source_file, path)], spec).drop_columns(["source_file"])
 
 
 def text_table(columns: Mapping[str, Sequence[str | None]]) -> "pa.Table":

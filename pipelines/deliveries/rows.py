@@ -1,0 +1,228 @@
+"""The files of one source become one Parquet file: checked column by column, all text, in the order they came."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipelines.deliveries import identifiers
+from pipelines.errors import Problem, UnreadableFile
+from pipelines.readers.csv import UNNAMED, Text, broken_records, quoted, ready
+from pipelines.readers.read import MOST_PROBLEMS, batches
+from pipelines.study import sql_literal
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from pipelines.mapping import Centre, Source
+
+PARQUET = "(format parquet, compression snappy, write_bloom_filter false)"
+
+
+@dataclass(frozen=True)
+class File:
+    """One file of a delivery: its name inside the delivery, where its bytes lie, and the sha256 that was received."""
+
+    source_file: str
+    path: Path
+    sha256: str
+
+
+@dataclass
+class Landing:
+    """What is gathered while the sources of one delivery are read."""
+
+    con: "duckdb.DuckDBPyConnection"
+    out: Path
+    scratch: Path
+    delivery_id: str
+    problems: list[Problem] = field(default_factory=list)
+    notes: list[tuple[str | None, ...]] = field(default_factory=list)
+    missing: dict[tuple[str, ...], tuple[str, list[str]]] = field(default_factory=dict)
+    used: set[str] = field(default_factory=set)
+    n_rows: int = 0
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """One file's rows: its column names, and SQL that gives `source_row` and the columns asked for, in file order."""
+
+    file: File
+    names: Sequence[str]
+    select: Callable[[Sequence[str]], str]
+    text: Text | None = None
+
+
+def land_rows(landing: Landing, centre: "Centre", name: str, source: "Source", files: Sequence[File]) -> None:
+    """Check the columns of one source and land those that the mapping names.
+
+    Output grain: one row per row of the files: delivery_id, file_sha256, source_file, source_row and the columns.
+    Problems go to `landing.problems`, columns that nothing names to `landing.notes`; broken files land nothing.
+    """
+    known, arrived = centre.columns(name), []
+    try:
+        arrived = list(_arrive(landing, source, files, lambda c: c in known or c in source.guard))
+        guarded = [p for a in arrived for p in _guard(landing.con, source, a)]
+        columns = list(dict.fromkeys(c for a in arrived for c in a.names if _is_there(landing.con, a, c, known)))
+        named = [c for c in columns if c in known]
+        target = landing.out / f"{name}.parquet"
+        counts = _write(landing, arrived, named, target)
+    except UnreadableFile as error:
+        landing.problems += error.problems
+        return
+    found = _keys(landing.con, source, columns, [a.file.source_file for a in arrived], target) + guarded
+    landing.con.execute(f"create or replace temp view landed as from read_parquet({sql_literal(str(target))})")
+    found += identifiers.find(landing.con, "landed", named)
+    landing.problems += found
+    first, harmless = min(a.file.source_file for a in arrived), {*named, *source.ignore, *source.guard}
+    landing.notes += [
+        ("structure/unknown_column", name, first, "1", c, None, "a column that the mapping names")
+        for c in columns
+        if c not in harmless
+    ]
+    for a, n in zip(arrived, counts, strict=True):
+        row = (name, a.file.source_file, a.file.sha256, str(n))
+        landing.con.execute(f"insert into received values ({', '.join(map(sql_literal, row))})")
+    landing.n_rows += sum(counts)
+
+
+def _arrive(
+    landing: Landing, source: "Source", files: Sequence[File], wanted: Callable[[str], bool]
+) -> Iterator[Arrived]:
+    """Every file made readable for DuckDB: text where it lies, other formats by way of a table of their own."""
+    if source.read["format"] != "csv":
+        yield from _tables(landing, source, files, wanted)
+        return
+    problems = []
+    for number, file in enumerate(files):
+        try:
+            text = ready(file.path, source.read, landing.scratch / f"{len(landing.used)}-{number}.csv")
+            yield Arrived(file, text.names, text.select, text)
+        except UnreadableFile as error:
+            problems += [replace(p, source_file=file.source_file) for p in error.problems[:MOST_PROBLEMS]]
+    if problems:
+        raise UnreadableFile(problems)
+
+
+def _tables(
+    landing: Landing, source: "Source", files: Sequence[File], wanted: Callable[[str], bool]
+) -> Iterator[Arrived]:
+    """Rows of formats that need a reader of their own, batch by batch into a table that may grow beyond memory."""
+    con = landing.con
+    con.execute("create or replace temp table batches (_file varchar, source_row varchar)")
+    names: dict[str, dict[str, None]] = {f.source_file: {} for f in files}
+    kept = {"source_row"}
+    for source_file, batch in batches([(f.source_file, f.path) for f in files], source.read):
+        names[source_file] |= dict.fromkeys(c for c in batch.column_names if c != "source_row")
+        here = [c for c in batch.column_names if c in kept or wanted(c)]
+        for column in (c for c in here if c not in kept):
+            con.execute(f"alter table batches add column {quoted(column)} varchar")
+            kept.add(column)
+        con.register("batch", batch.select(here))
+        con.execute(f"insert into batches by name select {sql_literal(source_file)} as _file, * from batch")
+        con.unregister("batch")
+
+    def select(source_file: str) -> Callable[[Sequence[str]], str]:
+        def rows(columns: Sequence[str]) -> str:
+            cells = "".join(f", {quoted(c) if c in kept else 'null::varchar'} as {quoted(c)}" for c in columns)
+            return f"select source_row{cells} from batches where _file = {sql_literal(source_file)}"
+
+        return rows
+
+    for file in files:
+        yield Arrived(file, tuple(names[file.source_file]), select(file.source_file))
+
+
+def _is_there(con: "duckdb.DuckDBPyConnection", arrived: Arrived, column: str, known: object) -> bool:
+    """A delimiter at the end of every line makes a column without name and content, which is none."""
+    if arrived.text is None or not UNNAMED.fullmatch(column):
+        return True
+    with broken_records():
+        ((n,),) = con.execute(f"select count({quoted(column)}) from ({arrived.select([column])})").fetchall()
+    return bool(n)
+
+
+def _write(landing: Landing, arrived: Sequence[Arrived], named: Sequence[str], target: Path) -> list[int]:
+    """One Parquet file of all rows; returns the number of rows of each file."""
+    drafts = [target] if len(arrived) == 1 else [landing.scratch / f"{target.stem}-{i}" for i in range(len(arrived))]
+    counts, problems = [], []
+    for a, draft in zip(arrived, drafts, strict=True):
+        try:
+            counts.append(_write_one(landing, a, named, draft))
+        except UnreadableFile as error:
+            problems += [replace(p, source_file=a.file.source_file) for p in error.problems[:MOST_PROBLEMS]]
+    if problems:
+        raise UnreadableFile(problems)
+    if len(drafts) > 1:
+        listed = ", ".join(sql_literal(str(d)) for d in drafts)
+        landing.con.execute(f"copy (from read_parquet([{listed}])) to {sql_literal(str(target))} {PARQUET}")
+    return counts
+
+
+def _write_one(landing: Landing, arrived: Arrived, named: Sequence[str], draft: Path) -> int:
+    con, file = landing.con, arrived.file
+    head = ", ".join(
+        f"{sql_literal(v)} as {c}"
+        for c, v in (
+            ("delivery_id", landing.delivery_id), ("file_sha256", file.sha256), ("source_file", file.source_file),
+        )
+    )  # fmt: skip
+    with broken_records():
+        query = f"copy (select {head}, * from ({arrived.select(named)})) to {sql_literal(str(draft))} {PARQUET}"
+        n_rows = int(con.execute(query).fetchall()[0][0])
+    if arrived.text is None:
+        return n_rows
+    arrived.text.check(con)
+    starts = arrived.text.starts(n_rows)
+    if starts is not None:
+        import pyarrow as pa
+
+        con.register("starts", pa.table({"line": starts}))
+        whole = draft.with_suffix(".lines")
+        con.execute(f"""
+            copy (select r.* replace (s.line as source_row) from read_parquet({sql_literal(str(draft))}) r
+                positional join starts s) to {sql_literal(str(whole))} {PARQUET}
+        """)
+        con.unregister("starts")
+        whole.replace(draft)
+    return n_rows
+
+
+def _keys(
+    con: "duckdb.DuckDBPyConnection", source: "Source", columns: Sequence[str], files: list[str], landed: Path
+) -> list[Problem]:
+    """Files without a key column; several files are read as one table, which has it as soon as one of them does."""
+    problems = []
+    for key in source.key:
+        without: Iterable[str] = files
+        if key in columns:
+            rows = con.execute(f"""
+                select source_file from read_parquet({sql_literal(str(landed))}) group by all
+                having count({quoted(key)}) = 0 order by all
+            """).fetchall()
+            without = [file for (file,) in rows]
+        action = "Export it again with this column, or correct the centre's mapping."
+        problems += [Problem(file, f"column {key}", "this key column with values", action) for file in without]
+    return problems
+
+
+def _guard(con: "duckdb.DuckDBPyConnection", source: "Source", arrived: Arrived) -> list[Problem]:
+    """Columns that are read only to see that they hold nothing but blanks and the values listed as harmless."""
+    problems = []
+    for column, allowed in source.guard.items():
+        if column not in arrived.names:
+            continue
+        values = ", ".join(sql_literal(v) for v in ["", *allowed])
+        with broken_records():
+            rows = con.execute(f"""
+                select first(source_row), count(*) from ({arrived.select([column])})
+                where trim({quoted(column)}) not in ({values}) having count(*) > 0
+            """).fetchall()
+        problems += [
+            Problem(
+                arrived.file.source_file, f"column {column}, row {row} ({n} rows)", "this column to be blank",
+                "It may hold a person's name: empty it in the export and send it again.",
+            )
+            for row, n in rows
+        ]  # fmt: skip
+    return problems

@@ -1,0 +1,50 @@
+"""Text files brought to UTF-8 with line feeds, strictly: a byte that is not of the declared encoding is a problem."""
+
+import codecs
+from pathlib import Path
+
+from pipelines.errors import Problem, UnreadableFile
+
+CHUNK = 1 << 22
+WIDE = ("utf-16", "utf-16-le", "utf-16-be", "utf-32")  # a character of ASCII takes more than a byte
+
+
+def decode(path: Path, encoding: str, target: Path | None) -> int | None:
+    """The number of lines of a file; None where it must be written to `target` as UTF-8 with `\\n` line ends first."""
+    keeps_ascii = encoding not in WIDE
+    if target is None and encoding not in ("utf-8", "utf-8-sig"):
+        return None
+    decoder, lines, held = codecs.getincrementaldecoder(encoding)(), 0, b""
+    with path.open("rb") as source, (target or Path("/dev/null")).open("wb") as copy:
+        last = False
+        while not last:
+            data = source.read(CHUNK)
+            last = not data
+            if last or not (keeps_ascii and data.isascii() and not decoder.getstate()[0]):
+                data = _utf8(decoder, data, last, encoding, lines)
+            if b"\0" in data:
+                line = lines + data.count(b"\n", 0, data.index(b"\0")) + 1
+                raise wrong(f"line {line}", "text without NUL bytes", "The file is damaged: export it again.")
+            if target is None and b"\r" in data:
+                return None
+            lines += data.count(b"\n")
+            if target is not None:
+                # a line end may lie across two chunks
+                data, held = held + data, b""
+                if data.endswith(b"\r") and not last:
+                    data, held = data[:-1], b"\r"
+                copy.write(data.replace(b"\r\n", b"\n"))
+    return lines
+
+
+def _utf8(decoder: codecs.IncrementalDecoder, data: bytes, last: bool, encoding: str, lines: int) -> bytes:
+    try:
+        return decoder.decode(data, last).encode("utf-8", "surrogatepass")
+    except UnicodeDecodeError as error:
+        line = lines + data.count(b"\n", 0, error.start) + 1
+    action = "Export it again in this encoding, or correct `encoding` in the centre's mapping."
+    raise wrong(f"line {line}", f"text in {encoding}", action)
+
+
+def wrong(place: str, expected: str, action: str) -> UnreadableFile:
+    return UnreadableFile([Problem("", place, expected, action)])
