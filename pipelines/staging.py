@@ -10,13 +10,14 @@ from pipelines import study, warehouse
 from pipelines.mapping import DICTIONARY, Centre
 from pipelines.staging_fields import MACROS, quote
 from pipelines.staging_findings import PLACE, dropped_sql, fillable, findings_sql, key_of
-from pipelines.staging_rows import PartSql, compile_part, compile_source
+from pipelines.staging_rows import ORIGIN, PartSql, compile_part, make_source
 from pipelines.study import sql_literal as lit
 
 if TYPE_CHECKING:
     import duckdb
 
 INVISIBLE = " \t\r\n\u00a0\u200b\u200c\u200d\u2060\ufeff"  # what spreadsheets and web forms leave around a text
+PARQUET = "(format parquet, compression snappy, write_bloom_filter false, row_group_size 40960)"
 
 
 def stage(centre: Centre, landed: Path, out: Path) -> dict[str, int]:
@@ -25,34 +26,41 @@ def stage(centre: Centre, landed: Path, out: Path) -> dict[str, int]:
     Input grain: one row per record received, all text, one Parquet file a source, `_notes` and `_received`.
     Output: one Parquet file for every staged table, those that the centre does not send empty, and `findings` (one row
     per thing to ask), `dropped` (one row per row left out, with its reason) and `received` (one row per file and
-    source). Units are the study's; numbers are exact. `out` is replaced as a whole or not at all.
+    source). Units are the study's; numbers are exact. A staged row also keeps `_part` and `_place`, where the mapping
+    found it, and `_bad`, the raw text of each field that could not be used (JSON, NULL where there is none). `out` is
+    replaced as a whole or not at all.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".staging-", dir=out.parent) as scratch, closing(warehouse.memory()) as con:
+    with tempfile.TemporaryDirectory(prefix=".staging-", dir=out.parent) as scratch:
         draft = Path(scratch) / "staged"
         draft.mkdir()
-        parts = _prepare(con, centre, landed)
-        queries = {table: _final(centre, landed.name, table) for table in study.staged_tables()}
-        head = f"{lit(centre.name)} as centre, {lit(landed.name)} as delivery_id"
-        queries |= {
-            "findings": findings_sql(centre, landed, parts, head),
-            "dropped": dropped_sql(centre, head),
-            "received": f"select {head}, source, source_file, file_sha256, n_rows from received order by all",
-        }
-        counts = {name: _write(con, draft / f"{name}.parquet", query) for name, query in queries.items()}
+        with closing(warehouse.memory(Path(scratch))) as con:
+            # with one thread, and joins as they are written, rows keep their order; centres are staged side by side
+            con.execute("set threads = 1; set disabled_optimizers = 'build_side_probe_side'")
+            parts = _prepare(con, centre, landed)
+            counts = _write_tables(con, centre, parts, draft)
+            twice = _find_duplicates(con, centre)
+            head = f"{lit(centre.name)} as centre, {lit(landed.name)} as delivery_id"
+            received = f"select {head}, source, source_file, file_sha256, n_rows from received order by all"
+            _write(con, draft / "findings.parquet", findings_sql(centre, landed, parts, head))
+            _write(con, draft / "dropped.parquet", dropped_sql(centre, head))
+            _write(con, draft / "received.parquet", received)
+            for table in twice:
+                once = f"from all_{table} anti join twice_{table} using ({PLACE}) order by {PLACE}"
+                counts[table] = _write(con, draft / "once", once)
+                (draft / "once").replace(draft / f"{table}.parquet")
         if out.exists():
             out.rename(Path(scratch) / "before")
         draft.rename(out)
-    return {table: counts[table] for table in study.staged_tables()}
+    return counts
 
 
 def _write(con: "duckdb.DuckDBPyConnection", target: Path, query: str) -> int:
-    done = con.execute(f"copy ({query}) to {lit(str(target))} (format parquet, compression zstd)").fetchall()
-    return int(done[0][0])
+    return int(con.execute(f"copy ({query}) to {lit(str(target))} {PARQUET}").fetchall()[0][0])
 
 
 def _prepare(con: "duckdb.DuckDBPyConnection", centre: Centre, landed: Path) -> list[PartSql]:
-    """Make the sources, `part_<table>_<n>`, `link`, `all_<table>` and `twice_<table>`; returns the parts."""
+    """Make the sources and `part_<table>_<n>` of every part that is rolled up; returns the parts."""
     missing = ", ".join(lit(m) for m in dict.fromkeys(["", *centre.missing]))
     blank = lit(INVISIBLE)
     con.execute(f"""
@@ -61,26 +69,11 @@ def _prepare(con: "duckdb.DuckDBPyConnection", centre: Centre, landed: Path) -> 
         create temp macro clean(t) as
             case when not list_contains([{missing}], trim(t, {blank})) then trim(t, {blank}) end;
         create temp table received as from read_parquet({lit(str(landed / "_received.parquet"))});
-        create temp view files as
-            select source_file, any_value(file_sha256) as file_sha256 from received group by source_file;
     """)
     columns = _landed_columns(con, landed)
     _make_sources(con, centre, landed, columns)
     choices = _choices(con, centre)
-    parts = [
-        compile_part(centre, t, n, columns, choices) for t, many in centre.tables.items() for n in range(len(many))
-    ]
-    for part in parts:
-        con.execute(f"create temp table {part.name} as {part.query}")
-    for table in study.staged_tables():
-        con.execute(f"create temp view all_{table} as {_union(centre, table)}")
-    con.execute("""
-        create temp table link as
-        select local_id, usubjid from all_links where local_id is not null and usubjid is not null
-        qualify row_number() over (partition by local_id order by _part, _place) = 1
-    """)
-    _find_duplicates(con, centre)
-    return parts
+    return [compile_part(centre, t, n, columns, choices) for t, many in centre.tables.items() for n in range(len(many))]
 
 
 def _make_sources(
@@ -92,14 +85,10 @@ def _make_sources(
         there, wanted = columns.get(name, ()), centre.columns(name)
         named = sorted({*wanted, *(c for c in there if c in wanted)})
         if name in columns:
-            query = compile_source(source, str(landed / f"{name}.parquet"), there, named)
+            make_source(con, name, source, str(landed / f"{name}.parquet"), there, named)
         else:
-            place = "0 as _rid, '' as source_file, '' as source_row"
-            cells = "".join(f", null::varchar as {quote(c)}" for c in named)
-            query = f"select {place}{cells}, null::varchar as _reason where false"
-        # rows that are judged one against another are judged once, the others are read where they are needed
-        judged = source.stop_at or source.fill_down or source.current_row
-        con.execute(f"create temp {'table' if judged else 'view'} source_{name} as {query}")
+            cells = "".join(f", null::varchar as {quote(c)}" for c in (*ORIGIN, *named, "_reason"))
+            con.execute(f"create temp view source_{name} as select 0 as _rid{cells} where false")
         # formats without a header leave out what is nowhere filled, and blocks name columns by pattern
         if name in columns and source.read["format"] in ("csv", "xlsx") and not wanted.patterns:
             for column in (c for c in named if c not in there):
@@ -133,22 +122,52 @@ def _choices(con: "duckdb.DuckDBPyConnection", centre: Centre) -> dict[str, dict
     return found
 
 
-def _union(centre: Centre, table: str) -> str:
-    """All parts of a staged table with every column, after their rollups."""
+def _write_tables(
+    con: "duckdb.DuckDBPyConnection", centre: Centre, parts: Sequence[PartSql], draft: Path
+) -> dict[str, int]:
+    """Write every staged table, `links` first because the others take their study codes from it.
+
+    Makes `all_<table>`, which reads it, and `link`, local id -> study code.
+    """
+    counts = {}
+    for table in sorted(study.staged_tables(), key=lambda name: name != "links"):
+        target = draft / f"{table}.parquet"
+        rows = _union(con, centre, table, [p for p in parts if p.table == table])
+        code = "a.usubjid" if table == "links" else "l.usubjid"
+        linked = "" if table == "links" else "left join link l using (local_id)"
+        cells = ", ".join(f"{code} as usubjid" if c == "usubjid" else f"a.{quote(c)}" for c in fillable(table))
+        origin = ", ".join(f"a.{c}" for c in ORIGIN)
+        query = f"select {cells}, {lit(centre.name)} as centre, {origin}, {PLACE}, _bad from ({rows}) a {linked}"
+        counts[table] = _write(con, target, query)
+        con.execute(f"create temp view all_{table} as from read_parquet({lit(str(target))})")
+        if table == "links":
+            con.execute("""
+                create temp table link as
+                select local_id, usubjid from all_links where local_id is not null and usubjid is not null
+                qualify row_number() over (partition by local_id order by _part, _place) = 1
+            """)
+    return counts
+
+
+def _union(con: "duckdb.DuckDBPyConnection", centre: Centre, table: str, parts: Sequence[PartSql]) -> str:
+    """All parts of a staged table with every column, after their rollups (whose rows are kept for the findings)."""
     selects = []
-    for number, part in enumerate(centre.tables.get(table, ())):
-        rows, names = f"part_{table}_{number}", {f.name for f in part.fields}
+    for number, (part, sql) in enumerate(zip(centre.tables.get(table, ()), parts, strict=True)):
+        rows, names, bad = f"({sql.query})", {f.name for f in part.fields}, "_bad"
+        if part.rollups:
+            con.execute(f"create temp table {sql.name} as {sql.query}")
+            rows, bad = sql.name, "null::varchar"
         for rollup in part.rollups:
             rows, names = _rollup(rows, rollup)
         cells = ", ".join(
             f"{f'try_cast({quote(c)} as {about.sql_type})' if c in names else f'null::{about.sql_type}'} as {quote(c)}"
             for c, about in fillable(table).items()
         )
-        selects.append(f"select {number} as _part, _place, source_file, source_row, {cells} from {rows}")
+        selects.append(f"select {number} as _part, _place, {', '.join(ORIGIN)}, {cells}, {bad} as _bad from {rows}")
     if not selects:
         cells = ", ".join(f"null::{about.sql_type} as {quote(c)}" for c, about in fillable(table).items())
-        place = "0 as _part, 0 as _place, '' as source_file, '' as source_row"
-        return f"select {place}, {cells} where false"
+        origin = ", ".join(f"'' as {c}" for c in ORIGIN)
+        return f"select 0 as _part, 0 as _place, {origin}, {cells}, null::varchar as _bad where false"
     return " union all ".join(selects)
 
 
@@ -158,48 +177,30 @@ def _rollup(rows: str, rollup: Mapping[str, Sequence[str]]) -> tuple[str, set[st
     cells = [quote(c) for c in rollup["by"]]
     cells += [f"{sql.format(quote(c))} as {quote(c)}" for verb, sql in verbs.items() for c in rollup.get(verb, ())]
     cells += [f"count(*) as {quote(c)}" for c in rollup.get("count", ())]
-    cells += [f"min_by({c}, _place) as {c}" for c in ("source_file", "source_row")]
+    cells += [f"min_by({c}, _place) as {c}" for c in ORIGIN]
     names = {c for columns in rollup.values() for c in columns}
     by = ", ".join(quote(c) for c in rollup["by"])
     return f"(select {', '.join(cells)}, min(_place) as _place from {rows} group by {by})", names
 
 
-def _find_duplicates(con: "duckdb.DuckDBPyConnection", centre: Centre) -> None:
-    """Make `twice_<table>`, the places of rows whose key an earlier row has; most tables have none, so count first.
+def _find_duplicates(con: "duckdb.DuckDBPyConnection", centre: Centre) -> list[str]:
+    """Make `twice_<table>`, the places of rows whose key an earlier row has; returns the tables that have such rows.
 
     The study code follows from the local id, so within a centre the local id stands for it. Links may repeat: a local
     id with two codes is for the linkage to judge.
     """
-    keys = {t: ["local_id", *(c for c in key_of(t) if c != "usubjid")] for t in centre.tables if t != "links"}
-    counts = [
-        f"select {lit(t)} where exists "
-        f"(select 1 from all_{t} where {_given(k)} group by {', '.join(k)} having count(*) > 1)"
-        for t, k in keys.items()
-    ]
-    repeated = {row[0] for row in con.execute(" union all ".join(counts)).fetchall()} if counts else set()
+    found = []
     for table in study.staged_tables():
-        if table in repeated:
-            key = ", ".join(keys[table])
+        columns = ["local_id", *(c for c in key_of(table) if c != "usubjid")]
+        key, given = ", ".join(columns), " and ".join(f"{c} is not null" for c in columns)
+        query = "select 0 as _part, 0 as _place where false"
+        if table in centre.tables and table != "links":
+            # a number stands for the key, because most tables have no key twice
+            several = f"select hash({key}) as h from all_{table} where {given} group by h having count(*) > 1"
             query = f"""
-                select {PLACE} from all_{table} where {_given(keys[table])}
+                select {PLACE} from all_{table} where {given} and hash({key}) in ({several})
                 qualify row_number() over (partition by {key} order by {PLACE}) > 1
             """
-        else:
-            query = "select 0 as _part, 0 as _place where false"
         con.execute(f"create temp table twice_{table} as {query}")
-
-
-def _given(columns: Sequence[str]) -> str:
-    return " and ".join(f"{c} is not null" for c in columns)
-
-
-def _final(centre: Centre, delivery: str, table: str) -> str:
-    """A staged table: study codes by link, provenance, without the rows whose key came before."""
-    code = "a.usubjid" if table == "links" else "l.usubjid"
-    cells = ", ".join(f"{code} as usubjid" if c == "usubjid" else f"a.{quote(c)}" for c in fillable(table))
-    return f"""
-        select {cells}, {lit(centre.name)} as centre, {lit(delivery)} as delivery_id, f.file_sha256, a.source_file,
-            a.source_row
-        from all_{table} a left join link l using (local_id) left join files f on f.source_file = a.source_file
-        anti join twice_{table} using ({PLACE}) order by {PLACE}
-    """
+        found += [table] if con.execute(f"from twice_{table} limit 1").fetchall() else []
+    return found

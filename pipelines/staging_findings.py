@@ -6,9 +6,10 @@ from pathlib import Path
 from pipelines import study
 from pipelines.mapping import Centre
 from pipelines.staging_fields import quote
-from pipelines.staging_rows import PartSql
+from pipelines.staging_rows import BAD, PartSql
 from pipelines.study import sql_literal as lit
 
+PLACED = "(_part, _place)"
 PLACE = "_part, _place"  # of a staged row: part of the mapping; row of the source and block of its unpivot
 FINDING = (
     "centre", "delivery_id", "table_name", "local_id", "usubjid", "record_key", "source_file", "source_row", "field",
@@ -36,29 +37,32 @@ def findings_sql(centre: Centre, landed: Path, parts: Sequence[PartSql], head: s
         f"""select {head}, source, null, null, source, source_file, '1', field, null, null,
         'this column, which the mapping names', 'structure/missing_column' from absent join received using (source)""",
     ]
+    kinds = lit("[{" + ", ".join(f'"{name}": "VARCHAR"' for name in BAD) + "}]")
     for part in parts:
         code = "p.usubjid" if part.table == "links" else "l.usubjid"
+        rows = part.name if centre.tables[part.table][part.number].rollups else f"all_{part.table}"
+        mine = "" if rows == part.name else f" and _part = {part.number}"
         selects.append(f"""
             select {head}, {lit(part.table)}, local_id, {code}, {_record_key(centre, part, code)}, source_file,
                 source_row, b.field, b.staged_field, b.value_received, b.expected, b.rule_id
-            from (select *, unnest(_bad) as b from {part.name} where _bad is not null) p
+            from (select *, unnest(from_json(_bad, {kinds})) as b from {rows} where _bad is not null{mine}) p
             left join link l using (local_id) where b is not null
         """)
     for table in centre.tables.keys() - {"links"}:
         key = [c for c in key_of(table) if c != "usubjid"]
-        record = _joined(centre, table, {c: quote(c) for c in key} | {"usubjid": _subject("l.usubjid")})
+        record = _joined(centre, table, {c: quote(c) for c in key} | {"usubjid": _subject("usubjid")})
         raw = ", ".join(dict.fromkeys(p.raw[c] for p in parts for c in key if p.table == table and p.raw.get(c)))
         selects.append(f"""
-            select {head}, {lit(table)}, local_id, l.usubjid, {record}, source_file, source_row, {lit(raw)},
+            select {head}, {lit(table)}, local_id, usubjid, {record}, source_file, source_row, {lit(raw)},
                 {lit(", ".join(key))}, null, {lit("one record per " + ", ".join(key_of(table)))},
                 'structure/duplicate_record'
-            from all_{table} semi join twice_{table} using ({PLACE}) left join link l using (local_id)
+            from all_{table} semi join twice_{table} using ({PLACE})
             union all
             select {head}, {lit(table)}, local_id, null, {_subject("null")},
-                min_by(source_file, _place), min_by(source_row, _place),
+                min_by(source_file, {PLACED}), min_by(source_row, {PLACED}),
                 {lit(next(p.raw["local_id"] for p in parts if p.table == table))}, 'usubjid', null,
                 'a row of this subject in the list of study codes', 'structure/no_study_code'
-            from all_{table} anti join link using (local_id) group by local_id
+            from all_{table} where usubjid is null group by local_id
         """)
     return f"select {', '.join(FINDING)} from ({' union all '.join(selects)}) order by all"
 

@@ -2,12 +2,18 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from pipelines.mapping import Centre, Part, Source, Where, taken
 from pipelines.staging_fields import FieldSql, compile_field, quote, sql_type
 from pipelines.study import sql_literal as lit
 
+if TYPE_CHECKING:
+    import duckdb
+
+ORIGIN = ("delivery_id", "file_sha256", "source_file", "source_row")
+BAD = ("field", "staged_field", "value_received", "expected", "rule_id")
 NUMBER = "try_cast({} as decimal(38,6))"
 MOST_BLOCKS = 10_000  # more than a file may have columns: row and block make one number
 
@@ -17,6 +23,7 @@ class PartSql:
     """One part of a staged table: the name it is kept under, its query, and staged column -> raw columns."""
 
     table: str
+    number: int
     name: str
     query: str
     raw: Mapping[str, str]
@@ -38,25 +45,23 @@ def condition(where: Where) -> str:
     return "(" + " and ".join(tests or ["true"]) + ")"
 
 
-def compile_source(source: Source, path: str, landed: Iterable[str], named: Iterable[str]) -> str:
+def compile_source(
+    source: Source, path: str, landed: Iterable[str], named: Iterable[str], stops: Mapping[str, int] | None = None
+) -> str:
     """The rows of a landed source in file order, cleaned: `_rid`, place, named columns and `_reason` of dropped rows.
 
-    A named column that is not landed is NULL throughout: formats that write only what is filled leave it out.
+    `stops`: file -> the row from which on it holds no records. A named column that is not landed is NULL throughout:
+    formats that write only what is filled leave it out.
     """
     there = set(landed)
     cells = "".join(f", {f'clean({quote(c)})' if c in there else 'null::varchar'} as {quote(c)}" for c in sorted(named))
     reads = f"read_parquet({lit(path)}, file_row_number = true)"
-    steps = [f"cleaned as (select file_row_number as _rid, source_file, source_row{cells} from {reads})"]
-    last = "cleaned"
-    if source.stop_at:
-        stop = f"bool_or({condition(source.stop_at)}) over (partition by source_file order by _rid)"
-        steps.append(f"stopped as (select *, {stop} as _stopped from {last})")
-        last = "stopped"
-    reasons = ["when _stopped then 'footer'"] if source.stop_at else []
+    steps = [f"cleaned as (select file_row_number as _rid, {', '.join(ORIGIN)}{cells} from {reads})"]
+    stopped = " ".join(f"when {lit(file)} then {row}" for file, row in (stops or {}).items())
+    reasons = [f"when _rid >= case source_file {stopped} end then 'footer'"] if stopped else []
     reasons += [f"when {condition(d['where'])} then {lit(d['reason'])}" for d in source.drop_rows]
     reason = f"case {' '.join(reasons)} end" if reasons else "null::varchar"
-    hidden = " exclude (_stopped)" if source.stop_at else ""
-    steps.append(f"judged as (select *{hidden}, {reason} as _reason from {last})")
+    steps.append(f"judged as (select *, {reason} as _reason from cleaned)")
     last = "judged"
     if source.fill_down:
         over = "over (partition by source_file order by _rid)"
@@ -66,14 +71,30 @@ def compile_source(source: Source, path: str, landed: Iterable[str], named: Iter
         )
         steps.append(f"filled as (select * replace ({fills}) from {last})")
         last = "filled"
-    if source.current_row:
-        steps.append(f"current as (select * replace (coalesce(_reason, {_superseded(source)}) as _reason) from {last})")
-        last = "current"
     return f"with {', '.join(steps)} select * from {last}"
 
 
-def _superseded(source: Source) -> str:
-    """`superseded` for the rows that are not the current version of their record."""
+def make_source(
+    con: "duckdb.DuckDBPyConnection", name: str, source: Source, path: str, landed: Iterable[str], named: Sequence[str]
+) -> None:
+    """Make `source_<name>`, a view unless rows are filled from above; what all rows together decide is found first."""
+    stops = {}
+    if source.stop_at:
+        rows = compile_source(replace(source, drop_rows=(), fill_down=()), path, landed, source.stop_at)
+        found = (
+            f"select source_file, min(_rid) from ({rows}) where {condition(source.stop_at)} group by all order by all"
+        )
+        stops = dict(con.execute(found).fetchall())
+    query = compile_source(source, path, landed, named, stops)
+    if source.current_row:
+        query = (
+            f"select * replace (coalesce(_reason, {_superseded(con, name, source, query)}) as _reason) from ({query})"
+        )
+    con.execute(f"create temp {'table' if source.fill_down else 'view'} source_{name} as {query}")
+
+
+def _superseded(con: "duckdb.DuckDBPyConnection", name: str, source: Source, query: str) -> str:
+    """SQL that gives `superseded` for the rows that are not the current version of their record."""
     by = ", ".join(quote(c) for c in source.current_row["by"])
     orders, values = [], []
     for column, take in source.current_row["take"].items():
@@ -85,8 +106,15 @@ def _superseded(source: Source) -> str:
             values.append(f"{text} is distinct from {lit(take)}")
     wrong = " or ".join(values) or "false"
     if orders:
-        among = f"_reason is null and not ({wrong})"
-        wrong += f" or row_number() over (partition by {among}, {by} order by {', '.join(orders)}, _rid) > 1"
+        # few records have versions: only those are ordered
+        con.execute(f"""
+            create temp table superseded_{name} as
+            with candidate as (select * from ({query}) where _reason is null and not ({wrong})),
+            several as (select hash({by}) as h from candidate group by h having count(*) > 1)
+            select _rid from candidate where hash({by}) in (from several)
+            qualify row_number() over (partition by {by} order by {", ".join(orders)}, _rid) > 1
+        """)
+        wrong += f" or _rid in (select _rid from superseded_{name})"
     return f"case when {wrong} then 'superseded' end"
 
 
@@ -112,13 +140,13 @@ def compile_part(
     bad = _bad(part, fields, raw)
     query = (
         f"with {rows}, read as (select *, {reads} from rows), typed as (select *, {values} from read) "
-        f"select _rid * {MOST_BLOCKS} + _blk as _place, source_file, source_row, {named}, {bad} as _bad from typed"
+        f"select _rid * {MOST_BLOCKS} + _blk as _place, {', '.join(ORIGIN)}, {named}, {bad} as _bad from typed"
     )
-    return PartSql(table, f"part_{table}_{number}", query, {f.name: ", ".join(f.columns) for f in part.fields})
+    return PartSql(table, number, f"part_{table}_{number}", query, {f.name: ", ".join(f.columns) for f in part.fields})
 
 
 def _bad(part: Part, fields: Sequence[FieldSql], raw: Mapping[str, str]) -> str:
-    """A list of the fields of a row that hold a text and no value; the list is made only where there is one."""
+    """The fields of a row that hold a text and no value, as a JSON list (`BAD`); NULL where there is none."""
     structs, tests = [], []
     for i, (field, sql) in enumerate(zip(part.fields, fields, strict=True)):
         if sql.rule in ("", "null"):
@@ -130,12 +158,12 @@ def _bad(part: Part, fields: Sequence[FieldSql], raw: Mapping[str, str]) -> str:
             f"case when {sql.is_bad(i)} then {{'field': {column}, 'staged_field': {lit(field.name)}, "
             f"'value_received': _r{i}, 'expected': {lit(sql.expected)}, 'rule_id': {sql.rule}}} end"
         )
-    empty = (
-        "null::struct(field varchar, staged_field varchar, value_received varchar, expected varchar, rule_id varchar)"
+    # as text, because nearly every row has none and a nested column costs as much as five
+    return (
+        f"case when {' or '.join(tests)} then to_json([{', '.join(structs)}])::varchar end"
+        if tests
+        else "null::varchar"
     )
-    if not tests:
-        return f"[{empty}][:0]"
-    return f"case when {' or '.join(tests)} then [{', '.join(structs)}] end"
 
 
 def _rows(centre: Centre, part: Part, landed: Mapping[str, Sequence[str]]) -> tuple[str, dict[str, str]]:

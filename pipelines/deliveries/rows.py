@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from pipelines.mapping import Centre, Source
 
-PARQUET = "(format parquet, compression snappy, write_bloom_filter false)"
+# small row groups, because a wide one does not fit into the memory of a centre and would go by way of the disk
+PARQUET = "(format parquet, compression snappy, write_bloom_filter false, row_group_size 20480)"
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,7 @@ class Session:
         writes files of its own, and most of the time is spent outside Python."""
         if self._taking is None:
             names = [c for c in self.centres if selection is None or dg.AssetKey(["staged", c]) in selection]
-            with ThreadPoolExecutor() as pool:
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
                 self._taking = {
                     c: pool.submit(
                         take_in, self.home, self.centres[c], self.plan.pending.get(c, ()), self.plan.versions[c]
