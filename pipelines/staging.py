@@ -27,8 +27,8 @@ def stage(centre: Centre, landed: Path, out: Path) -> dict[str, int]:
     Output: one Parquet file for every staged table, those that the centre does not send empty, and `findings` (one row
     per thing to ask), `dropped` (one row per row left out, with its reason) and `received` (one row per file and
     source). Units are the study's; numbers are exact. A staged row also keeps `_part` and `_place`, where the mapping
-    found it, and `_bad`, the raw text of each field that could not be used (JSON, NULL where there is none). `out` is
-    replaced as a whole or not at all.
+    found it, `_bad`, the raw text of each field that could not be used (JSON, NULL where there is none), and `_since`,
+    NULL here (`deliveries.history` fills it). `out` is replaced as a whole or not at all.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".staging-", dir=out.parent) as scratch:
@@ -137,7 +137,8 @@ def _write_tables(
         linked = "" if table == "links" else "left join link l using (local_id)"
         cells = ", ".join(f"{code} as usubjid" if c == "usubjid" else f"a.{quote(c)}" for c in fillable(table))
         origin = ", ".join(f"a.{c}" for c in ORIGIN)
-        query = f"select {cells}, {lit(centre.name)} as centre, {origin}, {PLACE}, _bad from ({rows}) a {linked}"
+        technical = f"{PLACE}, _bad, null::varchar as _since"
+        query = f"select {cells}, {lit(centre.name)} as centre, {origin}, {technical} from ({rows}) a {linked}"
         counts[table] = _write(con, target, query)
         con.execute(f"create temp view all_{table} as from read_parquet({lit(str(target))})")
         if table == "links":

@@ -50,7 +50,7 @@ def findings_sql(centre: Centre, landed: Path, parts: Sequence[PartSql], head: s
         """)
     for table in centre.tables.keys() - {"links"}:
         key = [c for c in key_of(table) if c != "usubjid"]
-        record = _joined(centre, table, {c: quote(c) for c in key} | {"usubjid": _subject("usubjid")})
+        record = record_sql(centre, table)
         raw = ", ".join(dict.fromkeys(p.raw[c] for p in parts for c in key if p.table == table and p.raw.get(c)))
         selects.append(f"""
             select {head}, {lit(table)}, local_id, usubjid, {record}, source_file, source_row, {lit(raw)},
@@ -65,6 +65,12 @@ def findings_sql(centre: Centre, landed: Path, parts: Sequence[PartSql], head: s
             from all_{table} where usubjid is null group by local_id
         """)
     return f"select {', '.join(FINDING)} from ({' union all '.join(selects)}) order by all"
+
+
+def record_sql(centre: Centre, table: str) -> str:
+    """The record of a staged row by its key, as text."""
+    key = [c for c in key_of(table) if c != "usubjid"]
+    return _joined(centre, table, {c: quote(c) for c in key} | {"usubjid": _subject("usubjid")})
 
 
 def _record_key(centre: Centre, part: PartSql, code: str) -> str:

@@ -1,0 +1,248 @@
+"""A centre's deliveries follow each other: what a new snapshot lacks stays until the centre says that it is gone."""
+
+import tempfile
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipelines import study, warehouse
+from pipelines.deliveries.changes import CHANGE, write_changes
+from pipelines.errors import DeliveryRejected, Problem
+from pipelines.mapping import Centre
+from pipelines.staging import PARQUET
+from pipelines.staging_fields import quote
+from pipelines.staging_findings import FINDING, fillable, key_of, record_sql
+from pipelines.study import sql_literal as lit
+
+if TYPE_CHECKING:
+    import duckdb
+
+VANISHED = "structure/vanished_record"
+# as sql/3_validated/findings.sql makes it, where a finding names no field
+QUERY_ID = f"'Q' || left(sha256(array_to_string(['{VANISHED}', {{centre}}, {{record}}, ''], '|')), 12)"
+WHAT_TO_SEND = "this record, which an earlier delivery held"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One delivery on top of the state before it. `removed`: records that its manifest takes away. `states_removals`:
+    what it does not hold was taken away by the centre itself (a transactional export says so row by row)."""
+
+    centre: Centre
+    delivery_id: str
+    delivery: str
+    removed: Sequence[Mapping[str, str]] = ()
+    states_removals: bool = False
+
+
+def fold(step: Step, before: Path, draft: Path) -> dict[str, int]:
+    """Bring the records that `draft` (one delivery, just staged) lacks over from `before`, the state up to now.
+
+    A record is told by its table's key and the centre's own id of the subject; one without a whole key is never brought
+    over. Rows that are brought over keep their provenance and have `_since`, the delivery that first lacked them; each
+    is a finding, unless the file that held it is missing altogether (which is one) or the whole subject is gone (which
+    is one, too). Writes `changes.parquet`, one row per record and field that differs from `before`. Returns the rows of
+    each table. Raises `DeliveryRejected` where the manifest removes from tables or columns that are not staged.
+    """
+    _check_removals(step)
+    with (
+        tempfile.TemporaryDirectory(prefix=".fold-", dir=draft.parent) as scratch,
+        closing(warehouse.memory(Path(scratch))) as con,
+    ):
+        # with one thread, and joins as they are written, rows keep their order
+        con.execute("set threads = 1; set disabled_optimizers = 'build_side_probe_side'")
+        tables = sorted(study.staged_tables(), key=lambda name: name != "links")
+        for table in tables:
+            _compare(con, step, table, before, draft)
+        _write_links(con, draft)
+        write_changes(con, step.centre, step.delivery_id, tables, draft / "changes.parquet")
+        _write_findings(con, step, tables, draft)
+        return {table: _write_table(con, table, draft) for table in tables}
+
+
+def _check_removals(step: Step) -> None:
+    """A removal names records by staged columns; without a table it takes everything of a subject away."""
+    action = "Correct the manifest and send the delivery again."
+    problems = []
+    for number, entry in enumerate(step.removed, 1):
+        table = entry.get("table")
+        known = {"local_id", *(fillable(table) if table in study.staged_tables() else ())}
+        if "local_id" not in entry or entry.keys() - {"table"} - known or (table and len(known) == 1):
+            expected = "local_id, and columns of a staged table that it names"
+            problems.append(Problem("manifest.yaml", f"removed, entry {number}", expected, action))
+    if problems:
+        raise DeliveryRejected(step.centre.name, step.delivery, problems)
+
+
+def _compare(con: "duckdb.DuckDBPyConnection", step: Step, table: str, before: Path, draft: Path) -> None:
+    """Make views `was_` and `is_`, `diff_` (pairs of rows that are not the same) and `gone_` (rows to bring over).
+
+    Numbers stand for key and content: 64 bits each, so that two records of millions are hardly ever taken for one.
+    """
+    key = ["local_id", "usubjid"] if table == "links" else ["local_id", *(c for c in key_of(table) if c != "usubjid")]
+    # a study code follows from the list of codes, where its change is seen
+    values = ", ".join(quote(c) for c in fillable(table) if c != "usubjid" or table == "links")
+    given, shape = " and ".join(f"{c} is not null" for c in key), f"hash({', '.join(key)}) as k, hash({values}) as v"
+    for name, folder in (("was", before), ("is", draft)):
+        con.execute(f"""
+            create view {name}_{table} as
+            from read_parquet({lit(str(folder / f"{table}.parquet"))}, file_row_number = true)
+        """)
+    con.execute(f"""
+        create table diff_{table} as
+        with w as (select {shape}, file_row_number as was_row, _since from was_{table} where {given}),
+        i as (select {shape}, file_row_number as is_row from is_{table} where {given})
+        select was_row, is_row, _since from w full join i using (k)
+        where was_row is null or is_row is null or w.v <> i.v or _since is not null
+    """)
+    _pair_corrected_days(con, table, [c for c in key if fillable(table)[c].sql_type.lower() == "date"])
+    con.execute(f"""
+        create table gone_{table} as
+        select w.*, d._since is null as is_new, {_is_removed(step, table)} as is_removed
+        from diff_{table} d join was_{table} w on w.file_row_number = d.was_row where d.is_row is null
+    """)
+    if table == "links":
+        # a subject with another id, or an id with another code, has changed
+        con.execute("""
+            delete from gone_links g using is_links i where g.local_id = i.local_id or g.usubjid = i.usubjid
+        """)
+
+
+def _pair_corrected_days(con: "duckdb.DuckDBPyConnection", table: str, days: Sequence[str]) -> None:
+    """A record that went and one that came, equal in everything but a day of the key and the only ones so, are one."""
+    if not days:
+        return
+    rest = ", ".join(quote(c) for c in fillable(table) if c != "usubjid" and c not in days)
+    sides = {
+        side: f"""
+            select hash({rest}) as u, min(d.{side}_row) as {side}_row, any_value(d._since) as _since
+            from diff_{table} d join {side}_{table} t on t.file_row_number = d.{side}_row
+            where d.{other}_row is null group by u having count(*) = 1
+        """
+        for side, other in (("was", "is"), ("is", "was"))
+    }
+    con.execute(f"""
+        create table pair_{table} as
+        select was_row, is_row, w._since from ({sides["was"]}) w join ({sides["is"]}) i using (u);
+        delete from diff_{table} where was_row in (select was_row from pair_{table})
+            or is_row in (select is_row from pair_{table});
+        insert into diff_{table} from pair_{table}
+    """)
+
+
+def _is_removed(step: Step, table: str) -> str:
+    """SQL that is true for a row that the centre took away: by its manifest, or in a transactional export."""
+    tests = ["d._since is null"] if step.states_removals else []
+    for entry in step.removed:
+        if entry.get("table", table) == table:
+            cells = [f"coalesce(w.{quote(c)}::varchar = {lit(v)}, false)" for c, v in entry.items() if c != "table"]
+            tests.append(f"({' and '.join(cells)})")
+    return f"({' or '.join(tests)})" if tests else "false"
+
+
+def _write_links(con: "duckdb.DuckDBPyConnection", draft: Path) -> None:
+    """Make `link`, local id -> study code, from the links of now and those brought over."""
+    con.execute("""
+        create table link as
+        select local_id, usubjid from (
+            select local_id, usubjid, 0 as is_old, file_row_number from is_links
+            union all select local_id, usubjid, 1, file_row_number from gone_links where not is_removed
+        ) where local_id is not null and usubjid is not null
+        qualify row_number() over (partition by local_id order by is_old, file_row_number) = 1;
+        create table linked_again as
+        select g.local_id, l.usubjid from gone_links g join link l using (local_id) where not g.is_removed
+    """)
+
+
+def _write_table(con: "duckdb.DuckDBPyConnection", table: str, draft: Path) -> int:
+    """Write the draft's rows and those brought over; returns how many there are."""
+    target = draft / f"{table}.parquet"
+    kept = con.execute(f"select count(*) from gone_{table} where not is_removed").fetchall()[0][0]
+    relinked = f"select 1 from is_{table} where usubjid is null and local_id in (select local_id from linked_again)"
+    if kept or con.execute(f"{relinked} limit 1").fetchall():
+        names = [r[0] for r in con.execute(f"describe is_{table}").fetchall() if r[0] != "file_row_number"]
+        code = "t.usubjid" if table == "links" else "coalesce(l.usubjid, t.usubjid)"
+        cells = ", ".join(f"{code} as usubjid" if c == "usubjid" else f"t.{quote(c)}" for c in names)
+        join = "t" if table == "links" else "t left join link l on l.local_id = t.local_id"
+        old = f"(from gone_{table} where not is_removed order by file_row_number)"
+        _replace(con, f"select {cells} from is_{table} {join} union all select {cells} from {old} {join}", target)
+    return int(con.execute(f"select count(*) from read_parquet({lit(str(target))})").fetchall()[0][0])
+
+
+def _write_findings(con: "duckdb.DuckDBPyConnection", step: Step, tables: Sequence[str], draft: Path) -> None:
+    """Add a finding per record that is brought over, and take back those that a link brought over answers."""
+    present = " union ".join(f"select local_id from is_{table}" for table in tables)
+    con.execute(f"create table present as {present}")
+    selects = []
+    for table in tables:
+        silent = [n for n, part in enumerate(step.centre.tables.get(table, ())) if not _received(con, draft, part)]
+        reported = f" and _part not in ({', '.join(map(str, silent))})" if silent else ""
+        # whoever is gone altogether is asked for once, by the list of codes
+        whole = "" if table == "links" else "and local_id in (from present)"
+        selects.append(f"""
+            select {lit(step.centre.name)}, _since, {lit(table)}, local_id, usubjid, {record_sql(step.centre, table)},
+                source_file, source_row, null, null, null, {lit(WHAT_TO_SEND)}, {lit(VANISHED)}
+            from (select * replace (coalesce(_since, {lit(step.delivery_id)}) as _since) from gone_{table})
+            where not is_removed {whole}{reported}
+        """)
+    target = draft / "findings.parquet"
+    code = "case when l.local_id is null then f.{0} else {1} end as {0}"
+    record = code.format("record_key", "replace(f.record_key, left(sha256(f.local_id), 12), l.usubjid)")
+    cells = ", ".join(
+        {"usubjid": code.format("usubjid", "l.usubjid"), "record_key": record}.get(c, f"f.{c}") for c in FINDING
+    )
+    found = f"""
+        select {cells} from read_parquet({lit(str(target))}) f left join linked_again l on l.local_id = f.local_id
+        where l.local_id is null or rule_id <> 'structure/no_study_code'
+    """
+    _replace(con, f"from ({found} union all {' union all '.join(selects)}) order by all", target)
+    # a row brought over becomes one of this state, with the day since when it is missing
+    for table in tables:
+        con.execute(f"update gone_{table} set _since = coalesce(_since, {lit(step.delivery_id)})")
+
+
+def _received(con: "duckdb.DuckDBPyConnection", draft: Path, part: Any) -> bool:
+    query = f"select 1 from read_parquet({lit(str(draft / 'received.parquet'))}) where source = {lit(part.source)}"
+    return bool(con.execute(f"{query} limit 1").fetchall())
+
+
+def confirm(centre: Centre, state: Path, delivery_id: str, query_ids: Collection[str]) -> dict[str, int]:
+    """Drop the records that are brought over and whose absence the centre has confirmed; returns the rows by table.
+
+    `query_ids` are those of the answer; the others are not about vanished records. Who confirms that a subject is gone
+    confirms it for all of its records. `state` is changed in place, `changes.parquet` included.
+    """
+    counts, asked = {}, f"({', '.join(map(lit, sorted(query_ids))) or 'null'})"
+    with closing(warehouse.memory()) as con:
+        con.execute("set threads = 1; create table whole (local_id varchar)")
+        con.execute(f"create table removed ({', '.join(f'{c} varchar' for c in CHANGE)})")
+        for table in sorted(study.staged_tables(), key=lambda name: name != "links"):
+            target, record = state / f"{table}.parquet", record_sql(centre, table)
+            query_id = QUERY_ID.format(centre=lit(centre.name), record=f"coalesce({record}, '')")
+            gone = f"coalesce(_since is not null and ({query_id} in {asked} or local_id in (from whole)), false)"
+            rows = f"read_parquet({lit(str(target))})"
+            n = con.execute(f"""
+                insert into removed
+                select {lit(centre.name)}, {lit(delivery_id)}, {lit(table)}, local_id, usubjid, {record}, 'removed',
+                    null, null, null, source_file, source_row from {rows} where {gone}
+            """).fetchall()[0][0]
+            if table == "links":
+                con.execute("insert into whole select local_id from removed")
+            if n:
+                _replace(con, f"from {rows} where not {gone}", target)
+            counts[table] = int(con.execute(f"select count(*) from {rows}").fetchall()[0][0])
+        findings, changes = state / "findings.parquet", state / "changes.parquet"
+        query_id = QUERY_ID.format(centre="centre", record="coalesce(record_key, '')")
+        answered = f"rule_id = {lit(VANISHED)} and ({query_id} in {asked} or coalesce(local_id in (from whole), false))"
+        _replace(con, f"from read_parquet({lit(str(findings))}) where not ({answered})", findings)
+        before = f"from read_parquet({lit(str(changes))}) union all" if changes.exists() else ""
+        _replace(con, f"from ({before} from removed) order by all", changes)
+    return counts
+
+
+def _replace(con: "duckdb.DuckDBPyConnection", query: str, target: Path) -> None:
+    draft = target.with_suffix(".draft")
+    con.execute(f"copy ({query}) to {lit(str(draft))} {PARQUET}")
+    draft.replace(target)
