@@ -15,9 +15,11 @@ QUOTE = "'"
 
 @dataclass(frozen=True)
 class Home:
-    """The folder that holds everything a study makes at run time."""
+    """The folder that holds everything a study makes at run time; with `as_of` (ISO date) only what was received by
+    the end of that day counts."""
 
     root: Path
+    as_of: str | None = None
 
     @property
     def inbox(self) -> Path:

@@ -16,8 +16,20 @@ HomeOption = Annotated[
 DEFAULT_HOME = Path("study-home")
 
 
-def home_of(path: Path) -> Home:
-    return Home(path.resolve())
+def home_of(path: Path, as_of: str | None = None) -> Home:
+    return Home(path.resolve(), as_of)
+
+
+def day_of(text: str | None) -> str | None:
+    """A calendar day as ISO text; raises `UsageError`."""
+    from datetime import date
+
+    from pipelines.errors import UsageError
+
+    try:
+        return date.fromisoformat(text).isoformat() if text else None
+    except ValueError:
+        raise UsageError(f"{text!r}: a date as YYYY-MM-DD is expected.") from None
 
 
 @contextmanager

@@ -5,6 +5,7 @@ import sys
 import typer
 
 from pipelines.cli.demo import demo
+from pipelines.cli.rebuild import rebuild
 from pipelines.cli.run import run
 from pipelines.cli.simulate import simulate
 from pipelines.cli.ui import ui
@@ -16,7 +17,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # they show locals, which may hold a patient's values
     help="Raw exports of oncology and radiotherapy units in; endpoints, tables and data-quality reports out.",
 )
-for command in (run, demo, simulate, ui):
+for command in (run, demo, rebuild, simulate, ui):
     app.command()(command)
 
 

@@ -2,18 +2,28 @@
 
 import time
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
-from pipelines.cli.console import DEFAULT_HOME, HomeOption, home_of, progress
+from pipelines.cli.console import DEFAULT_HOME, HomeOption, day_of, home_of, progress
 from pipelines.warehouse import Home
 
 REJECTED = 3
 
 
-def run(home: HomeOption = DEFAULT_HOME) -> None:
-    """Take in what is new in the inbox and bring tables and reports up to date."""
-    code = bring_up_to_date(home_of(home))
+def run(
+    home: HomeOption = DEFAULT_HOME,
+    as_of: Annotated[
+        str | None, typer.Option(metavar="YYYY-MM-DD", help="Show the study as it was at the end of that day.")
+    ] = None,
+) -> None:
+    """Take in what is new in the inbox and bring tables and reports up to date.
+
+    With --as-of nothing is taken in: tables and reports are made of the deliveries that had been received by the end
+    of that day. The next run without it brings them back to today.
+    """
+    code = bring_up_to_date(home_of(home, day_of(as_of)))
     if code:
         raise typer.Exit(code)
 
@@ -28,7 +38,8 @@ def bring_up_to_date(home: Home) -> int:
     started = time.perf_counter()
     home.inbox.mkdir(parents=True, exist_ok=True)
     before = {d.delivery_id: d for d in ledger.read(home)}
-    intake(home, centre_folders())
+    if home.as_of is None:
+        intake(home, centre_folders())
     plan = make_plan(home)
     if not plan.nothing:
         _execute(home, plan)

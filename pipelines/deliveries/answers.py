@@ -1,9 +1,17 @@
-"""What a centre replied to its queries: the file that we sent, filled in and sent back."""
+"""What a centre replied to its queries (the file that we sent, filled in and sent back), and what follows from it."""
 
+from collections.abc import Collection
+from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipelines import study, warehouse
+from pipelines.deliveries.changes import CHANGE
+from pipelines.deliveries.history import QUERY_ID, VANISHED, rewrite
 from pipelines.deliveries.ledger import Delivery, object_path
 from pipelines.errors import DeliveryRejected, Problem, UnreadableFile
+from pipelines.staging_findings import record_sql
+from pipelines.study import sql_literal as lit
 from pipelines.warehouse import Home
 
 if TYPE_CHECKING:
@@ -48,3 +56,44 @@ def _read(name: str, path: object, specs: list[dict[str, object]], answer: Deliv
         columns = (rows.column(c).to_pylist() for c in COLUMNS)
         return {q.strip(): r.strip().lower() for q, r in zip(*columns, strict=True) if q and r and r.strip()}
     raise DeliveryRejected(answer.centre, answer.name, problems)
+
+
+def confirm(centre: "Centre", state: Path, delivery_id: str, query_ids: Collection[str]) -> dict[str, int]:
+    """Drop the records that are brought over and whose absence the centre has confirmed; returns the rows by table.
+
+    `query_ids` are those of the answer; the others are not about vanished records. Who confirms that a subject is gone
+    confirms it for all of its records. `state` is changed in place, `changes.parquet` included.
+    """
+    counts, asked = {}, f"({', '.join(map(lit, ['', *sorted(query_ids)]))})"
+    with closing(warehouse.memory()) as con:
+        con.execute("set threads = 1; create table whole (local_id varchar)")
+        con.execute(f"create table removed ({', '.join(f'{c} varchar' for c in CHANGE)})")
+        con.execute(
+            "create table places (table_name varchar, delivery_id varchar, source_file varchar, source_row varchar)"
+        )
+        for table in sorted(study.staged_tables(), key=lambda name: name != "links"):
+            target, record = state / f"{table}.parquet", record_sql(centre, table)
+            query_id = QUERY_ID.format(centre=lit(centre.name), record=f"coalesce({record}, '')")
+            gone = f"coalesce(_since is not null and ({query_id} in {asked} or local_id in (from whole)), false)"
+            rows = f"read_parquet({lit(str(target))})"
+            n = con.execute(f"""
+                insert into removed
+                select {lit(centre.name)}, {lit(delivery_id)}, {lit(table)}, local_id, usubjid, {record}, 'removed',
+                    null, null, null, source_file, source_row from {rows} where {gone}
+            """).fetchall()[0][0]
+            if table == "links":
+                con.execute("insert into whole select local_id from removed")
+            if n:
+                place = f"{lit(table)}, delivery_id, source_file, source_row"
+                con.execute(f"insert into places select {place} from {rows} where {gone}")
+                rewrite(con, f"from {rows} where not {gone}", target)
+            counts[table] = int(con.execute(f"select count(*) from {rows}").fetchall()[0][0])
+        findings, changes = state / "findings.parquet", state / "changes.parquet"
+        query_id = QUERY_ID.format(centre="centre", record="coalesce(record_key, '')")
+        answered = f"rule_id = {lit(VANISHED)} and ({query_id} in {asked} or coalesce(local_id in (from whole), false))"
+        others = f"from read_parquet({lit(str(findings))}) where not ({answered})"
+        at = "using (table_name, delivery_id, source_file, source_row)"
+        rewrite(con, f"from ({others}) anti join places {at}", findings)
+        before = f"from read_parquet({lit(str(changes))}) union all" if changes.exists() else ""
+        rewrite(con, f"from ({before} from removed) order by all", changes)
+    return counts

@@ -1,14 +1,14 @@
 """A centre's deliveries follow each other: what a new snapshot lacks stays until the centre says that it is gone."""
 
 import tempfile
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines import study, warehouse
-from pipelines.deliveries.changes import CHANGE, write_changes
+from pipelines.deliveries.changes import write_changes
 from pipelines.errors import DeliveryRejected, Problem
 from pipelines.mapping import Centre
 from pipelines.staging import PARQUET
@@ -58,7 +58,7 @@ def fold(step: Step, before: Path, draft: Path) -> dict[str, int]:
             _compare(con, step, table, before, draft)
         _write_links(con, draft)
         write_changes(con, step.centre, step.delivery_id, tables, draft / "changes.parquet")
-        _write_findings(con, step, tables, draft)
+        _write_findings(con, step, tables, before, draft)
         return {table: _write_table(con, table, draft) for table in tables}
 
 
@@ -167,12 +167,14 @@ def _write_table(con: "duckdb.DuckDBPyConnection", table: str, draft: Path) -> i
         cells = ", ".join(f"{code} as usubjid" if c == "usubjid" else f"t.{quote(c)}" for c in names)
         join = "t" if table == "links" else "t left join link l on l.local_id = t.local_id"
         old = f"(from gone_{table} where not is_removed order by file_row_number)"
-        _replace(con, f"select {cells} from is_{table} {join} union all select {cells} from {old} {join}", target)
+        rewrite(con, f"select {cells} from is_{table} {join} union all select {cells} from {old} {join}", target)
     return int(con.execute(f"select count(*) from read_parquet({lit(str(target))})").fetchall()[0][0])
 
 
-def _write_findings(con: "duckdb.DuckDBPyConnection", step: Step, tables: Sequence[str], draft: Path) -> None:
-    """Add a finding per record that is brought over, and take back those that a link brought over answers."""
+def _write_findings(
+    con: "duckdb.DuckDBPyConnection", step: Step, tables: Sequence[str], before: Path, draft: Path
+) -> None:
+    """Add a finding per record that is brought over, beside those it had, and take back what an old link answers."""
     present = " union ".join(f"select local_id from is_{table}" for table in tables)
     con.execute(f"create table present as {present}")
     selects = []
@@ -187,6 +189,12 @@ def _write_findings(con: "duckdb.DuckDBPyConnection", step: Step, tables: Sequen
             from (select * replace (coalesce(_since, {lit(step.delivery_id)}) as _since) from gone_{table})
             where not is_removed {whole}{reported}
         """)
+        # what could not be read in such a record is still asked
+        selects.append(f"""
+            select {", ".join(FINDING)} from read_parquet({lit(str(before / "findings.parquet"))})
+            semi join (from gone_{table} where not is_removed) using (delivery_id, source_file, source_row)
+            where table_name = {lit(table)} and rule_id <> {lit(VANISHED)}
+        """)
     target = draft / "findings.parquet"
     code = "case when l.local_id is null then f.{0} else {1} end as {0}"
     record = code.format("record_key", "replace(f.record_key, left(sha256(f.local_id), 12), l.usubjid)")
@@ -197,7 +205,7 @@ def _write_findings(con: "duckdb.DuckDBPyConnection", step: Step, tables: Sequen
         select {cells} from read_parquet({lit(str(target))}) f left join linked_again l on l.local_id = f.local_id
         where l.local_id is null or rule_id <> 'structure/no_study_code'
     """
-    _replace(con, f"from ({found} union all {' union all '.join(selects)}) order by all", target)
+    rewrite(con, f"from ({found} union all {' union all '.join(selects)}) order by all", target)
     # a row brought over becomes one of this state, with the day since when it is missing
     for table in tables:
         con.execute(f"update gone_{table} set _since = coalesce(_since, {lit(step.delivery_id)})")
@@ -208,41 +216,8 @@ def _received(con: "duckdb.DuckDBPyConnection", draft: Path, part: Any) -> bool:
     return bool(con.execute(f"{query} limit 1").fetchall())
 
 
-def confirm(centre: Centre, state: Path, delivery_id: str, query_ids: Collection[str]) -> dict[str, int]:
-    """Drop the records that are brought over and whose absence the centre has confirmed; returns the rows by table.
-
-    `query_ids` are those of the answer; the others are not about vanished records. Who confirms that a subject is gone
-    confirms it for all of its records. `state` is changed in place, `changes.parquet` included.
-    """
-    counts, asked = {}, f"({', '.join(map(lit, sorted(query_ids))) or 'null'})"
-    with closing(warehouse.memory()) as con:
-        con.execute("set threads = 1; create table whole (local_id varchar)")
-        con.execute(f"create table removed ({', '.join(f'{c} varchar' for c in CHANGE)})")
-        for table in sorted(study.staged_tables(), key=lambda name: name != "links"):
-            target, record = state / f"{table}.parquet", record_sql(centre, table)
-            query_id = QUERY_ID.format(centre=lit(centre.name), record=f"coalesce({record}, '')")
-            gone = f"coalesce(_since is not null and ({query_id} in {asked} or local_id in (from whole)), false)"
-            rows = f"read_parquet({lit(str(target))})"
-            n = con.execute(f"""
-                insert into removed
-                select {lit(centre.name)}, {lit(delivery_id)}, {lit(table)}, local_id, usubjid, {record}, 'removed',
-                    null, null, null, source_file, source_row from {rows} where {gone}
-            """).fetchall()[0][0]
-            if table == "links":
-                con.execute("insert into whole select local_id from removed")
-            if n:
-                _replace(con, f"from {rows} where not {gone}", target)
-            counts[table] = int(con.execute(f"select count(*) from {rows}").fetchall()[0][0])
-        findings, changes = state / "findings.parquet", state / "changes.parquet"
-        query_id = QUERY_ID.format(centre="centre", record="coalesce(record_key, '')")
-        answered = f"rule_id = {lit(VANISHED)} and ({query_id} in {asked} or coalesce(local_id in (from whole), false))"
-        _replace(con, f"from read_parquet({lit(str(findings))}) where not ({answered})", findings)
-        before = f"from read_parquet({lit(str(changes))}) union all" if changes.exists() else ""
-        _replace(con, f"from ({before} from removed) order by all", changes)
-    return counts
-
-
-def _replace(con: "duckdb.DuckDBPyConnection", query: str, target: Path) -> None:
+def rewrite(con: "duckdb.DuckDBPyConnection", query: str, target: Path) -> None:
+    """Replace one Parquet file of a state by the rows of a query, which may read it."""
     draft = target.with_suffix(".draft")
     con.execute(f"copy ({query}) to {lit(str(draft))} {PARQUET}")
     draft.replace(target)

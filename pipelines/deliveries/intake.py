@@ -99,7 +99,7 @@ def _take(home: Home, centre: str, folder: Path, known: bool) -> Delivery | None
     delivery = Delivery(
         f"{centre}-{re.sub(r'[^0-9A-Za-z_-]+', '_', folder.name)[:40]}-{digest[:8]}", centre, folder.name, received,
         day or received[:10], files, "rejected" if problems else "received", tuple(map(str, problems)),
-        not problems, day is not None,
+        not problems, day is not None, removes=bool(manifest.removed),
     )  # fmt: skip
     before = ledger.read(home)
     if any(d.delivery_id == delivery.delivery_id for d in before):
@@ -124,7 +124,7 @@ def _twin(delivery: Delivery, before: list[Delivery]) -> Delivery | None:
 
     An older snapshot that comes again after another one is no duplicate: the centre went back to it.
     """
-    others = [d for d in before if d.centre == delivery.centre and d.state in ("received", "accepted")]
+    others = [d for d in before if d.centre == delivery.centre and d.state in ("received", "accepted", "duplicate")]
     earlier = [d for d in others if d.order < delivery.order][-1:]
     later = [d for d in others if d.order > delivery.order][:1]
     return next((d for d in [*earlier, *later] if d.content == delivery.content), None)

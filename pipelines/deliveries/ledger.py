@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +21,9 @@ class Delivery:
     `state` is received (not looked into yet), accepted, rejected, duplicate (nothing in it is new) or answer (it holds
     only a reply to queries). `reasons` never hold a patient's value. `readable` is false where the files themselves are
     at fault, so that a corrected mapping cannot help. `extract_date` is the receipt date where none is `dated`.
-    `judged_by` is the version of mapping and code under which the state was decided.
+    `judged_by` is the version of mapping and code under which the state was decided; `n_rows` were landed by it;
+    `removes` where its manifest takes records away.
+    A file from which a subject was taken out keeps the sha256 that it came with under `was`.
     """
 
     delivery_id: str
@@ -35,6 +37,8 @@ class Delivery:
     readable: bool = True
     dated: bool = False
     judged_by: str = ""
+    n_rows: int = 0
+    removes: bool = False
 
     @property
     def order(self) -> tuple[str, str, str]:
@@ -43,11 +47,13 @@ class Delivery:
 
     @property
     def content(self) -> str:
-        """Equal for two deliveries that hold the same files, whatever their names' dates and manifests say."""
-        return content_hash({path: str(f["sha256"]) for path, f in self.files.items() if path != "manifest.yaml"})
+        """Equal for two deliveries that hold the same files, whatever their names' dates and manifests say; one whose
+        manifest takes records away is like no other."""
+        same = {path: str(f["sha256"]) for path, f in self.files.items() if path != "manifest.yaml" or self.removes}
+        return content_hash(same)
 
-    def decided(self, state: str, reasons: tuple[str, ...] = (), judged_by: str = "") -> "Delivery":
-        return replace(self, state=state, reasons=reasons, judged_by=judged_by)
+    def decided(self, state: str, reasons: tuple[str, ...] = (), judged_by: str = "", n_rows: int = 0) -> "Delivery":
+        return replace(self, state=state, reasons=reasons, judged_by=judged_by, n_rows=n_rows)
 
 
 def now() -> str:
@@ -95,7 +101,7 @@ def append(home: Home, delivery: Delivery) -> None:
 
 
 def read(home: Home) -> list[Delivery]:
-    """All deliveries in their order, each with its last state."""
+    """All deliveries in their order, each with its last state; in a home with `as_of` those received by then."""
     path = home.archive / "ledger.jsonl"
     found: dict[str, Delivery] = {}
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
@@ -104,10 +110,27 @@ def read(home: Home) -> list[Delivery]:
         except json.JSONDecodeError:
             continue  # a run that was cut off while it wrote; the delivery is taken in again
         found[raw["delivery_id"]] = Delivery(**{**raw, "reasons": tuple(raw["reasons"])})
-    return sorted(found.values(), key=lambda d: d.order)
+    known = (d for d in found.values() if home.as_of is None or d.received[:10] <= home.as_of)
+    return sorted(known, key=lambda d: d.order)
 
 
 def in_force(home: Home, centre: str) -> Delivery | None:
-    """The newest accepted delivery of a centre: the snapshot that its rows are taken from."""
-    accepted = [d for d in read(home) if d.centre == centre and d.state == "accepted"]
-    return accepted[-1] if accepted else None
+    """The newest snapshot of a centre that holds: the one that its rows are taken from."""
+    snapshots = [d for d in chain(home, centre) if d.state != "answer"]
+    return snapshots[-1] if snapshots else None
+
+
+def chain(home: Home, centre: str, also: Collection[str] = ()) -> list[Delivery]:
+    """What a centre's rows are made from, in order: accepted snapshots, answers, and deliveries that are named.
+
+    Of snapshots that follow each other with the same files the first one counts, whenever they were received: one that
+    was a duplicate may have become a return to an older state, and the other way round.
+    """
+    found, before = [], ""
+    for d in (d for d in read(home) if d.centre == centre):
+        if d.state == "answer":
+            found.append(d)
+        elif (d.state in ("accepted", "duplicate") or d.delivery_id in also) and d.content != before:
+            found.append(d)
+            before = d.content
+    return found

@@ -1,4 +1,4 @@
-"""What a delivery says of itself: `manifest.yaml` with the extract date and each file's sha256."""
+"""What a delivery says of itself: `manifest.yaml` with extract date, each file's sha256, and records taken away."""
 
 import re
 from collections.abc import Mapping
@@ -7,7 +7,9 @@ from datetime import date
 from pathlib import Path
 
 from pipelines import study
+from pipelines.deliveries.ledger import Delivery, object_path
 from pipelines.errors import MappingError, Problem
+from pipelines.warehouse import Home
 
 NAME = "manifest.yaml"
 LEADING_DATE = re.compile(r"^(\d{4}-\d{2}-\d{2})(?!\d)")
@@ -15,10 +17,12 @@ LEADING_DATE = re.compile(r"^(\d{4}-\d{2}-\d{2})(?!\d)")
 
 @dataclass(frozen=True)
 class Manifest:
-    """The extract date as ISO text (None where it is not given) and the sha256 that the sender saw, by path."""
+    """The extract date as ISO text (None where it is not given), the sha256 that the sender saw, by path, and the
+    records that the centre has deleted on purpose: `{table, local_id, <column of its key>: value}`."""
 
     extract_date: str | None = None
     files: Mapping[str, str] = field(default_factory=dict)
+    removed: tuple[Mapping[str, str], ...] = ()
 
 
 def read_manifest(path: Path) -> tuple[Manifest, list[Problem]]:
@@ -37,7 +41,18 @@ def read_manifest(path: Path) -> tuple[Manifest, list[Problem]]:
     if given is not None and day is None:
         problem = Problem(NAME, "extract_date", "a date as YYYY-MM-DD", "Correct the manifest and send it again.")
         return Manifest(None, {}), [problem]
-    return Manifest(day, {str(name): str(sha) for name, sha in files.items()}), []
+    removed = raw.get("removed") or []
+    if not isinstance(removed, list) or not all(isinstance(entry, dict) for entry in removed):
+        return Manifest(), [Problem(NAME, "removed", "a list of records", "Correct the manifest and send it again.")]
+    records = tuple({str(k): str(v) for k, v in entry.items()} for entry in removed)
+    return Manifest(day, {str(name): str(sha) for name, sha in files.items()}, records), []
+
+
+def manifest_of(home: Home, delivery: Delivery) -> Manifest:
+    """The manifest that was archived with a delivery; an empty one where it had none."""
+    if NAME not in delivery.files:
+        return Manifest()
+    return read_manifest(object_path(home, str(delivery.files[NAME]["sha256"])))[0]
 
 
 def iso_date(text: str) -> str | None:

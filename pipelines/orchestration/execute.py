@@ -25,6 +25,7 @@ def prepare_dagster(home: Home) -> None:
         settings.write_text(SETTINGS, encoding="utf-8")
     os.environ["DAGSTER_HOME"] = str(folder)
     os.environ["RESTAGE_HOME"] = str(home.root.resolve())
+    os.environ["RESTAGE_AS_OF"] = home.as_of or ""
 
 
 @sqlalchemy.event.listens_for(sqlalchemy.engine.Engine, "connect")
@@ -51,7 +52,7 @@ def execute(home: Home, plan: Plan) -> str:
 
 def _selection(home: Home, plan: Plan, defs: dg.Definitions) -> list[dg.AssetKey]:
     """Every table and report, and the centres whose deliveries are new or were not staged by this code yet."""
-    sending = {d.centre for d in ledger.read(home)}
+    sending = {d.centre for d in ledger.read(home)} | {path.name for path in home.staged.glob("[!_.]*")}
     centres = {c for c in plan.versions if c in sending and (plan.full or c in plan.changed)}
     keys = defs.resolve_all_asset_keys()
     return [k for k in keys if k.path[0] not in ("landed", "staged") or k.path[1] in centres]

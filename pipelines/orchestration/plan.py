@@ -83,16 +83,16 @@ def make_plan(home: Home, root: Path = CENTRES) -> Plan:
         or not home.database.exists()
         or not home.reports.exists()
     )
-    changed = tuple(c for c in versions if c in pending or in_force(home, c, versions[c]) != _made(made_from, c))
+    changed = tuple(c for c in versions if c in pending or made_of(home, c, versions[c]) != _made(made_from, c))
     gone = made_from.get("centres", {}).keys() - versions.keys()
     nothing_there = not pending and not any(d.state == "accepted" for d in ledger.read(home))
     return Plan(pending, changed, (full or bool(gone)) and not nothing_there, versions)
 
 
-def in_force(home: Home, centre: str, version: str) -> str:
-    """Delivery and version that a centre's rows should come from; empty when it has none."""
-    delivery = ledger.in_force(home, centre)
-    return f"{delivery.delivery_id} {version}" if delivery else ""
+def made_of(home: Home, centre: str, version: str) -> str:
+    """The deliveries and the version that a centre's rows should come from; empty when it has none."""
+    chain = [d.delivery_id for d in ledger.chain(home, centre)]
+    return hashlib.sha256("\n".join([version, *chain]).encode()).hexdigest() if chain else ""
 
 
 def _made(state: Mapping[str, Any], centre: str) -> str:
@@ -107,7 +107,7 @@ def read_state(home: Home) -> dict[str, Any]:
 
 def write_state(home: Home, versions: Mapping[str, str], complete: bool) -> None:
     """Note what the warehouse is made from. A run that is cut off leaves `complete` false: the next one does all."""
-    made = {centre: in_force(home, centre, version) for centre, version in versions.items()}
+    made = {centre: made_of(home, centre, version) for centre, version in versions.items()}
     state = {"code": code_version(), "centres": made, "complete": complete}
     draft = home.root / "state.json.part"
     draft.write_text(json.dumps(state, indent=1, sort_keys=True) + "\n", encoding="utf-8")

@@ -107,15 +107,16 @@ class Session:
 
 
 class Study(dg.ConfigurableResource):
-    """The study's home; without one in the configuration, RESTAGE_HOME or `study-home`."""
+    """The study's home; without one in the configuration, RESTAGE_HOME or `study-home`. `as_of`: see `Home`."""
 
     home: str = ""
+    as_of: str = ""
     _session: Session | None = PrivateAttr(default=None)
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["Study"]:
         root = Path(self.home or os.environ.get("RESTAGE_HOME") or "study-home").resolve()
-        self._session = Session(Home(root))
+        self._session = Session(Home(root, self.as_of or os.environ.get("RESTAGE_AS_OF") or None))
         try:
             yield self
         finally:

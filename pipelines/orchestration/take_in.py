@@ -1,8 +1,9 @@
 """One centre's deliveries brought to `staged/<centre>/`: landed, staged and held against the rules that can reject."""
 
 import json
+import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines import study, warehouse
 from pipelines.deliveries import ledger
+from pipelines.deliveries.answers import confirm, replies
+from pipelines.deliveries.changes import CHANGE
+from pipelines.deliveries.history import Step, fold
 from pipelines.deliveries.land import land
 from pipelines.deliveries.ledger import Delivery
+from pipelines.deliveries.manifest import manifest_of
 from pipelines.errors import DeliveryRejected, MappingError, Problem
 from pipelines.warehouse import Home
 
@@ -26,6 +31,7 @@ TECHNICAL = {
     "staged_field, value_received, expected, rule_id",
     "dropped": "centre, delivery_id, source, source_file, source_row, reason",
     "received": "centre, delivery_id, source, source_file, file_sha256, n_rows",
+    "changes": ", ".join(CHANGE),
 }
 
 
@@ -42,22 +48,32 @@ class TakenIn:
 
 
 def take_in(home: Home, centre: "Centre", pending: tuple[Delivery, ...], version: str) -> TakenIn:
-    """Look into the pending deliveries in their order; afterwards `staged/<centre>` holds the newest accepted one.
+    """Bring `staged/<centre>` up to the newest of its deliveries: one after the other, each on top of those before.
 
-    A rejected delivery changes nothing but its entry in the ledger. When the mapping or the code changed, the delivery
-    in force is staged anew, and gives way to the one before it where it is rejected now.
+    What is already there under this version of mapping and code stays; a delivery that comes late, out of order, lets
+    all be done again from the first one. A rejected delivery changes nothing but its entry in the ledger.
     """
-    rejected = []
-    for delivery in pending:
-        rejected += _attempt(home, centre, delivery, version)
-    while (delivery_in_force := ledger.in_force(home, centre.name)) is not None:
-        mark = _mark(home, centre.name)
-        if (mark.get("delivery"), mark.get("version")) == (delivery_in_force.delivery_id, version):
-            counts = mark["rows"], mark["n_landed"], mark["n_checked"]
-            return TakenIn(delivery_in_force.delivery_id, *counts, tuple(rejected), len(pending))
-        rejected += _attempt(home, centre, delivery_in_force, version)
-    shutil.rmtree(home.staged / centre.name, ignore_errors=True)
-    return TakenIn(None, {}, 0, 0, tuple(rejected), len(pending))
+    chain = ledger.chain(home, centre.name, {d.delivery_id for d in pending})
+    mark = _mark(home, centre.name)
+    done = list(mark["chain"]) if mark.get("version") == version else []
+    if done != [d.delivery_id for d in chain[: len(done)]]:
+        done = []
+    rejected: list[DeliveryRejected] = []
+    for delivery in chain[len(done) :]:
+        try:
+            mark = _follow(home, centre, delivery, version, done)
+        except DeliveryRejected as error:
+            rejected.append(error)
+            shutil.rmtree(_draft(home, centre.name), ignore_errors=True)
+            shutil.rmtree(home.landed / centre.name / delivery.delivery_id, ignore_errors=True)
+            ledger.append(home, delivery.decided("rejected", tuple(map(str, error.problems)), version))
+            continue
+        done.append(delivery.delivery_id)
+    if not done:
+        shutil.rmtree(home.staged / centre.name, ignore_errors=True)
+        return TakenIn(None, {}, 0, 0, tuple(rejected), len(pending))
+    counts = mark["rows"], mark["n_landed"], mark["n_checked"]
+    return TakenIn(mark["delivery"], *counts, tuple(rejected), len(pending))
 
 
 def _mark(home: Home, centre: str) -> dict[str, Any]:
@@ -65,41 +81,55 @@ def _mark(home: Home, centre: str) -> dict[str, Any]:
     return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
 
 
-def _attempt(home: Home, centre: "Centre", delivery: Delivery, version: str) -> list[DeliveryRejected]:
-    """Land and stage one delivery and enter in the ledger what became of it."""
+def _draft(home: Home, centre: str) -> Path:
+    """Where a centre's next state is made; not in `staged/`, where every folder counts as a centre."""
+    return home.landed / centre / ".staged"
+
+
+def _follow(home: Home, centre: "Centre", delivery: Delivery, version: str, done: Sequence[str]) -> dict[str, Any]:
+    """Put one delivery, or one answer, on top of the state that `done` has led to; returns what is now known of it."""
+    before = home.staged / centre.name if done else None
+    draft = _draft(home, centre.name)
+    shutil.rmtree(draft, ignore_errors=True)
+    if delivery.state == "answer":
+        mark = _answered(home, centre, delivery, before, draft)
+    else:
+        mark = _snapshot(home, centre, delivery, before, draft)
+    mark |= {"version": version, "chain": [*done, delivery.delivery_id]}
+    (draft / MARK).write_text(json.dumps(mark), encoding="utf-8")
+    target = home.staged / centre.name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(target, ignore_errors=True)
+    draft.rename(target)
+    if delivery.state != "answer":
+        ledger.append(home, delivery.decided("accepted", (), version, mark["n_landed"]))
+    return mark
+
+
+def _snapshot(home: Home, centre: "Centre", delivery: Delivery, before: Path | None, draft: Path) -> dict[str, Any]:
+    """Land and stage one delivery, hold it against the rules that reject, and add what only the state before had."""
     from pipelines.staging import stage
 
-    # not in `staged/`, where every folder counts as a centre
-    draft = home.landed / centre.name / ".staged"
-    shutil.rmtree(draft, ignore_errors=True)
-    try:
-        n_landed = land(home, centre, delivery)
-        rows = dict(stage(centre, home.landed / centre.name / delivery.delivery_id, draft))
-        n_checked, problems = stop_rules(draft)
-        if problems:
-            raise DeliveryRejected(centre.name, delivery.name, problems)
-    except DeliveryRejected as error:
-        shutil.rmtree(draft, ignore_errors=True)
-        shutil.rmtree(home.landed / centre.name / delivery.delivery_id, ignore_errors=True)
-        ledger.append(home, delivery.decided("rejected", tuple(map(str, error.problems)), version))
-        return [error]
-    counts = {"rows": rows, "n_landed": n_landed, "n_checked": n_checked}
-    mark = {"delivery": delivery.delivery_id, "version": version, **counts}
-    (draft / MARK).write_text(json.dumps(mark), encoding="utf-8")
-    _promote(home, centre.name, delivery, draft)
-    ledger.append(home, delivery.decided("accepted", (), version))
-    return []
+    n_landed = land(home, centre, delivery)
+    rows = dict(stage(centre, home.landed / centre.name / delivery.delivery_id, draft))
+    n_checked, problems = stop_rules(draft)
+    if problems:
+        raise DeliveryRejected(centre.name, delivery.name, problems)
+    removed = manifest_of(home, delivery).removed
+    if before is not None:
+        rows = fold(Step(centre, delivery.delivery_id, delivery.name, removed), before, draft)
+    return {"delivery": delivery.delivery_id, "rows": rows, "n_landed": n_landed, "n_checked": n_checked}
 
 
-def _promote(home: Home, centre: str, delivery: Delivery, draft: Path) -> None:
-    """Let the staged rows hold, unless a newer delivery is in force already."""
-    newest = ledger.in_force(home, centre)
-    if newest is None or newest.order <= delivery.order:
-        target = home.staged / centre
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(target, ignore_errors=True)
-        draft.rename(target)
-    shutil.rmtree(draft, ignore_errors=True)
+def _answered(home: Home, centre: "Centre", answer: Delivery, before: Path | None, draft: Path) -> dict[str, Any]:
+    """The same state without the records whose absence the answer confirms."""
+    given = replies(home, centre, answer)
+    if before is None:
+        draft.mkdir(parents=True)
+        return {"delivery": None, "rows": {}, "n_landed": 0, "n_checked": 0}
+    shutil.copytree(before, draft, copy_function=os.link)  # files are replaced, never written into
+    confirmed = [query for query, reply in given.items() if reply == "confirmed"]
+    return _mark(home, centre.name) | {"rows": confirm(centre, draft, answer.delivery_id, confirmed)}
 
 
 def stop_rules(staged: Path) -> tuple[int, list[Problem]]:
@@ -141,7 +171,7 @@ def declare_staged(con: "duckdb.DuckDBPyConnection", staged: Path) -> None:
             f'null::{c.sql_type} as "{c.name}"'
             for c in {
                 **study.staged_columns(name),
-                **{n: study.Column(n, "text", "") for n in study.PROVENANCE},
+                **{n: study.Column(n, "text", "") for n in (*study.PROVENANCE, "_since")},
             }.values()
         )
         for name in study.staged_tables()

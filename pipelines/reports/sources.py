@@ -67,17 +67,25 @@ def _landed(con: "duckdb.DuckDBPyConnection", home: Home) -> None:
     con.execute(
         "create or replace temp table raw_rows (centre varchar, source_file varchar, source_row varchar, raw varchar)"
     )
-    in_force = con.execute(
-        "select distinct centre, delivery_id, source from slice.main.staged_received where source is not null"
+    kept = " union ".join(  # records that only an earlier delivery held
+        f"select centre, delivery_id, source_file, source_row from slice.main.staged_{t} where _since is not null"
+        for t in study.staged_tables()
     )
-    for centre, delivery_id, source in in_force.fetchall():
-        path = home.landed / centre / delivery_id / f"{source}.parquet"
-        if path.exists():
+    con.execute(f"""
+        create or replace temp table places as
+        with kept as ({kept}),
+        newest as (select centre, max(delivery_id) as in_force from slice.main.staged_received group by centre)
+        select distinct s.centre, s.source_file, s.source_row, coalesce(k.delivery_id, n.in_force) as delivery_id
+        from temp.shown s join newest n using (centre) left join kept k using (centre, source_file, source_row)
+    """)
+    for centre, delivery_id in con.execute("select distinct centre, delivery_id from temp.places").fetchall():
+        mine = f"centre = {study.sql_literal(centre)} and delivery_id = {study.sql_literal(delivery_id)}"
+        for path in sorted((home.landed / centre / delivery_id).glob("[!_]*.parquet")):
             con.execute(f"""
                 insert into raw_rows
                 select {study.sql_literal(centre)}, source_file, source_row, to_json(l)::varchar
                 from (select * exclude (delivery_id, file_sha256) from {study.sql_literal(str(path))}) l
-                semi join (from temp.shown where centre = {study.sql_literal(centre)}) using (source_file, source_row)
+                semi join (from temp.places where {mine}) using (source_file, source_row)
             """)
     # a file that is read as several sources holds each record once for every source
     con.execute("""

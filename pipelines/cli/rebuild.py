@@ -1,0 +1,31 @@
+"""`restage rebuild`: everything made anew from the archive alone."""
+
+import shutil
+from typing import Annotated
+
+import typer
+
+from pipelines.cli.console import DEFAULT_HOME, HomeOption, day_of, home_of
+from pipelines.cli.run import bring_up_to_date
+from pipelines.errors import UsageError
+
+
+def rebuild(
+    home: HomeOption = DEFAULT_HOME,
+    as_of: Annotated[str | None, typer.Option(metavar="YYYY-MM-DD", help="As it was at the end of that day.")] = None,
+) -> None:
+    """Remove all tables and reports and make them again from the archive.
+
+    The archive holds every delivery as it came and what became of it; nothing else is needed. Use this after a disk was
+    restored, or to see that the tables are what the deliveries say.
+    """
+    place = home_of(home, day_of(as_of))
+    if not (place.archive / "ledger.jsonl").exists():
+        raise UsageError(f"{place.root}: no archive here. Name the study's home with --home.")
+    for folder in (place.landed, place.staged, place.reports, place.gx):
+        shutil.rmtree(folder, ignore_errors=True)
+    for file in (place.database, place.root / "state.json"):
+        file.unlink(missing_ok=True)
+    code = bring_up_to_date(place)
+    if code:
+        raise typer.Exit(code)
