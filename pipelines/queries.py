@@ -110,7 +110,7 @@ def _write_xlsx(rows: list[list[str]], centre: "Centre", target: Path) -> Path:
 
 def _select(home: Home, centre: str) -> str:
     """The centre's findings with its own ids; a record is named by its key, without study code and centre."""
-    staged = home.staged / centre
+    staged = home.staged / (centre if (home.staged / centre).exists() else "_declared")  # sent nothing yet: no rows
     links, findings = (f"read_parquet({lit(str(staged / name))})" for name in ("links.parquet", "findings.parquet"))
     forms = ", ".join(f"({lit(name)}, {lit(table.label.split(' (')[0])})" for name, table in _forms().items())
     days = study.protocol()["reply_days"]["value"]

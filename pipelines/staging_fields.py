@@ -57,7 +57,7 @@ def compile_field(
     if "constant" in f.spec:
         value = f"{lit(str(f.spec['constant']))}::{sql_type(table, f, wide)}"
         return FieldSql(f.name, "null::varchar", None, value, "null", "")
-    text, mapped = _text(f), f"_r{i}"
+    text, mapped = text_sql(f), f"_r{i}"
     mapping = _mapping(f, choices)
     if mapping is not None:
         cases = " ".join(f"when {lit(k)} then {lit(v)}" for k, v in mapping.items() if v is not None)
@@ -78,7 +78,8 @@ def sql_type(table: str, f: Field, wide: bool) -> str:
     return columns[f.name].sql_type if f.name in columns else study.SQL_TYPES[f.type]
 
 
-def _text(f: Field) -> str:
+def text_sql(f: Field) -> str:
+    """The SQL of a field's text, from the raw columns."""
     if "product" in f.spec:
         return f"nullif(concat_ws(' | ', {', '.join(quote(c) for c in f.columns if c != f.spec.get('unit_from'))}), '')"
     if "first_of" in f.spec:

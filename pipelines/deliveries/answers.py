@@ -3,18 +3,21 @@
 from collections.abc import Collection
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipelines import study, warehouse
 from pipelines.deliveries.changes import CHANGE
 from pipelines.deliveries.history import QUERY_ID, VANISHED, rewrite
 from pipelines.deliveries.ledger import Delivery, object_path
+from pipelines.deliveries.manifest import NAME
 from pipelines.errors import DeliveryRejected, Problem, UnreadableFile
 from pipelines.staging_findings import record_sql
 from pipelines.study import sql_literal as lit
 from pipelines.warehouse import Home
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from pipelines.mapping import Centre
 
 ENCODINGS = ("utf-8-sig", "cp1252")  # as we write it, and as a spreadsheet of the centre saves it
@@ -29,32 +32,26 @@ def replies(home: Home, centre: "Centre", answer: Delivery) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for name, about in sorted(answer.files.items()):
-        path = object_path(home, str(about["sha256"]))
-        header = {"find": list(COLUMNS), "within": 5}
-        specs: list[dict[str, object]]
-        if name.endswith(".csv"):
-            specs = [
-                {"format": "csv", "encoding": e, "delimiter": centre.queries_delimiter, "header": header}
-                for e in ENCODINGS
-            ]
-        else:
-            specs = [{"format": "xlsx", "sheet": "queries", "header": header}]
-        found |= _read(name, path, specs, answer)
+        if name != NAME:
+            _, rows = read_answer(centre, answer, name, object_path(home, str(about["sha256"])))
+            columns = (rows.column(c).to_pylist() for c in COLUMNS)
+            found |= {q.strip(): r.strip().lower() for q, r in zip(*columns, strict=True) if q and r and r.strip()}
     return found
 
 
-def _read(name: str, path: object, specs: list[dict[str, object]], answer: Delivery) -> dict[str, str]:
+def read_answer(centre: "Centre", answer: Delivery, name: str, path: Path) -> tuple[dict[str, Any], "pa.Table"]:
+    """How one file of an answer is read, and its rows, all text. Raises `DeliveryRejected`."""
     from pipelines.readers.read import read
 
+    header = {"find": list(COLUMNS), "within": 5}
+    text = {"format": "csv", "delimiter": centre.queries_delimiter, "header": header}
+    book = {"format": "xlsx", "sheet": "queries", "header": header}
     problems: list[Problem] = []
-    for spec in specs:
+    for spec in [text | {"encoding": e} for e in ENCODINGS] if name.endswith(".csv") else [book]:
         try:
-            rows = read([(name, path)], spec)  # type: ignore[list-item]
+            return spec, read([(name, path)], spec)
         except UnreadableFile as error:
             problems = problems or error.problems
-            continue
-        columns = (rows.column(c).to_pylist() for c in COLUMNS)
-        return {q.strip(): r.strip().lower() for q, r in zip(*columns, strict=True) if q and r and r.strip()}
     raise DeliveryRejected(answer.centre, answer.name, problems)
 
 

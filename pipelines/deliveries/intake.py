@@ -3,8 +3,9 @@
 import hashlib
 import json
 import re
+import shutil
 import stat
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from pipelines.deliveries import ledger
@@ -42,11 +43,32 @@ def intake(home: Home, centres: Collection[str]) -> list[Delivery]:
             ledger.append(home, delivery)
             new.append(delivery)
     if seen != before:
-        home.archive.mkdir(parents=True, exist_ok=True)
-        draft = seen_path.with_suffix(".part")
-        draft.write_text(json.dumps(seen, indent=0, sort_keys=True), encoding="utf-8")
-        draft.replace(seen_path)
+        _write_seen(home, seen)
     return sorted(new, key=lambda d: d.order)
+
+
+def _write_seen(home: Home, seen: dict[str, str]) -> None:
+    home.archive.mkdir(parents=True, exist_ok=True)
+    draft = home.archive / "seen.part"
+    draft.write_text(json.dumps(seen, indent=0, sort_keys=True), encoding="utf-8")
+    draft.replace(home.archive / "seen.json")
+
+
+def forget_in_inbox(home: Home, delivery: Delivery, made: Mapping[str, str | None]) -> None:
+    """Let the inbox hold what the archive now holds: file -> sha256 of its new content, None where it goes."""
+    folder = home.inbox / delivery.centre / delivery.name
+    for name, sha256 in made.items():
+        path = folder / name if folder.is_dir() else folder
+        # what has been put there since is another delivery
+        if not path.is_file() or path.is_symlink() or _sha256(path) != delivery.files[name]["sha256"]:
+            continue
+        path.unlink()
+        if sha256 is not None:
+            shutil.copyfile(ledger.object_path(home, sha256), path)
+    seen_path, place = home.archive / "seen.json", f"{delivery.centre}/{delivery.name}"
+    seen = json.loads(seen_path.read_text(encoding="utf-8")) if seen_path.exists() else {}
+    if place in seen and folder.exists():
+        _write_seen(home, {**seen, place: _signature(folder)})
 
 
 def waiting(home: Home) -> Iterator[tuple[str, Path]]:
@@ -108,6 +130,11 @@ def _take(home: Home, centre: str, folder: Path, known: bool) -> Delivery | None
         return delivery.decided("answer")
     twin = None if problems else _twin(delivery, before)
     return delivery.decided("duplicate", (f"the same files as {twin.name}",)) if twin else delivery
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _archive(home: Home, path: Path) -> dict[str, str | int]:

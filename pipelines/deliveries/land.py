@@ -72,6 +72,12 @@ def _files(home: Home, delivery: Delivery, folder: Path) -> tuple[list[File], li
     return files, problems
 
 
+def layout_of(source: "Source", files: Sequence[File]) -> tuple["Source", list[File]]:
+    """The first of a source's layouts that finds any file, and the files."""
+    layouts = [source, *source.alternatives]
+    return next(((each, got) for each in layouts if (got := _matching(each, files))), (source, []))
+
+
 def _matching(source: "Source", files: Sequence[File]) -> list[File]:
     """Files whose path, or last part of it, matches one of the source's globs; `a.zip!dir/x` ends in `x`."""
     return [
@@ -87,10 +93,9 @@ def _matching(source: "Source", files: Sequence[File]) -> list[File]:
 
 def _land_source(landing: Landing, centre: "Centre", name: str, source: "Source", files: Sequence[File]) -> None:
     """Read the files of one source by the first of its alternatives that finds any."""
-    layouts = [source, *source.alternatives]
-    layout, found = next(((each, got) for each in layouts if (got := _matching(each, files))), (source, []))
+    layout, found = layout_of(source, files)
     if not found:
-        _note_missing(landing, name, layouts)
+        _note_missing(landing, name, [source, *source.alternatives])
         return
     landing.used |= {f.source_file for f in found}
     empty = [f for f in found if f.path.stat().st_size == 0]

@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,7 +23,8 @@ class Delivery:
     at fault, so that a corrected mapping cannot help. `extract_date` is the receipt date where none is `dated`.
     `judged_by` is the version of mapping and code under which the state was decided; `n_rows` were landed by it;
     `removes` where its manifest takes records away.
-    A file from which a subject was taken out keeps the sha256 that it came with under `was`.
+    A file from which a subject was taken out keeps the sha256 that it came with under `was`; `erased` are the files
+    that went as a whole, with their sha256.
     """
 
     delivery_id: str
@@ -39,6 +40,7 @@ class Delivery:
     judged_by: str = ""
     n_rows: int = 0
     removes: bool = False
+    erased: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def order(self) -> tuple[str, str, str]:
@@ -118,6 +120,19 @@ def in_force(home: Home, centre: str) -> Delivery | None:
     """The newest snapshot of a centre that holds: the one that its rows are taken from."""
     snapshots = [d for d in chain(home, centre) if d.state != "answer"]
     return snapshots[-1] if snapshots else None
+
+
+def standing(home: Home, centre: str) -> list[tuple[Delivery, str]]:
+    """Every delivery of a centre with what it is now: in_force, superseded, or its state in the ledger."""
+    holds = chain(home, centre)
+    newest = in_force(home, centre)
+
+    def now(d: Delivery) -> str:
+        if d.state not in ("accepted", "duplicate"):
+            return d.state
+        return "in_force" if d == newest else "superseded" if d in holds else "duplicate"
+
+    return [(d, now(d)) for d in read(home) if d.centre == centre]
 
 
 def chain(home: Home, centre: str, also: Collection[str] = ()) -> list[Delivery]:

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines import study, warehouse
-from pipelines.deliveries import ledger
+from pipelines.deliveries import denylist, ledger
 from pipelines.deliveries.answers import confirm, replies
 from pipelines.deliveries.changes import CHANGE
+from pipelines.deliveries.erase import erase
 from pipelines.deliveries.history import Step, fold
 from pipelines.deliveries.land import land
 from pipelines.deliveries.ledger import Delivery
@@ -94,30 +95,35 @@ def _follow(home: Home, centre: "Centre", delivery: Delivery, version: str, done
     if delivery.state == "answer":
         mark = _answered(home, centre, delivery, before, draft)
     else:
-        mark = _snapshot(home, centre, delivery, before, draft)
+        mark = _snapshot(home, centre, delivery, version, before, draft)
     mark |= {"version": version, "chain": [*done, delivery.delivery_id]}
     (draft / MARK).write_text(json.dumps(mark), encoding="utf-8")
     target = home.staged / centre.name
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(target, ignore_errors=True)
     draft.rename(target)
-    if delivery.state != "answer":
-        ledger.append(home, delivery.decided("accepted", (), version, mark["n_landed"]))
     return mark
 
 
-def _snapshot(home: Home, centre: "Centre", delivery: Delivery, before: Path | None, draft: Path) -> dict[str, Any]:
+def _snapshot(
+    home: Home, centre: "Centre", delivery: Delivery, version: str, before: Path | None, draft: Path
+) -> dict[str, Any]:
     """Land and stage one delivery, hold it against the rules that reject, and add what only the state before had."""
     from pipelines.staging import stage
 
     n_landed = land(home, centre, delivery)
-    rows = dict(stage(centre, home.landed / centre.name / delivery.delivery_id, draft))
+    landed = home.landed / centre.name / delivery.delivery_id
+    if ids := denylist.withdrawn(home, centre, landed):
+        delivery = erase(home, centre, delivery, ids)
+        n_landed = land(home, centre, delivery)
+    rows = dict(stage(centre, landed, draft))
     n_checked, problems = stop_rules(draft)
     if problems:
         raise DeliveryRejected(centre.name, delivery.name, problems)
     removed = manifest_of(home, delivery).removed
     if before is not None:
         rows = fold(Step(centre, delivery.delivery_id, delivery.name, removed), before, draft)
+    ledger.append(home, delivery.decided("accepted", (), version, n_landed))
     return {"delivery": delivery.delivery_id, "rows": rows, "n_landed": n_landed, "n_checked": n_checked}
 
 

@@ -9,6 +9,8 @@ from pipelines.deliveries import ledger
 from pipelines.reports.pages import ASKED, TEMPLATES, note_of, page, reading
 from pipelines.warehouse import Home
 
+MOST_CHANGES = 200  # shown one by one; the table validated.changes holds all
+
 if TYPE_CHECKING:
     import duckdb
 
@@ -63,6 +65,12 @@ def _centre_values(con: "duckdb.DuckDBPyConnection", home: Home, centre: str, t:
         "data_cut": in_force.extract_date if in_force else "",
         "reply_days": study.protocol()["reply_days"]["value"],
         "received": con.execute(f"select source_file, source, n_rows, file_sha256[:12] {received}").fetchall(),
+        "deliveries": [
+            (d.name, d.received[:10], d.extract_date if d.dated else "", t["words"].get(state, state.replace("_", " ")),
+             d.n_rows or "")
+            for d, state in ledger.standing(home, centre)
+        ],
+        "changes": _changes(con, mine, t), "changed": _changed(con, mine, t), "most_changes": MOST_CHANGES,
         "dropped": [(file, t["words"].get(reason, reason.replace("_", " ")), n) for file, reason, n in dropped],
         "rejected": _rejected(home, centre),
         "notes": con.execute(f"""
@@ -71,6 +79,35 @@ def _centre_values(con: "duckdb.DuckDBPyConnection", home: Home, centre: str, t:
         """).fetchall(),
         "bound": bound, "others": [[t["yours"], *own], [t["other"], *shown]],
     }  # fmt: skip
+
+
+def _changes(con: "duckdb.DuckDBPyConnection", mine: str, t: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    """Form, kind of change and number of records, of the newest delivery against what was there before."""
+    rows = con.execute(f"""
+        select table_name, change, count(distinct record_key) from slice.main.staged_changes
+        where {mine} group by all order by all
+    """).fetchall()
+    return [(_form(table), t["words"].get(change, change), n) for table, change, n in rows]
+
+
+def _changed(con: "duckdb.DuckDBPyConnection", mine: str, t: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    """The first of the records that changed, went or returned, each with the centre's own id."""
+    rows = con.execute(f"""
+        select table_name, local_id,
+            array_to_string(list_filter(string_split(record_key, '|')[2:], lambda part: part <> ''), ', '),
+            change, field, value_before, value_after, source_file, source_row
+        from slice.main.staged_changes where {mine} and change <> 'added'
+        order by change, table_name, local_id, record_key, field limit {MOST_CHANGES}
+    """).fetchall()
+    labels = {(table.name, c.name): c.label for table in study.staged_tables().values() for c in table.columns}
+    return [
+        (own, _form(table), record, t["words"].get(change, change), labels.get((table, field), field or ""), *rest)
+        for table, own, record, change, field, *rest in rows
+    ]
+
+
+def _form(table: str) -> str:
+    return study.staged_tables()[table].label.split(" (")[0]
 
 
 def _rejected(home: Home, centre: str) -> list[tuple[str, str]]:

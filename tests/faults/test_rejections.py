@@ -82,3 +82,52 @@ def test_a_rejection_is_told_once(home: Path, restage: Restage) -> None:
     assert restage("run", "--home", home).returncode == 3
     again = restage("run", "--home", home)
     assert (again.returncode, "Nothing new" in again.stdout) == (0, True)
+
+
+def test_a_second_delivery_and_an_answer_are_followed_to_the_report(home: Path, restage: Restage) -> None:
+    """A row less: it stays, the centre is asked, its reply takes the row away; its report says what changed."""
+    (good,) = (home / "inbox" / "me1").iterdir()
+    newer = good.with_name("2030-01-01_again")
+    shutil.copytree(good, newer)
+    (newer / "manifest.yaml").unlink()
+    data = newer / "ME1_DATA.csv"
+    lines = data.read_bytes().split(b"\n")
+    gone = next(i for i, line in enumerate(lines) if b",measurements," in line)
+    data.write_bytes(b"\n".join(lines[:gone] + lines[gone + 1 :]))
+    before = content(home)
+    assert restage("run", "--home", home).returncode == 0
+    assert {t: len(rows) for t, rows in content(home).items()} == {t: len(rows) for t, rows in before.items()}
+    page = (home / "reports" / "centres" / "me1" / "report.html").read_text(encoding="utf-8")
+    assert "What changed since the delivery before" in page
+    assert "superseded" in page
+    with closing(open_read(Home(home))) as con:
+        changes = con.execute("select change, table_name from validated.changes").fetchall()
+        ((query, row),) = con.execute("""
+            select query_id, source_row from validated.findings where rule_id = 'structure/vanished_record'
+        """).fetchall()
+    assert changes == [("vanished", "measurements")]
+    assert row == str(gone + 1)
+    reply = home / "inbox" / "me1" / "2030-02-01_reply"
+    reply.mkdir()
+    sent = (home / "reports" / "centres" / "me1" / "queries.csv").read_text(encoding="utf-8-sig")
+    assert query in sent
+    (reply / "queries.csv").write_text(f"query_id,site_reply\n{query},confirmed\n", encoding="utf-8-sig")
+    assert restage("run", "--home", home).returncode == 0
+    after = content(home)
+    assert len(after["harmonised.measurements"]) == len(before["harmonised.measurements"]) - 1
+    # as it was before the reply, and from the archive alone
+    assert restage("run", "--home", home, "--as-of", "2000-01-01").returncode == 0
+    assert content(home)["harmonised.measurements"] == []
+    assert restage("rebuild", "--home", home).returncode == 0
+    assert content(home) == after
+
+
+def test_a_study_in_which_one_centre_alone_has_sent_something_has_its_tables_and_reports(
+    demo_home: Path, tmp_path: Path, restage: Restage
+) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(demo_home / "inbox" / "rt1", home / "inbox" / "rt1")
+    done = restage("run", "--home", home)
+    assert done.returncode == 0, done.stderr
+    assert len(content(home)["harmonised.fractions"]) > 0
+    assert len(list((home / "reports" / "centres").glob("*/report.html"))) == len(centres(demo_home))

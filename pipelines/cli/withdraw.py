@@ -1,0 +1,32 @@
+"""`restage withdraw`: a subject withdraws consent."""
+
+from typing import Annotated
+
+import typer
+
+from pipelines.cli.console import DEFAULT_HOME, HomeOption, home_of
+from pipelines.cli.run import bring_up_to_date
+
+
+def withdraw(
+    subject: Annotated[str, typer.Argument(help="Study code of the subject, as the coordinating centre issued it.")],
+    home: HomeOption = DEFAULT_HOME,
+) -> None:
+    """Remove a subject who withdraws consent from every table, report and archived file, and keep it out.
+
+    Archived files are written anew without the subject; the ledger keeps their old and new sha256. An export that
+    brings the subject again is freed of it when it arrives. This cannot be undone.
+    """
+    from pipelines.centres import load_all
+    from pipelines.orchestration.plan import CENTRES
+    from pipelines.withdraw import withdraw as take_out
+
+    place = home_of(home)
+    found = take_out(place, subject, load_all(CENTRES))
+    for centre, n in found.items():
+        print(f"{centre}: in {n} deliveries, whose files are written anew")
+    if not found:
+        print("No delivery holds this study code; it will be kept out of those to come.")
+    code = bring_up_to_date(place)
+    if code:
+        raise typer.Exit(code)

@@ -1,0 +1,128 @@
+"""Who has withdrawn consent: keyed digests, so that the list names nobody, applied whenever a delivery is landed."""
+
+import hashlib
+import hmac
+import os
+import secrets
+from collections import defaultdict
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipelines import warehouse
+from pipelines.errors import RestageError
+from pipelines.staging import INVISIBLE
+from pipelines.staging_fields import quote, text_sql
+from pipelines.study import sql_literal as lit
+from pipelines.warehouse import Home
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from pipelines.mapping import Centre
+
+CODE = ""  # stands for the centre in the digest of a study code, which all centres share
+
+
+def read(home: Home) -> set[str]:
+    """The digests of withdrawn subjects; empty in nearly every study."""
+    path = _list(home)
+    return set(path.read_text(encoding="ascii").split()) if path.exists() else set()
+
+
+def add(home: Home, centre: str, identifiers: Iterable[str]) -> None:
+    """Enter identifiers of a withdrawn subject: those of a centre, or (centre `CODE`) its study code."""
+    known = read(home)
+    new = sorted({digest(home, centre, i) for i in identifiers} - known)
+    if new:
+        home.archive.mkdir(parents=True, exist_ok=True)
+        with _list(home).open("a", encoding="ascii") as file:
+            file.writelines(f"{d}\n" for d in new)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def digest(home: Home, centre: str, identifier: str) -> str:
+    """HMAC-SHA256 of centre and identifier under the study's own key; case does not count."""
+    text = f"{centre}\n{identifier.strip(INVISIBLE).upper()}"
+    return hmac.new(_key(home), text.encode(), hashlib.sha256).hexdigest()
+
+
+def withdrawn(home: Home, centre: "Centre", landed: Path) -> set[str]:
+    """The centre's own ids, among those that were landed, of subjects who have withdrawn."""
+    denied = read(home)
+    if not denied:
+        return set()
+    with closing(warehouse.memory()) as con:
+        return {i.strip(INVISIBLE) for i in _denied(home, centre, con, landed, denied)}
+
+
+def _denied(home: Home, centre: "Centre", con: "duckdb.DuckDBPyConnection", landed: Path, denied: set[str]) -> set[str]:
+    found: set[str] = set()
+    for part in centre.tables["links"]:
+        fields = {f.name: text_sql(f) for f in part.fields}
+        path = landed / f"{part.source}.parquet"
+        if path.exists() and {"local_id", "usubjid"} <= fields.keys():
+            pairs = con.execute(
+                f"select distinct {fields['local_id']}, {fields['usubjid']} from {_read(path)}"
+            ).fetchall()
+            found |= {i for i, code in pairs if i and code and digest(home, CODE, code) in denied}
+    for source in centre.sources:
+        path = landed / f"{source}.parquet"
+        for text in subject_sql(centre, source, con, path):
+            ids = con.execute(f"select distinct {text} as i from {_read(path)} where i is not null").fetchall()
+            found |= {i for (i,) in ids if digest(home, centre.name, i) in denied}
+    return found
+
+
+def rows_of(centre: "Centre", landed: Path, local_ids: Iterable[str]) -> dict[str, set[str]]:
+    """Source file -> places of all landed rows of these subjects."""
+    listed, found = ", ".join(lit(i.upper()) for i in local_ids), defaultdict(set)
+    with closing(warehouse.memory()) as con:
+        for source in centre.sources:
+            path = landed / f"{source}.parquet"
+            mine = (f"upper(trim({t}, {lit(INVISIBLE)})) in ({listed})" for t in subject_sql(centre, source, con, path))
+            if tests := " or ".join(mine):
+                for file, row in con.execute(
+                    f"select source_file, source_row from {_read(path)} where {tests}"
+                ).fetchall():
+                    found[file].add(row)
+    return found
+
+
+def subject_sql(centre: "Centre", source: str, con: "duckdb.DuckDBPyConnection", path: Path) -> list[str]:
+    """SQL of the texts that tell, in a row of a source, whose it is: as its parts say, or those that look it up."""
+    if not path.exists():
+        return []
+    there = {c for (c,) in con.execute(f"select column_name from (describe from {_read(path)})").fetchall()}
+    found: dict[str, None] = {}
+    for part in (p for parts in centre.tables.values() for p in parts):
+        own = next(f for f in part.fields if f.name == "local_id")
+        if part.source == source and set(own.columns) <= there:
+            found[text_sql(own)] = None
+        for look in part.lookups:
+            other = {here: column for here, column in look["on"].items() if here in own.columns}
+            if look["source"] == source and len(own.columns) == 1:
+                found |= dict.fromkeys(quote(column) for column in other.values() if column in there)
+    return list(found)
+
+
+def _read(path: Path) -> str:
+    return f"read_parquet({lit(str(path))})"
+
+
+def _list(home: Home) -> Path:
+    return home.archive / "withdrawn.txt"
+
+
+def _key(home: Home) -> bytes:
+    """The key of this study; made once, readable by its owner alone, and not a part of the archive."""
+    path = home.root / "keys" / "withdrawn.key"
+    if not path.exists() and _list(home).exists():
+        raise RestageError("keys/withdrawn.key is missing: without it withdrawn subjects could come back. Restore it.")
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(secrets.token_hex(32))
+    return bytes.fromhex(path.read_text(encoding="ascii").strip())

@@ -1,0 +1,64 @@
+"""A subject withdraws consent: gone from every layer, report and archived file, and kept out from then on."""
+
+import shutil
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from pipelines.deliveries import denylist, ledger
+from pipelines.deliveries.erase import erase_all, erase_answer
+from pipelines.deliveries.land import land
+from pipelines.errors import DeliveryRejected
+from pipelines.warehouse import Home
+
+if TYPE_CHECKING:
+    from pipelines.mapping import Centre
+
+
+def withdraw(home: Home, usubjid: str, centres: Mapping[str, "Centre"]) -> dict[str, int]:
+    """Enter a subject in the denylist and remove what was made from its rows; returns centre -> deliveries with it.
+
+    The next run lands all deliveries of these centres again; landing takes the subject's rows out of the archived files
+    (`deliveries.erase`). Deliveries that were rejected cannot be searched and go as a whole where a centre knows the
+    subject; lines about it go from the centre's answers. A code that nobody has sent yet is entered all the same.
+    """
+    denylist.add(home, denylist.CODE, [usubjid])
+    found: dict[str, int] = defaultdict(int)
+    ids: dict[str, set[str]] = defaultdict(set)
+    # twice, because an id may get its code with a later delivery
+    for _ in range(2):
+        found.clear()
+        for delivery in ledger.read(home):
+            if delivery.state != "accepted" or delivery.centre not in centres:
+                continue
+            centre = centres[delivery.centre]
+            landed = home.landed / centre.name / delivery.delivery_id
+            if not landed.exists():
+                try:
+                    land(home, centre, delivery)
+                except DeliveryRejected:
+                    continue  # no longer readable under this mapping; the run says so
+            mine = denylist.withdrawn(home, centre, landed)
+            found[centre.name] += bool(mine)
+            ids[centre.name] |= mine
+            denylist.add(home, centre.name, mine)
+    concerned = [name for name, n in found.items() if n]
+    for delivery in ledger.read(home):
+        if delivery.centre in concerned and delivery.state == "answer":
+            erase_answer(home, centres[delivery.centre], delivery, ids[delivery.centre])
+        if delivery.centre in concerned and delivery.state == "rejected":
+            erase_all(home, delivery)
+    if concerned:
+        _remove_what_was_made(home, concerned)
+    return {name: found[name] for name in concerned}
+
+
+def _remove_what_was_made(home: Home, concerned: list[str]) -> None:
+    """Files of the centres' layers, and what mixes all centres: a database keeps deleted rows in its pages."""
+    for name in concerned:
+        shutil.rmtree(home.landed / name, ignore_errors=True)
+        shutil.rmtree(home.staged / name, ignore_errors=True)
+    for folder in (home.reports, home.gx):
+        shutil.rmtree(folder, ignore_errors=True)
+    for file in (home.database, home.root / "state.json"):
+        file.unlink(missing_ok=True)
