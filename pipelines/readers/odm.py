@@ -66,7 +66,8 @@ def _root(path: Path) -> dict[str, str]:
     parser = _parser()
     parser.StartElementHandler = start
     with path.open("rb") as file:
-        _feed(parser, file.read(HEAD), False)
+        while not found and file.tell() < HEAD and (chunk := file.read(1 << 12)):
+            _feed(parser, chunk, False)
     if not found:
         raise refusal("", "an ODM element at the top")
     return found[0]
