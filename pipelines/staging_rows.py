@@ -116,7 +116,10 @@ def _superseded(con: "duckdb.DuckDBPyConnection", name: str, source: Source, que
         con.execute(f"""
             create temp table superseded_{name} as
             with candidate as (select * from ({query}) where _reason is null and not ({wrong})),
-            several as (select hash({by}) as h from candidate group by h having count(*) > 1)
+            -- a record without an id is no version of another
+            several as (
+                select hash({by}) as h from candidate where coalesce({by}) is not null group by h having count(*) > 1
+            )
             select _rid from candidate where hash({by}) in (from several)
             qualify row_number() over (partition by {by} order by {", ".join(orders)}, _rid) > 1
         """)
