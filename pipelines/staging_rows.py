@@ -112,10 +112,10 @@ def _superseded(con: "duckdb.DuckDBPyConnection", name: str, source: Source, que
             values.append(f"{text} is distinct from {lit(take)}")
     wrong = " or ".join(values) or "false"
     if orders:
-        # few records have versions: only those are ordered
+        # few records have versions: only those are ordered; a version that is dropped supersedes those before it, too
         con.execute(f"""
             create temp table superseded_{name} as
-            with candidate as (select * from ({query}) where _reason is null and not ({wrong})),
+            with candidate as (select * from ({query}) where not ({wrong})),
             -- a record without an id is no version of another
             several as (
                 select hash({by}) as h from candidate where coalesce({by}) is not null group by h having count(*) > 1
