@@ -27,13 +27,19 @@ class Source:
     drop_rows: tuple[Mapping[str, Any], ...] = ()
     fill_down: tuple[str, ...] = ()
     current_row: Mapping[str, Any] = field(default_factory=dict)
+    transactions: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def transacted(self) -> set[str]:
+        """Columns of its transactions; a file without them has none."""
+        return {*self.transactions.get("by", ()), *(self.transactions[k] for k in self.transactions if k != "by")}
 
     @property
     def named(self) -> set[str]:
         """Columns that tell which rows are records."""
         conditions = [self.stop_at, *(d["where"] for d in self.drop_rows)]
         versions = [*self.current_row.get("by", ()), *self.current_row.get("take", {})]
-        return {*(c for where in conditions for c in where), *self.fill_down, *versions, *self.key}
+        return {*(c for where in conditions for c in where), *self.fill_down, *versions, *self.key, *self.transacted}
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,7 @@ def _make_sources(
             con.execute(f"create temp view source_{name} as select 0 as _rid{cells} where false")
         # formats without a header leave out what is nowhere filled, and blocks name columns by pattern
         if name in columns and source.read["format"] in ("csv", "xlsx") and not wanted.patterns:
-            for column in (c for c in named if c not in there):
+            for column in (c for c in named if c not in there and c not in source.transacted):
                 con.execute(f"insert into absent values ({lit(name)}, {lit(column)})")
 
 

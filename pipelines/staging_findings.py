@@ -102,7 +102,7 @@ def dropped_sql(centre: Centre, head: str) -> str:
     selects = [
         f"select {lit(name)} as source, source_file, source_row, _reason as reason from source_{name}"
         for name, s in centre.sources.items()
-        if s.stop_at or s.drop_rows or s.current_row
+        if s.stop_at or s.drop_rows or s.current_row or s.transactions
     ]
     none = "select " + ", ".join(f"null::varchar as {c}" for c in ("source", "source_file", "source_row", "reason"))
     return f"select {head}, * from ({' union all '.join(selects or [none])}) where reason is not null order by all"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pipelines.mapping import Centre, Part, Source, Where, taken
 from pipelines.staging_fields import FieldSql, compile_field, quote, sql_type
+from pipelines.staging_transactions import transacted
 from pipelines.study import sql_literal as lit
 
 if TYPE_CHECKING:
@@ -46,19 +47,21 @@ def condition(where: Where) -> str:
 
 
 def compile_source(
-    source: Source, path: str, landed: Iterable[str], named: Iterable[str], stops: Mapping[str, int] | None = None
+    source: Source, reads: str, landed: Iterable[str], named: Iterable[str], stops: Mapping[str, int] | None = None
 ) -> str:
     """The rows of a landed source in file order, cleaned: `_rid`, place, named columns and `_reason` of dropped rows.
 
+    `reads`: SQL of the rows, with their number and, where the source has transactions, `_why` some are dropped already.
     `stops`: file -> the row from which on it holds no records. A named column that is not landed is NULL throughout:
     formats that write only what is filled leave it out.
     """
     there = set(landed)
     cells = "".join(f", {f'clean({quote(c)})' if c in there else 'null::varchar'} as {quote(c)}" for c in sorted(named))
-    reads = f"read_parquet({lit(path)}, file_row_number = true)"
-    steps = [f"cleaned as (select file_row_number as _rid, {', '.join(ORIGIN)}{cells} from {reads})"]
+    why = ", _why" if source.transactions else ""
+    steps = [f"cleaned as (select file_row_number as _rid, {', '.join(ORIGIN)}{cells}{why} from {reads})"]
+    reasons = ["when _why is not null then _why"] if source.transactions else []
     stopped = " ".join(f"when {lit(file)} then {row}" for file, row in (stops or {}).items())
-    reasons = [f"when _rid >= case source_file {stopped} end then 'footer'"] if stopped else []
+    reasons += [f"when _rid >= case source_file {stopped} end then 'footer'"] if stopped else []
     reasons += [f"when {condition(d['where'])} then {lit(d['reason'])}" for d in source.drop_rows]
     reason = f"case {' '.join(reasons)} end" if reasons else "null::varchar"
     steps.append(f"judged as (select *, {reason} as _reason from cleaned)")
@@ -78,14 +81,17 @@ def make_source(
     con: "duckdb.DuckDBPyConnection", name: str, source: Source, path: str, landed: Iterable[str], named: Sequence[str]
 ) -> None:
     """Make `source_<name>`, a view unless rows are filled from above; what all rows together decide is found first."""
+    reads = f"read_parquet({lit(path)}, file_row_number = true)"
+    if source.transactions:
+        reads = f"({transacted(con, name, source, path, list(landed), ORIGIN)})"
     stops = {}
     if source.stop_at:
-        rows = compile_source(replace(source, drop_rows=(), fill_down=()), path, landed, source.stop_at)
+        rows = compile_source(replace(source, drop_rows=(), fill_down=()), reads, landed, source.stop_at)
         found = (
             f"select source_file, min(_rid) from ({rows}) where {condition(source.stop_at)} group by all order by all"
         )
         stops = dict(con.execute(found).fetchall())
-    query = compile_source(source, path, landed, named, stops)
+    query = compile_source(source, reads, landed, named, stops)
     if source.current_row:
         query = (
             f"select * replace (coalesce(_reason, {_superseded(con, name, source, query)}) as _reason) from ({query})"
@@ -106,11 +112,14 @@ def _superseded(con: "duckdb.DuckDBPyConnection", name: str, source: Source, que
             values.append(f"{text} is distinct from {lit(take)}")
     wrong = " or ".join(values) or "false"
     if orders:
-        # few records have versions: only those are ordered
+        # few records have versions: only those are ordered; a version that is dropped supersedes those before it, too
         con.execute(f"""
             create temp table superseded_{name} as
-            with candidate as (select * from ({query}) where _reason is null and not ({wrong})),
-            several as (select hash({by}) as h from candidate group by h having count(*) > 1)
+            with candidate as (select * from ({query}) where not ({wrong})),
+            -- a record without an id is no version of another
+            several as (
+                select hash({by}) as h from candidate where coalesce({by}) is not null group by h having count(*) > 1
+            )
             select _rid from candidate where hash({by}) in (from several)
             qualify row_number() over (partition by {by} order by {", ".join(orders)}, _rid) > 1
         """)

@@ -47,7 +47,8 @@ def land(home: Home, centre: "Centre", delivery: Delivery) -> int:
             action = f"Add the file ({', '.join(names)}) and send the delivery again."
             landing.problems.append(Problem(expected, "", "this file in the delivery", action))
         if landing.problems:
-            raise DeliveryRejected(centre.name, delivery.name, landing.problems)
+            # a file that holds many sources is broken once
+            raise DeliveryRejected(centre.name, delivery.name, list(dict.fromkeys(landing.problems)))
         _write_lists(landing, files)
         shutil.rmtree(out, ignore_errors=True)
         draft.rename(out)

@@ -113,7 +113,9 @@ def _tables(
     con.execute("create or replace temp table batches (_file varchar, source_row varchar)")
     names: dict[str, dict[str, None]] = {f.source_file: {} for f in files}
     kept = {"source_row"}
-    for source_file, batch in batches([(f.source_file, f.path) for f in files], source.read):
+    # a file with many sources is parsed once, into the scratch folder
+    spec = {**source.read, "scratch": landing.scratch}
+    for source_file, batch in batches([(f.source_file, f.path) for f in files], spec):
         names[source_file] |= dict.fromkeys(c for c in batch.column_names if c != "source_row")
         here = [c for c in batch.column_names if c in kept or wanted(c)]
         for column in (c for c in here if c not in kept):

@@ -1,21 +1,29 @@
-"""FHIR R4 as NDJSON: one row per resource, its columns taken by declared paths, read in DuckDB."""
+"""FHIR R4 as NDJSON: one row per resource, its columns taken by declared paths, read in DuckDB batch by batch."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import MappingError, Problem, UnreadableFile
+from pipelines.readers.read import MOST_PROBLEMS
 from pipelines.study import sql_literal
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 AGAIN = "Export it again as one FHIR resource a line."
+BATCH = 20_000
+MOST_BYTES = 16 << 20  # of one line, and about so many of a batch
+MOST_DEPTH = 200
+BLANK = " \t\r\n"
+# a text as a whole, so that brackets in it do not count
+BRACKETS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[{}\[\]]', re.DOTALL)
 STEP = re.compile(r"(\w+)(?:\[(\d+)\]|\('([^']+)'\))?(?:\.|$)")
 
 
-def read_file(path: Path, spec: Mapping[str, Any]) -> "pa.Table":
+def batches(path: Path, spec: Mapping[str, Any]) -> "Iterator[pa.Table]":
     """One row per resource of `spec.resource`, and of `spec.profile` by the end of its address; of each, if stated.
 
     `spec.columns` maps each raw column to a path of steps with dots between them: `status`, `identifier[0].value`;
@@ -25,50 +33,95 @@ def read_file(path: Path, spec: Mapping[str, Any]) -> "pa.Table":
     no JSON object, `MappingError` for a path that is none of these. Source: HL7 FHIR R4, CodeX-RT profiles.
     """
     import duckdb
-    import pyarrow as pa
 
+    query = _query(spec)
+    problems: list[Problem] = []
+    with closing(duckdb.connect()) as con:
+        con.execute("set enable_progress_bar = false; set threads = 1")
+        for lines in _batched(path, problems):
+            con.register("lines", lines)
+            problems += _broken(con)
+            # after a broken line the rest is only looked through for others
+            if not problems:
+                yield con.execute(query).to_arrow_table().rename_columns(["source_row", *spec["columns"]])
+            con.unregister("lines")
+            if len(problems) >= MOST_PROBLEMS:
+                break
+    if problems:
+        raise UnreadableFile(sorted(problems, key=lambda p: int(p.place.removeprefix("line "))))
+
+
+def _query(spec: Mapping[str, Any]) -> str:
+    """The rows of a table `lines` (number, line), all of which are JSON objects."""
     where = f"line ->> '$.resourceType' = {sql_literal(spec['resource'])}"
     if "profile" in spec:
         profiles = "coalesce(try_cast(line -> '$.meta.profile' as varchar[]), [])"
         where += f" and len(list_filter({profiles}, lambda p: ends_with(p, {sql_literal(spec['profile'])}))) > 0"
     each = f", unnest({_every(spec['each'])}) as entry" if "each" in spec else ""
     columns = "".join(f", nullif({_text(p)}, '') as c{i}" for i, p in enumerate(spec["columns"].values()))
-    lines = pa.table({"line": _lines(path)})
-    with duckdb.connect() as con:
-        con.execute("set enable_progress_bar = false")
-        con.register("lines", lines)
-        con.execute("""
-            create temp table numbered as
-            select row_number() over () as number, trim(line) as line from lines;
-            delete from numbered where line = '';
-        """)
-        _refuse_broken(con)
-        rows = con.execute(f"""
-            with resources as (select number, line{each} from (select number, line::json as line from numbered)
-                where {where})
-            select number::varchar as source_row{columns} from resources order by number
-        """).to_arrow_table()
-    return rows.rename_columns(["source_row", *spec["columns"]])
+    return f"""
+        with resources as (select number, line{each} from (select number, line::json as line from lines) where {where})
+        select number::varchar as source_row{columns} from resources order by number
+    """
 
 
-def _lines(path: Path) -> Sequence[str]:
-    raw = path.read_bytes()
-    try:
-        # by hand: splitlines would also break at separators that JSON texts may hold
-        return raw.decode("utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise UnreadableFile([Problem("", f"line {line}", "text in UTF-8", AGAIN)]) from None
+def _batched(path: Path, problems: list[Problem]) -> "Iterator[pa.Table]":
+    """Lines with something in them and their numbers, a few megabytes at a time, at least once; others are problems."""
+    import pyarrow as pa
+
+    numbers: list[int] = []
+    lines: list[str] = []
+    n_chars = n_batches = 0
+    for number, raw in _lines(path):
+        expected = f"at most {MOST_BYTES >> 20} MB in a line" if len(raw) > MOST_BYTES else _too_deep(raw)
+        try:
+            line = raw.decode("utf-8-sig" if number == 1 else "utf-8").strip(BLANK) if not expected else ""
+        except UnicodeDecodeError:
+            line, expected = "", "text in UTF-8"
+        if expected:
+            problems.append(Problem("", f"line {number}", expected, AGAIN))
+        if not line:
+            continue
+        numbers.append(number)
+        lines.append(line)
+        n_chars += len(line)
+        if len(lines) >= BATCH or n_chars >= MOST_BYTES:
+            yield pa.table({"number": pa.array(numbers, pa.int64()), "line": pa.array(lines, pa.string())})
+            numbers, lines, n_chars, n_batches = [], [], 0, n_batches + 1
+    if lines or not n_batches:
+        yield pa.table({"number": pa.array(numbers, pa.int64()), "line": pa.array(lines, pa.string())})
 
 
-def _refuse_broken(con: Any) -> None:
-    """Raise `UnreadableFile` with every line that is no JSON object."""
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Number and bytes of every line; of one that is too long as much as shows it."""
+    with path.open("rb") as file:
+        number = 0
+        while raw := file.readline(MOST_BYTES + 1):
+            number += 1
+            yield number, raw
+            while len(raw) > MOST_BYTES and not raw.endswith(b"\n"):
+                raw = file.readline(MOST_BYTES + 1)
+
+
+def _too_deep(raw: bytes) -> str:
+    """What a line should be that opens more brackets inside each other than any resource; texts may hold brackets."""
+    if raw.count(b"{") + raw.count(b"[") <= MOST_DEPTH:
+        return ""
+    depth = deepest = 0
+    for bracket in BRACKETS.finditer(raw):
+        step = bracket[0]
+        depth += (step in (b"{", b"[")) - (step in (b"}", b"]"))
+        deepest = max(deepest, depth)
+    return f"at most {MOST_DEPTH} levels" if deepest > MOST_DEPTH else ""
+
+
+def _broken(con: Any) -> list[Problem]:
+    """Every line of `lines` that is no JSON object."""
     broken = con.execute("""
-        select number from numbered where case when json_valid(line) then json_type(line) <> 'OBJECT' else true end
+        select number from lines where case when json_valid(line) then json_type(line) <> 'OBJECT' else true end
         order by number
     """).fetchall()
-    if broken:
-        raise UnreadableFile([Problem("", f"line {number}", "one JSON object", AGAIN) for (number,) in broken])
+    return [Problem("", f"line {number}", "one JSON object", AGAIN) for (number,) in broken]
 
 
 def _steps(path: str) -> list[tuple[str, str, str]]:

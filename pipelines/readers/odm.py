@@ -1,117 +1,105 @@
-"""CDISC ODM-XML: one row per item group; a document type is refused, nothing is fetched."""
+"""CDISC ODM-XML: one row per item group, read in one pass with bounded memory; a document type is refused."""
 
-from collections import defaultdict
-from collections.abc import Mapping
-from functools import lru_cache
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from xml.parsers import expat
 
-from pipelines.errors import Problem, UnreadableFile
-from pipelines.readers.read import text_table
+from pipelines.readers import odm_spill
+from pipelines.readers.odm_spill import Spill
+from pipelines.readers.odm_walk import KEYS, MOST_BYTES, Walk, refusal
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-AGAIN = "Export it again as ODM-XML."
-KEYS = ("SubjectKey", "StudySubjectID", "StudyEventOID", "StudyEventRepeatKey", "FormOID", "ItemGroupOID",
-        "ItemGroupRepeatKey", "TransactionType")  # fmt: skip
-# what each level of the tree adds; OpenClinica's StudySubjectID has a namespace of its own
-LEVELS = {
-    "SubjectData": ("SubjectKey", "StudySubjectID"),
-    "StudyEventData": ("StudyEventOID", "StudyEventRepeatKey"),
-    "FormData": ("FormOID",),
-    "ItemGroupData": ("ItemGroupOID", "ItemGroupRepeatKey"),
-}
-BATCH = 20_000
+CHUNK = 1 << 20
+MOST_NAMES = 100_000  # different names of elements and attributes
+HEAD = 1 << 20  # bytes within which the root must begin
 
 
-def read_file(path: Path, spec: Mapping[str, Any]) -> "pa.Table":
+def batches(path: Path, spec: Mapping[str, Any]) -> "Iterator[pa.Table]":
     """One row per ItemGroupData with one of the OIDs in `spec.item_group`: its keys, then one column per item.
 
-    `source_row` is the number of the ItemGroupData in document order over the whole file. TransactionType is that of
-    the innermost level that states one. Items that the file's metadata lists are columns even where no row fills them.
-    Source: CDISC ODM 1.3.2; of ODM 2.0, nested item groups and values in a child element. Raises `UnreadableFile`.
+    `source_row` is the number of the ItemGroupData in document order over the whole file. TransactionType is Remove
+    where any level says so, else that of the innermost level that states one. A subject, event or form that is removed
+    is a row of every item group, with the keys down to that level; its `source_row` is `SubjectData!3`. `IsNull` lists
+    the items that are stated to be blank. In ODM 2.0 the outermost of nested item groups is the form. Items that the
+    file's metadata lists are columns even where no row fills them. `spec.scratch`: a folder in which one pass over the
+    file serves all its item groups. Source: CDISC ODM 1.3.2 and 2.0. Raises `UnreadableFile`.
     """
-    import pyarrow as pa
-
     wanted = [spec["item_group"]] if isinstance(spec["item_group"], str) else spec["item_group"]
-    status = path.stat()
-    groups, items = _groups(path, status.st_size, status.st_mtime_ns)
-    empty = text_table({name: [] for name in ("source_row", *KEYS, *(i for oid in wanted for i in items.get(oid, ())))})
-    parts = [part for oid in wanted for part in groups.get(oid, ())]
-    return pa.concat_tables([empty, *parts], promote_options="default")
+    with tempfile.TemporaryDirectory() as own:
+        spill = odm_spill.opened(path, Path(spec.get("scratch", own)), _read)
+        yield from odm_spill.rows(spill, wanted, KEYS)
 
 
-@lru_cache(maxsize=1)
-def _groups(path: Path, _size: int, _changed: int) -> tuple[dict[str, list["pa.Table"]], dict[str, list[str]]]:
-    """Rows of every item group, and the items of each by the metadata; kept, because one file holds several sources."""
-    from lxml import etree
+def file_type(path: Path) -> str:
+    """`Snapshot`, `Transactional` or '' where the root element says nothing; reads no further than the root.
 
-    tables: dict[str, list[pa.Table]] = defaultdict(list)
-    rows: dict[str, list[dict[str, str | None]]] = defaultdict(list)
-    items: dict[str, list[str]] = defaultdict(list)
-    above: list[dict[str, str]] = []
-    number, defined = 0, ""
-    events = etree.iterparse(
-        str(path), events=("start", "end"), resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False
-    )
+    Raises `UnreadableFile` where the file is no ODM-XML.
+    """
+    return _root(path).get("FileType", "")
+
+
+def _parser() -> Any:
+    parser = expat.ParserCreate(namespace_separator=" ")
+    parser.buffer_text = True
+    # raised before any entity is declared, let alone expanded
+    parser.StartDoctypeDeclHandler = _refuse_doctype
+    return parser
+
+
+def _refuse_doctype(*_about: object) -> None:
+    raise refusal("", "XML without a document type (DOCTYPE)")
+
+
+def _root(path: Path) -> dict[str, str]:
+    """The attributes of the root element, which must be ODM."""
+    found: list[dict[str, str]] = []
+
+    def start(name: str, attributes: dict[str, str]) -> None:
+        if not found:
+            _check_root(name)
+            found.append(attributes)
+
+    parser = _parser()
+    parser.StartElementHandler = start
+    with path.open("rb") as file:
+        while not found and file.tell() < HEAD and (chunk := file.read(1 << 12)):
+            _feed(parser, chunk, False)
+    if not found:
+        raise refusal("", "an ODM element at the top")
+    return found[0]
+
+
+def _check_root(name: str) -> None:
+    if name.rpartition(" ")[2] != "ODM":
+        raise refusal("", "an ODM element at the top")
+
+
+def _feed(parser: Any, data: bytes, is_last: bool) -> None:
     try:
-        for event, element in events:
-            name = etree.QName(element).localname
-            if event == "start" and element.getparent() is None:
-                _check_root(name, element)
-            elif event == "start" and name == "ItemGroupDef":
-                defined = element.get("OID", "")
-            elif event == "start" and name == "ItemRef" and defined:
-                items[defined].append(element.get("ItemOID", ""))
-            elif event == "start" and name in LEVELS:
-                number += name == "ItemGroupData"
-                above.append(_keys(name, element) | {"source_row": str(number)})
-            elif event == "end" and name in LEVELS:
-                if name == "ItemGroupData":
-                    oid = element.get("ItemGroupOID", "")
-                    rows[oid].append({**{key: level[key] for level in above for key in level}, **_items(element)})
-                    _flush(rows, tables, oid, BATCH)
-                above.pop()
-                element.clear()
-            elif event == "end" and name == "ItemGroupDef":
-                defined = ""
-    except etree.XMLSyntaxError as error:
-        raise UnreadableFile([Problem("", f"line {error.lineno}", "well-formed XML", AGAIN)]) from None
-    for oid in rows:
-        _flush(rows, tables, oid, 1)
-    return dict(tables), dict(items)
+        parser.Parse(data, is_last)
+    except expat.ExpatError as error:
+        raise refusal(f"line {error.lineno}", "well-formed XML") from None
+    except (LookupError, ValueError):
+        # what Python raises for an encoding that it does not know
+        raise refusal("line 1", "a declared encoding that exists, such as UTF-8") from None
 
 
-def _check_root(name: str, root: Any) -> None:
-    if root.getroottree().docinfo.doctype:
-        raise UnreadableFile([Problem("", "", "XML without a document type (DOCTYPE)", AGAIN)])
-    if name != "ODM":
-        raise UnreadableFile([Problem("", "", "an ODM element at the top", AGAIN)])
-
-
-def _keys(level: str, element: Any) -> dict[str, str]:
-    """The keys that one level adds, and its transaction type if it states one."""
-    attributes = {key.rpartition("}")[2]: value for key, value in element.attrib.items()}
-    return {key: attributes[key] for key in (*LEVELS[level], "TransactionType") if key in attributes}
-
-
-def _items(group: Any) -> dict[str, str | None]:
-    """Items of one item group; ODM 2.0 and typed 1.3 items hold the value in the element, not in an attribute."""
-    found = {}
-    for item in group:
-        if isinstance(item.tag, str) and item.tag.rpartition("}")[2].startswith("ItemData"):
-            value = item.get("Value")
-            found[item.get("ItemOID", "")] = "".join(item.itertext()).strip() if value is None else value
-    return found
-
-
-def _flush(
-    rows: dict[str, list[dict[str, str | None]]], tables: dict[str, list["pa.Table"]], oid: str, least: int
-) -> None:
-    """Turn the rows gathered of one item group into columns once there are enough, so that memory stays small."""
-    if len(rows[oid]) < least:
-        return
-    names = dict.fromkeys(name for row in rows[oid] for name in ("source_row", *KEYS, *row))
-    tables[oid].append(text_table({name: [row.get(name) for row in rows[oid]] for name in names}))
-    rows[oid] = []
+def _read(path: Path, spill: Spill) -> None:
+    """Parse the whole file into the spill."""
+    version = _root(path).get("ODMVersion", "")
+    parser, size = _parser(), 0
+    walk = Walk(parser, spill, nested_forms=version.startswith("2"))
+    parser.StartElementHandler, parser.EndElementHandler = walk.start, walk.end
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            size += len(chunk)
+            _feed(parser, chunk, False)
+            if size - parser.CurrentByteIndex > MOST_BYTES + CHUNK:
+                raise walk.refused(f"tags of at most {MOST_BYTES >> 20} MB")
+            if len(parser.intern) > MOST_NAMES:
+                raise walk.refused(f"at most {MOST_NAMES} names of elements and attributes")
+    _feed(parser, b"", True)

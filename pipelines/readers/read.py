@@ -1,5 +1,6 @@
 """One door to every format: files in, one all-text Arrow table out. Types, codes and units come from the mapping."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 FORMATS = ("csv", "xlsx", "odm", "dicom", "fhir")
 MOST_PROBLEMS = 50
+NOTES = b"notes"
 
 
 def read(files: Sequence[tuple[str, Path]], spec: Mapping[str, Any]) -> "pa.Table":
@@ -24,29 +26,43 @@ def read(files: Sequence[tuple[str, Path]], spec: Mapping[str, Any]) -> "pa.Tabl
     """
     import pyarrow as pa
 
-    if spec["format"] not in FORMATS:
-        raise MappingError(f"read.format: {spec['format']!r} is none of {', '.join(FORMATS)}.")
-    reader = import_module(f"pipelines.readers.{spec['format']}")
-    tables, problems = [], []
-    for source_file, path in files:
-        try:
-            found = reader.read_file(path, spec)
-        except UnreadableFile as error:
-            problems += [replace(p, source_file=source_file) for p in error.problems[:MOST_PROBLEMS]]
-            continue
-        rows = found if isinstance(found, pa.Table) else text_table(found)
+    tables = []
+    for source_file, rows in batches(files, spec):
         names = pa.array([source_file], pa.string()).take(pa.array([0] * len(rows), pa.int32()))
-        tables.append(rows.add_column(0, "source_file", names))
-    if problems:
-        raise UnreadableFile(problems)
+        tables.append(rows.replace_schema_metadata().add_column(0, "source_file", names))
     # a file that lacks a column has NULL there; whether the column may be missing is for landing to say
     return pa.concat_tables(tables, promote_options="default").combine_chunks()
 
 
 def batches(files: Sequence[tuple[str, Path]], spec: Mapping[str, Any]) -> "Iterator[tuple[str, pa.Table]]":
-    """`read`, a file at a time, without `source_file` as a column."""
+    """`read`, batch by batch, without `source_file` as a column; what a batch notes of its file is `notes_of` it.
+
+    The problems of all files are raised after the last of them.
+    """
+    import pyarrow as pa
+
+    if spec["format"] not in FORMATS:
+        raise MappingError(f"read.format: {spec['format']!r} is none of {', '.join(FORMATS)}.")
+    reader = import_module(f"pipelines.readers.{spec['format']}")
+    problems = []
     for source_file, path in files:
-        yield source_file, read([(source_file, path)], spec).drop_columns(["source_file"])
+        try:
+            # a format whose files are small has no batches
+            for found in reader.batches(path, spec) if hasattr(reader, "batches") else [reader.read_file(path, spec)]:
+                yield source_file, found if isinstance(found, pa.Table) else text_table(found)
+        except UnreadableFile as error:
+            problems += [replace(p, source_file=source_file) for p in error.problems[:MOST_PROBLEMS]]
+    if problems:
+        raise UnreadableFile(problems)
+
+
+def with_notes(table: "pa.Table", notes: Sequence[Sequence[str | None]]) -> "pa.Table":
+    """A batch that also says what was noticed: rule_id, source_row, field, value_received, expected of each note."""
+    return table.replace_schema_metadata({NOTES: json.dumps(notes)}) if notes else table
+
+
+def notes_of(table: "pa.Table") -> list[list[str | None]]:
+    return list(json.loads((table.schema.metadata or {}).get(NOTES, "[]")))
 
 
 def text_table(columns: Mapping[str, Sequence[str | None]]) -> "pa.Table":

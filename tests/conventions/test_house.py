@@ -21,6 +21,7 @@ FLOORS = [
     {"mapping"},
     {"centres"},
     {"staging_fields"},
+    {"staging_transactions"},
     {"staging_rows"},
     {"staging_findings"},
     {"staging", "models"},

@@ -163,10 +163,14 @@ class TestOdm:
         assert rows(path, format="odm", item_group="IG_B") == [
             {"source_row": "2", "SubjectKey": "SS_1", "StudySubjectID": "ME/1", "FormOID": "F",
              "TransactionType": "Update", "I_1": "2014-03", "I_2": None, **blank},
+            {"source_row": "SubjectData!2", "SubjectKey": "SS_2", "StudySubjectID": None, "FormOID": None,
+             "TransactionType": "Remove", "I_1": None, "I_2": None, **dict.fromkeys(blank)},
             {"source_row": "3", "SubjectKey": "SS_2", "StudySubjectID": None, "FormOID": None,
              "TransactionType": "Remove", "I_1": "x & y", "I_2": None, **blank},
         ]  # fmt: skip
-        assert [r["source_row"] for r in rows(path, format="odm", item_group=["IG_A", "IG_B"])] == ["1", "2", "3"]
+        assert [r["source_row"] for r in rows(path, format="odm", item_group=["IG_A", "IG_B"])] == [
+            "1", "2", "SubjectData!2", "3",
+        ]  # fmt: skip
 
     @pytest.mark.parametrize(
         ("text", "place", "expected"),

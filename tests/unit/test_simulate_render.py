@@ -166,24 +166,33 @@ def text(cell: Any) -> str | None:
     return f"{cell:g}" if isinstance(cell, float) else str(cell)
 
 
-def test_snapshot_and_twins_say_the_same(deliveries):
+@pytest.mark.parametrize(("xml", "suffix"), [("ME3_snapshot.xml", ""), ("ME3_transactions.xml", "_changes")])
+def test_snapshot_and_twins_say_the_same(deliveries, xml, suffix):
     """Each item group of the XML, in document order of its group, is a row of its twin."""
     from lxml import etree
 
-    tree = etree.parse(only(deliveries["plain"] / "me3", "*.xml"))
+    tree = etree.parse(only(deliveries["plain"] / "me3", xml))
     assert tree.docinfo.doctype == ""
-    twins = list((deliveries["bulk"] / "me3").rglob("*_IG_*.csv"))
-    groups = {g.get("OID") for g in tree.iter(f"{ODM}ItemGroupDef")}
-    assert {path.stem.partition("_")[2] for path in twins} == groups
-    for path in twins:
+    # the removal of a whole subject is in no item group of the XML
+    removed = "ME3_IG_DEMOG_changes.csv"
+    files = (path for path in (deliveries["bulk"] / "me3").rglob("ME3_IG_*.csv") if path.name != removed)
+    twins = {
+        path.stem.partition("_")[2].removesuffix("_changes"): path
+        for path in files
+        if path.stem.endswith("_changes") == bool(suffix)
+    }
+    assert twins.keys() == {g.get("OID") for g in tree.iter(f"{ODM}ItemGroupDef")}
+    for oid, path in twins.items():
         twin = duckdb.sql(f"from read_csv('{path}', all_varchar = true, header = true)")
         rows = []
         for group in tree.iter(f"{ODM}ItemGroupData"):
-            if group.get("ItemGroupOID") != path.stem.partition("_")[2]:
+            if group.get("ItemGroupOID") != oid:
                 continue
             form, event, subject = list(group.iterancestors())[:3]
             known = {name.rpartition("}")[2]: value for e in (subject, event, form, group) for name, value in e.items()}
             known |= {item.get("ItemOID"): item.get("Value") for item in group}
+            blank = [item.get("ItemOID") for item in group if item.get("IsNull") == "Yes"]
+            known |= {"IsNull": " ".join(blank) or None}
             rows.append([known.get(name) for name in twin.columns])
         assert rows == [list(row) for row in twin.fetchall()]
 
@@ -191,7 +200,7 @@ def test_snapshot_and_twins_say_the_same(deliveries):
 def test_codes_of_the_snapshot_are_explained_in_it(deliveries):
     from lxml import etree
 
-    tree = etree.parse(only(deliveries["plain"] / "me3", "*.xml"))
+    tree = etree.parse(only(deliveries["plain"] / "me3", "ME3_snapshot.xml"))
     lists = {
         code_list.get("OID"): {entry.get("CodedValue") for entry in code_list.iter(f"{ODM}CodeListItem")}
         for code_list in tree.iter(f"{ODM}CodeList")

@@ -77,7 +77,7 @@ def assert_doses_recompute(world: duckdb.DuckDBPyConnection, tmp_path: Path) -> 
 def test_every_line_is_a_fhir_resource_of_its_file(world: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     files = sorted(delivery(world, "rt4", tmp_path).glob("*.ndjson"))
     assert {"Patient", "Condition", "Procedure", "BodyStructure", "ServiceRequest"} <= {f.stem for f in files}
-    ids, references = set(), set()
+    ids, versions, references = set(), set(), set()
     for path in files:
         lines = path.read_text(encoding="utf-8").splitlines()
         resources = [json.loads(line) for line in lines]
@@ -87,14 +87,18 @@ def test_every_line_is_a_fhir_resource_of_its_file(world: duckdb.DuckDBPyConnect
         # FHIR knows no null, only members that are not there
         assert not any(":null" in line or "[null" in line or ",null" in line for line in lines)
         ids |= {f"{path.stem}/{r['id']}" for r in resources}
+        versions |= {(path.stem, r["id"], r["meta"]["versionId"]) for r in resources}
         references |= {name for line in lines for name in re.findall(r'"reference":"([^"]*)"', line)}
-    assert len(ids) == sum(len(path.read_text(encoding="utf-8").splitlines()) for path in files)
+    assert len(versions) == sum(len(path.read_text(encoding="utf-8").splitlines()) for path in files)
     assert references and references <= ids
 
 
 def test_a_course_has_one_summary_and_one_phase(world: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     lines = (delivery(world, "rt4", tmp_path) / "Procedure.ndjson").read_text(encoding="utf-8").splitlines()
-    found = Counter(json.loads(line)["meta"]["profile"][-1].rpartition("-radiotherapy-")[2] for line in lines)
+    # besides, older versions and what was entered in error
+    newest = {r["id"]: r for r in map(json.loads, lines) if r["meta"]["versionId"] == "10"}
+    assert len(newest) < len(lines)
+    found = Counter(r["meta"]["profile"][-1].rpartition("-radiotherapy-")[2] for r in newest.values())
     (n_courses,) = world.execute("select count(*) from world.courses where centre = 'rt4'").fetchall()[0]
     assert found == {"course-summary": n_courses, "treated-phase": n_courses}
 
