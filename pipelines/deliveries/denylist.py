@@ -77,16 +77,16 @@ def _denied(home: Home, centre: "Centre", con: "duckdb.DuckDBPyConnection", land
 
 
 def rows_of(centre: "Centre", landed: Path, local_ids: Iterable[str]) -> dict[str, set[str]]:
-    """Source file -> places of all landed rows of these subjects."""
+    """Source file -> places of all rows of these subjects that came with the delivery that lies in `landed`."""
     listed, found = ", ".join(lit(i.upper()) for i in local_ids), defaultdict(set)
     with closing(warehouse.memory()) as con:
         for source in centre.sources:
             path = landed / f"{source}.parquet"
             mine = (f"upper(trim({t}, {lit(INVISIBLE)})) in ({listed})" for t in subject_sql(centre, source, con, path))
             if tests := " or ".join(mine):
-                for file, row in con.execute(
-                    f"select source_file, source_row from {_read(path)} where {tests}"
-                ).fetchall():
+                here = f"delivery_id = {lit(landed.name)} and ({tests})"
+                rows = con.execute(f"select source_file, source_row from {_read(path)} where {here}").fetchall()
+                for file, row in rows:
                     found[file].add(row)
     return found
 

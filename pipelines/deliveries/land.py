@@ -5,11 +5,13 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines import warehouse
 from pipelines.deliveries import unpack
+from pipelines.deliveries.earlier import before, changes_only, in_order
 from pipelines.deliveries.ledger import Delivery, object_path
 from pipelines.deliveries.manifest import NAME
 from pipelines.deliveries.rows import File, Landing, land_rows
@@ -21,8 +23,16 @@ if TYPE_CHECKING:
     from pipelines.mapping import Centre, Source
 
 
-def land(home: Home, centre: "Centre", delivery: Delivery) -> int:
-    """Write one Parquet file a source, with `_notes` and `_received`; returns the rows landed.
+@dataclass(frozen=True)
+class Landed:
+    """The rows of a delivery, and whether it states what was taken away (a transactional export does)."""
+
+    n_rows: int
+    states_removals: bool
+
+
+def land(home: Home, centre: "Centre", delivery: Delivery) -> Landed:
+    """Write one Parquet file a source, with `_notes` and `_received`.
 
     Output grain: one row per row of a source's files, in their order, all text: delivery_id, file_sha256, source_file,
     source_row and the named raw columns. Raises `DeliveryRejected` with every problem found; then nothing is written.
@@ -40,9 +50,11 @@ def land(home: Home, centre: "Centre", delivery: Delivery) -> int:
         landing = Landing(con, draft, Path(scratch), delivery.delivery_id)
         con.execute("create table received (source varchar, source_file varchar, file_sha256 varchar, n_rows bigint)")
         files, landing.problems = _files(home, delivery, Path(scratch) / "unpacked")
+        older: list[list[File]] = []
         if not landing.problems:
+            older = _older_files(home, centre, delivery, files, Path(scratch))
             for name, source in centre.sources.items():
-                _land_source(landing, centre, name, source, files)
+                _land_source(landing, centre, name, source, files, older)
         for expected, names in landing.missing.values():
             action = f"Add the file ({', '.join(names)}) and send the delivery again."
             landing.problems.append(Problem(expected, "", "this file in the delivery", action))
@@ -52,7 +64,7 @@ def land(home: Home, centre: "Centre", delivery: Delivery) -> int:
         _write_lists(landing, files)
         shutil.rmtree(out, ignore_errors=True)
         draft.rename(out)
-    return landing.n_rows
+    return Landed(landing.n_rows, bool(older))
 
 
 def _files(home: Home, delivery: Delivery, folder: Path) -> tuple[list[File], list[Problem]]:
@@ -71,6 +83,25 @@ def _files(home: Home, delivery: Delivery, folder: Path) -> tuple[list[File], li
         files += [File(member, where, sha256) for member, where in members]
         problems += faults
     return files, problems
+
+
+def states_changes(centre: "Centre", files: Sequence[File]) -> bool:
+    """Whether a delivery holds the changes since the one before it, and no snapshot."""
+    return any(changes_only(*layout_of(source, files)) for source in centre.sources.values())
+
+
+def _older_files(
+    home: Home, centre: "Centre", delivery: Delivery, files: Sequence[File], scratch: Path
+) -> list[list[File]]:
+    """The files of the deliveries that this one stands on, the newest first and down to a snapshot; mostly none."""
+    found: list[list[File]] = []
+    if states_changes(centre, files):
+        for earlier in before(home, delivery):
+            older, _ = _files(home, earlier, scratch / earlier.delivery_id)
+            found.append([replace(f, delivery_id=earlier.delivery_id) for f in older])
+            if not states_changes(centre, older):
+                break
+    return found
 
 
 def layout_of(source: "Source", files: Sequence[File]) -> tuple["Source", list[File]]:
@@ -92,13 +123,30 @@ def _matching(source: "Source", files: Sequence[File]) -> list[File]:
     ]
 
 
-def _land_source(landing: Landing, centre: "Centre", name: str, source: "Source", files: Sequence[File]) -> None:
-    """Read the files of one source by the first of its alternatives that finds any."""
+def _land_source(
+    landing: Landing,
+    centre: "Centre",
+    name: str,
+    source: "Source",
+    files: Sequence[File],
+    older: Sequence[Sequence[File]],
+) -> None:
+    """Read the files of one source by the first of its alternatives that finds any.
+
+    Where the delivery states changes, `older` files come before them; what it does not hold is as it was.
+    """
     layout, found = layout_of(source, files)
+    landing.used |= {f.source_file for f in found}
+    found = in_order(layout, found)
+    if not found or changes_only(layout, found):
+        for there in older:
+            layout, mine = layout_of(source, there)
+            found = [*in_order(layout, mine), *found]
+            if mine and not changes_only(layout, mine):
+                break
     if not found:
         _note_missing(landing, name, [source, *source.alternatives])
         return
-    landing.used |= {f.source_file for f in found}
     empty = [f for f in found if f.path.stat().st_size == 0]
     if empty:
         action = "Export it again and send a new delivery."

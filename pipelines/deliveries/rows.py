@@ -13,6 +13,7 @@ from pipelines.study import sql_literal
 
 if TYPE_CHECKING:
     import duckdb
+    import pyarrow as pa
 
     from pipelines.mapping import Centre, Source
 
@@ -22,11 +23,13 @@ PARQUET = "(format parquet, compression snappy, write_bloom_filter false, row_gr
 
 @dataclass(frozen=True)
 class File:
-    """One file of a delivery: its name inside the delivery, where its bytes lie, and the sha256 that was received."""
+    """One file of a delivery: its name inside the delivery, where its bytes lie, the sha256 that was received, and,
+    where it came with an earlier delivery than the one that is landed, that one's id."""
 
     source_file: str
     path: Path
     sha256: str
+    delivery_id: str | None = None
 
 
 @dataclass
@@ -82,6 +85,8 @@ def land_rows(landing: Landing, centre: "Centre", name: str, source: "Source", f
         if c not in harmless
     ]
     for a, n in zip(arrived, counts, strict=True):
+        if a.file.delivery_id:
+            continue
         row = (name, a.file.source_file, a.file.sha256, str(n))
         landing.con.execute(f"insert into received values ({', '.join(map(sql_literal, row))})")
     landing.n_rows += sum(counts)
@@ -111,29 +116,41 @@ def _tables(
     """Rows of formats that need a reader of their own, batch by batch into a table that may grow beyond memory."""
     con = landing.con
     con.execute("create or replace temp table batches (_file varchar, source_row varchar)")
-    names: dict[str, dict[str, None]] = {f.source_file: {} for f in files}
+    # an earlier delivery may have held a file of the same name
+    labels = {f"{number}\t{f.source_file}": f for number, f in enumerate(files)}
+    names: dict[str, dict[str, None]] = {label: {} for label in labels}
     kept = {"source_row"}
     # a file with many sources is parsed once, into the scratch folder
     spec = {**source.read, "scratch": landing.scratch}
-    for source_file, batch in batches([(f.source_file, f.path) for f in files], spec):
-        names[source_file] |= dict.fromkeys(c for c in batch.column_names if c != "source_row")
+    for label, batch in _named(batches([(label, f.path) for label, f in labels.items()], spec)):
+        names[label] |= dict.fromkeys(c for c in batch.column_names if c != "source_row")
         here = [c for c in batch.column_names if c in kept or wanted(c)]
         for column in (c for c in here if c not in kept):
             con.execute(f"alter table batches add column {quoted(column)} varchar")
             kept.add(column)
         con.register("batch", batch.select(here))
-        con.execute(f"insert into batches by name select {sql_literal(source_file)} as _file, * from batch")
+        con.execute(f"insert into batches by name select {sql_literal(label)} as _file, * from batch")
         con.unregister("batch")
 
-    def select(source_file: str) -> Callable[[Sequence[str]], str]:
+    def select(label: str) -> Callable[[Sequence[str]], str]:
         def rows(columns: Sequence[str]) -> str:
             cells = "".join(f", {quoted(c) if c in kept else 'null::varchar'} as {quoted(c)}" for c in columns)
-            return f"select source_row{cells} from batches where _file = {sql_literal(source_file)}"
+            return f"select source_row{cells} from batches where _file = {sql_literal(label)}"
 
         return rows
 
-    for file in files:
-        yield Arrived(file, tuple(names[file.source_file]), select(file.source_file))
+    for label, file in labels.items():
+        yield Arrived(file, tuple(names[label]), select(label))
+
+
+def _named(batched: "Iterator[tuple[str, pa.Table]]") -> "Iterator[tuple[str, pa.Table]]":
+    """Batches as they come; problems name the file without its label."""
+    try:
+        yield from batched
+    except UnreadableFile as error:
+        raise UnreadableFile(
+            [replace(p, source_file=p.source_file.rpartition("\t")[2]) for p in error.problems]
+        ) from None
 
 
 def _is_there(con: "duckdb.DuckDBPyConnection", arrived: Arrived, column: str, known: object) -> bool:
@@ -167,7 +184,8 @@ def _write_one(landing: Landing, arrived: Arrived, named: Sequence[str], draft: 
     head = ", ".join(
         f"{sql_literal(v)} as {c}"
         for c, v in (
-            ("delivery_id", landing.delivery_id), ("file_sha256", file.sha256), ("source_file", file.source_file),
+            ("delivery_id", file.delivery_id or landing.delivery_id), ("file_sha256", file.sha256),
+            ("source_file", file.source_file),
         )
     )  # fmt: skip
     with broken_records():

@@ -111,20 +111,20 @@ def _snapshot(
     """Land and stage one delivery, hold it against the rules that reject, and add what only the state before had."""
     from pipelines.staging import stage
 
-    n_landed = land(home, centre, delivery)
+    arrived = land(home, centre, delivery)
     landed = home.landed / centre.name / delivery.delivery_id
     if ids := denylist.withdrawn(home, centre, landed):
         delivery = erase(home, centre, delivery, ids)
-        n_landed = land(home, centre, delivery)
+        arrived = land(home, centre, delivery)
     rows = dict(stage(centre, landed, draft))
     n_checked, problems = stop_rules(draft)
     if problems:
         raise DeliveryRejected(centre.name, delivery.name, problems)
     removed = manifest_of(home, delivery).removed
     if before is not None:
-        rows = fold(Step(centre, delivery.delivery_id, delivery.name, removed), before, draft)
-    ledger.append(home, delivery.decided("accepted", (), version, n_landed))
-    return {"delivery": delivery.delivery_id, "rows": rows, "n_landed": n_landed, "n_checked": n_checked}
+        rows = fold(Step(centre, delivery.delivery_id, delivery.name, removed, arrived.states_removals), before, draft)
+    ledger.append(home, delivery.decided("accepted", (), version, arrived.n_rows))
+    return {"delivery": delivery.delivery_id, "rows": rows, "n_landed": arrived.n_rows, "n_checked": n_checked}
 
 
 def _answered(home: Home, centre: "Centre", answer: Delivery, before: Path | None, draft: Path) -> dict[str, Any]:

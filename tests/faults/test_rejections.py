@@ -35,7 +35,9 @@ def spoil(home: Path, centre: str, content: bytes | None) -> str:
     shutil.copytree(good, newer)
     (newer / "manifest.yaml").unlink()
     largest = max((p for p in newer.rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
-    largest.unlink()
+    # changes without their snapshot would stand on the delivery before
+    for path in newer.rglob(f"*{largest.suffix}"):
+        path.unlink()
     if content is not None:
         largest.write_bytes(content)
     return largest.name
