@@ -1,11 +1,11 @@
 """The files of one source become one Parquet file: checked column by column, all text, in the order they came."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.deliveries import identifiers
+from pipelines.deliveries import identifiers, unknown
 from pipelines.errors import Problem, UnreadableFile
 from pipelines.readers.csv import UNNAMED, Text, broken_records, quoted, ready
 from pipelines.readers.read import MOST_PROBLEMS, batches
@@ -52,6 +52,7 @@ class Arrived:
     names: Sequence[str]
     select: Callable[[Sequence[str]], str]
     text: Text | None = None
+    not_taken: Mapping[str, int] = field(default_factory=dict)
 
 
 def land_rows(landing: Landing, centre: "Centre", name: str, source: "Source", files: Sequence[File]) -> None:
@@ -61,26 +62,24 @@ def land_rows(landing: Landing, centre: "Centre", name: str, source: "Source", f
     Problems go to `landing.problems`, columns that nothing names to `landing.notes`; broken files land nothing.
     """
     known, arrived = centre.columns(name), []
+    is_person = identifiers.declared(landing.con, landing.out, source)
     try:
-        arrived = list(_arrive(landing, source, files, lambda c: c in known or c in source.guard))
+        guards = {source.raw(c) for c in source.guard}
+        arrived = list(_arrive(landing, source, files, lambda c: c in guards or (c in known and not is_person(c))))
         guarded = [p for a in arrived for p in _guard(landing.con, source, a)]
         columns = list(dict.fromkeys(c for a in arrived for c in a.names if _is_there(landing.con, a, c, known)))
-        named = [c for c in columns if c in known]
+        named = [c for c in columns if c in known and not is_person(c)]
         target = landing.out / f"{name}.parquet"
         counts = _write(landing, arrived, named, target)
     except UnreadableFile as error:
         landing.problems += error.problems
         return
-    found = _keys(landing.con, source, columns, [a.file.source_file for a in arrived], target) + guarded
+    found = _keys(landing.con, source, named, [a.file.source_file for a in arrived], target) + guarded
     landing.con.execute(f"create or replace temp view landed as from read_parquet({sql_literal(str(target))})")
     found += identifiers.find(landing.con, "landed", named)
     landing.problems += found
-    first, harmless = min(a.file.source_file for a in arrived), {*named, *source.ignore, *source.guard}
-    landing.notes += [
-        ("structure/unknown_column", name, first, "1", c, None, "a column that the mapping names")
-        for c in columns
-        if c not in harmless
-    ]
+    harmless = {*named, *source.ignore, *guards}
+    landing.notes += unknown.notes(landing.con, name, arrived, [c for c in columns if c not in harmless], is_person)
     for a, n in zip(arrived, counts, strict=True):
         row = (name, a.file.source_file, a.file.sha256, str(n))
         landing.con.execute(f"insert into received values ({', '.join(map(sql_literal, row))})")
@@ -111,13 +110,15 @@ def _tables(
     """Rows of formats that need a reader of their own, batch by batch into a table that may grow beyond memory."""
     con = landing.con
     con.execute("create or replace temp table batches (_file varchar, source_row varchar)")
-    names: dict[str, dict[str, None]] = {f.source_file: {} for f in files}
+    names: dict[str, dict[str, int]] = {f.source_file: {} for f in files}
     kept = {"source_row"}
     # a file with many sources is parsed once, into the scratch folder
     spec = {**source.read, "scratch": landing.scratch}
     for source_file, batch in batches([(f.source_file, f.path) for f in files], spec):
-        names[source_file] |= dict.fromkeys(c for c in batch.column_names if c != "source_row")
         here = [c for c in batch.column_names if c in kept or wanted(c)]
+        for c in (c for c in batch.column_names if c != "source_row"):
+            seen = names[source_file].get(c, 0)
+            names[source_file][c] = seen + (0 if c in here else unknown.n_filled(batch[c]))
         for column in (c for c in here if c not in kept):
             con.execute(f"alter table batches add column {quoted(column)} varchar")
             kept.add(column)
@@ -133,7 +134,8 @@ def _tables(
         return rows
 
     for file in files:
-        yield Arrived(file, tuple(names[file.source_file]), select(file.source_file))
+        filled = names[file.source_file]
+        yield Arrived(file, tuple(filled), select(file.source_file), not_taken=filled)
 
 
 def _is_there(con: "duckdb.DuckDBPyConnection", arrived: Arrived, column: str, known: object) -> bool:
@@ -196,7 +198,7 @@ def _keys(
 ) -> list[Problem]:
     """Files without a key column; several files are read as one table, which has it as soon as one of them does."""
     problems = []
-    for key in source.key:
+    for key in map(source.raw, source.key):
         without: Iterable[str] = files
         if key in columns:
             rows = con.execute(f"""
@@ -212,7 +214,8 @@ def _keys(
 def _guard(con: "duckdb.DuckDBPyConnection", source: "Source", arrived: Arrived) -> list[Problem]:
     """Columns that are read only to see that they hold nothing but blanks and the values listed as harmless."""
     problems = []
-    for column, allowed in source.guard.items():
+    for guarded, allowed in source.guard.items():
+        column = source.raw(guarded)
         if column not in arrived.names:
             continue
         values = ", ".join(sql_literal(v) for v in ["", *allowed])
