@@ -181,7 +181,7 @@ def _field_mistakes(centre: Centre, raw: Mapping[str, Any], table: str, f: Field
         given |= {str(f.spec["constant"])} if "constant" in f.spec else set()
         for code in sorted(given - set(study.codelist(column.codelist))):
             yield f"{code!r} is not a code of {column.codelist}{nearest(code, study.codelist(column.codelist))}"
-    if "constant" in f.spec:
+    if f.spec.keys() & {"constant", "from_checkbox"}:
         return
     if f.type == "date" and not (f.spec.get("formats") or centre.formats):
         yield "a date needs formats, here or for the whole centre"
