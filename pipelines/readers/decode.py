@@ -15,7 +15,7 @@ def decode(path: Path, encoding: str, target: Path | None) -> int | None:
     if target is None and encoding not in ("utf-8", "utf-8-sig"):
         return None
     decoder, lines, held = codecs.getincrementaldecoder(encoding)(), 0, b""
-    other = None if encoding in (*WIDE, "utf-8", "utf-8-sig") else _Utf8()
+    other = None if encoding in (*WIDE, "utf-8", "utf-8-sig") else _Utf8(encoding)
     with path.open("rb") as source, (target or Path("/dev/null")).open("wb") as copy:
         last = False
         while not last:
@@ -52,7 +52,8 @@ def _utf8(decoder: codecs.IncrementalDecoder, data: bytes, last: bool, encoding:
 class _Utf8:
     """Looks at the bytes of a one-byte encoding, which never fails: what is UTF-8 throughout was meant as such."""
 
-    def __init__(self) -> None:
+    def __init__(self, declared: str) -> None:
+        self.declared = declared
         self.decoder: codecs.IncrementalDecoder | None = codecs.getincrementaldecoder("utf-8")()
         self.line = 0
 
@@ -70,7 +71,7 @@ class _Utf8:
             return
         if last and self.line:
             action = "It is UTF-8: export it in the agreed encoding, or correct `encoding` in the centre's mapping."
-            raise wrong(f"line {self.line}", "text in the declared encoding", action)
+            raise wrong(f"line {self.line}", f"text in {self.declared}", action)
 
 
 def wrong(place: str, expected: str, action: str) -> UnreadableFile:
