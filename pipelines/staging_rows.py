@@ -149,13 +149,12 @@ def compile_part(
     types = [sql_type(table, f, wide) for f in part.fields]
     values = ", ".join(f"({f.value})::{t} as _v{i}" for i, (f, t) in enumerate(zip(fields, types, strict=True)))
     named = ", ".join(f"_v{i} as {quote(f.name)}" for i, f in enumerate(fields))
-    source = centre.sources[part.source]
-    bad = _bad(part, fields, raw, source.rename)
+    bad = _bad(part, fields, raw, centre.sources[part.source].rename)
     query = (
         f"with {rows}, read as (select *, {reads} from rows), typed as (select *, {values} from read) "
         f"select _rid * {MOST_BLOCKS} + _blk as _place, {', '.join(ORIGIN)}, {named}, {bad} as _bad from typed"
     )
-    there = {f.name: ", ".join(map(source.raw, f.columns)) for f in part.fields}
+    there = {f.name: ", ".join(map(centre.sources[part.source].raw, f.columns)) for f in part.fields}
     return PartSql(table, number, f"part_{table}_{number}", query, there)
 
 
