@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines import study, yaml_schema
-from pipelines.mapping import UNITS, Centre, Field, Part, Source
+from pipelines.mapping import BOX, TICKED, UNCHECKED, UNITS, Centre, Field, Layout, Part, Source, box_column
+from pipelines.mapping_checks import source_mistakes, verb_mistakes
 from pipelines.yaml_schema import Place, Schema, nearest, refuse
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def load(folder: Path) -> Centre:
         contact=raw.get("contact", ""), cadence_days=raw.get("cadence_days"),
         queries_delimiter=raw.get("queries_delimiter", ","), missing=tuple(raw.get("missing", ())),
         decimal=raw.get("decimal", "."), formats=tuple(raw.get("formats", ())),
+        months=tuple(raw.get("months", ("en",))),
         sources={name: _source(s) for name, s in raw["sources"].items()}, tables=tables, folder=folder,
     )  # fmt: skip
     refuse(path, list(_mistakes(centre, raw)))
@@ -73,17 +75,32 @@ def _source(raw: Mapping[str, Any]) -> Source:
         guard=raw.get("guard", {}), ignore=_list(raw.get("ignore")), stop_at=raw.get("stop_at", {}),
         drop_rows=_list(raw.get("drop_rows")), fill_down=_list(raw.get("fill_down")),
         current_row=raw.get("current_row", {}), transactions=raw.get("transactions", {}),
+        dictionary=raw.get("dictionary", ""), rename=raw.get("rename", {}),
     )  # fmt: skip
     others = tuple(replace(source, files=_list(o["files"]), read=o["read"]) for o in raw.get("or", ()))
-    return replace(source, alternatives=others)
+    # other files than those above have other twins than those above
+    plain = {k: v for k, v in raw.items() if k != "layouts"}
+    layouts = tuple(
+        Layout(
+            layout.get("from", ""), layout.get("until", ""),
+            _source({k: v for k, v in plain.items() if k != "or" or not layout.keys() & {"files", "read"}} | layout),
+        )
+        for layout in raw.get("layouts", ())
+    )  # fmt: skip
+    return replace(source, alternatives=others, layouts=layouts)
 
 
 def _part(table: str, raw: Mapping[str, Any], maps: Mapping[str, Any]) -> Part:
     columns = study.staged_columns(table)
-    fields = []
+    fields: list[Field] = []
+    boxes: dict[str, str | None] = {}
     for name, spec in raw["fields"].items():
         read = [spec.get(k) for k in ("from", "first_of", "product", "divide_by", "unit_from")]
         named = spec.get("map")
+        if "from_checkbox" in spec:
+            read = [box_column(spec["from_checkbox"], spec["box"]) if "box" in spec else TICKED]
+            given = maps.get(named, {}) if isinstance(named, str) else named or {}
+            boxes |= {} if "box" in spec else {box_column(spec["from_checkbox"], b): v for b, v in given.items()}
         fields.append(
             Field(
                 name, spec.get("type") or (columns[name].type if name in columns else ""),
@@ -91,8 +108,13 @@ def _part(table: str, raw: Mapping[str, Any], maps: Mapping[str, Any]) -> Part:
                 maps.get(named, {}) if isinstance(named, str) else named,
             )
         )  # fmt: skip
+    unpivot, where = raw.get("unpivot", {}), raw.get("where", {})
+    if boxes:
+        # a row per ticked box: boxes become rows, and those that are not ticked or mean nothing none
+        unpivot = {"columns": list(boxes), "name": BOX, "value": TICKED}
+        where = {**where, TICKED: {"not_in": [*UNCHECKED]}, BOX: {"not_in": [b for b, v in boxes.items() if v is None]}}
     return Part(
-        raw["source"], raw.get("where", {}), raw.get("unpivot", {}), _list(raw.get("lookup")), tuple(fields),
+        raw["source"], where, unpivot, _list(raw.get("lookup")), tuple(fields),
         _list(raw.get("rollup")),
     )  # fmt: skip
 
@@ -105,6 +127,7 @@ def _mistakes(centre: Centre, raw: Mapping[str, Any]) -> Iterator[tuple[Place, s
         if not _is_staged(name):
             known = study.staged_tables()
             yield ("tables", name), f"{name!r} is not a staged table{nearest(name, known)}"
+    yield from source_mistakes(centre)
     if "links" not in centre.tables:
         yield ("tables",), "'links' is missing: without study codes no row can be linked"
     for table, parts in centre.tables.items():
@@ -122,6 +145,8 @@ def _mistakes(centre: Centre, raw: Mapping[str, Any]) -> Iterator[tuple[Place, s
             for f in part.fields:
                 for text in _field_mistakes(centre, raw, table, f):
                     yield (*place, "fields", f.name), text
+                for steps, text in verb_mistakes(centre, table, part, f):
+                    yield (*place, "fields", f.name, *steps), text
 
 
 def _rollup_mistakes(table: str, part: Part) -> Iterator[str]:
@@ -156,7 +181,7 @@ def _field_mistakes(centre: Centre, raw: Mapping[str, Any], table: str, f: Field
         given |= {str(f.spec["constant"])} if "constant" in f.spec else set()
         for code in sorted(given - set(study.codelist(column.codelist))):
             yield f"{code!r} is not a code of {column.codelist}{nearest(code, study.codelist(column.codelist))}"
-    if "constant" in f.spec:
+    if f.spec.keys() & {"constant", "from_checkbox"}:
         return
     if f.type == "date" and not (f.spec.get("formats") or centre.formats):
         yield "a date needs formats, here or for the whole centre"

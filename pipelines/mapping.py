@@ -2,13 +2,17 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 # what one of the centre's units is in ours; exact factors as text
 UNITS = {"mm": {"mm": "1", "cm": "10"}, "Gy": {"Gy": "1", "cGy": "0.01"}}
-DICTIONARY = ("Variable / Field Name", "Choices, Calculations, OR Slider Labels")  # REDCap's own column names
+# REDCap's own column names and words, in an export by codes and in one by labels
+DICTIONARY = ("Variable / Field Name", "Choices, Calculations, OR Slider Labels")
+IDENTIFIER = "Identifier?"
+CHECKED, UNCHECKED, COMPLETE = ("1", "Checked"), ("0", "Unchecked"), ("2", "Complete")
+BOX, TICKED = "_box", "_ticked"  # columns that a checkbox field makes when its boxes become rows
 Where = Mapping[str, Mapping[str, Any]]
 
 
@@ -28,6 +32,13 @@ class Source:
     fill_down: tuple[str, ...] = ()
     current_row: Mapping[str, Any] = field(default_factory=dict)
     transactions: Mapping[str, Any] = field(default_factory=dict)
+    dictionary: str = ""
+    rename: Mapping[str, str] = field(default_factory=dict)
+    layouts: tuple["Layout", ...] = ()
+
+    def raw(self, column: str) -> str:
+        """The name that the files of this layout give to a column of the mapping."""
+        return next((old for old, new in self.rename.items() if new == column), column)
 
     @property
     def transacted(self) -> set[str]:
@@ -43,6 +54,15 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Layout:
+    """A source as it was, or is, from one extract date to another, both included; empty: without end."""
+
+    start: str
+    end: str
+    source: Source
+
+
+@dataclass(frozen=True)
 class Field:
     """How one staged column is made; a name that begins with `_` is a helper of the rollup and is not staged."""
 
@@ -51,6 +71,14 @@ class Field:
     columns: tuple[str, ...]
     spec: Mapping[str, Any]
     map: Mapping[str, str | None] | None
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """Raw columns that decide what a blank or an unticked box means: the other boxes, and its form's state."""
+        if "box" not in self.spec:
+            return ()
+        boxes = (box_column(self.spec["from_checkbox"], b) for b in self.spec["boxes"])
+        return (*(b for b in boxes if b not in self.columns), *filter(None, [self.spec.get("complete")]))
 
 
 @dataclass(frozen=True)
@@ -78,13 +106,17 @@ class Part:
 
 @dataclass(frozen=True)
 class Columns:
-    """Raw columns that a mapping names, by name or by the pattern of an unpivot; used with `in`."""
+    """Columns that a mapping names, by name or by the pattern of an unpivot; `in` asks by the name in the file."""
 
     names: frozenset[str]
     patterns: tuple[re.Pattern[str], ...] = ()
+    rename: Mapping[str, str] = field(default_factory=dict)
 
     def __contains__(self, column: object) -> bool:
-        return column in self.names or any(p.fullmatch(str(column)) for p in self.patterns)
+        if column not in self.rename and column in self.rename.values():
+            return False  # this layout calls it otherwise
+        name = self.rename.get(str(column), str(column))
+        return name in self.names or any(p.fullmatch(name) for p in self.patterns)
 
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(self.names))
@@ -104,26 +136,44 @@ class Centre:
     missing: tuple[str, ...]
     decimal: str
     formats: tuple[str, ...]
+    months: tuple[str, ...]
     sources: Mapping[str, Source]
     tables: Mapping[str, tuple[Part, ...]]
     folder: Path
 
+    def on(self, extract_date: str) -> "Centre":
+        """The mapping as it holds for a delivery of that day: of each source the layout that was in force."""
+        held = {
+            name: next((e.source for e in s.layouts if e.start <= extract_date <= (e.end or extract_date)), s)
+            for name, s in self.sources.items()
+        }
+        return replace(self, sources=held)
+
     def columns(self, source: str) -> Columns:
-        """The raw columns of a source that the mapping names: those that are landed."""
+        """The columns of a source that the mapping names: those that are landed."""
         names, patterns = set(self.sources[source].named), []
         for part in (p for parts in self.tables.values() for p in parts):
             if part.source == source:
-                named = {c for f in part.fields for c in f.columns} | {c for look in part.lookups for c in look["on"]}
+                named = {c for f in part.fields for c in (*f.columns, *f.beside)} | {
+                    c for look in part.lookups for c in look["on"]
+                }
                 names |= (named | set(part.where)) - part.made | set(part.unpivot.get("columns", ()))
                 patterns += [re.compile(part.unpivot["blocks"])] if "blocks" in part.unpivot else []
             for look in part.lookups:
                 if look["source"] == source:
                     names |= {*look["on"].values(), *taken(look).values(), *look.get("where", ())}
             names |= {c for f in part.fields if f.spec.get("choices") == source for c in DICTIONARY}
-        return Columns(frozenset(names), tuple(patterns))
+        if source in (s.dictionary for s in self.sources.values()):
+            names |= {DICTIONARY[0], IDENTIFIER}
+        return Columns(frozenset(names), tuple(patterns), self.sources[source].rename)
 
 
 def taken(look: Mapping[str, Any]) -> dict[str, str]:
     """New column -> column of the other source, of one lookup."""
     take = look["take"]
     return dict(take) if isinstance(take, Mapping) else {c: c for c in take}
+
+
+def box_column(name: str, code: str) -> str:
+    """The column of one box of a REDCap checkbox field."""
+    return f"{name}___{code.lower().replace('-', '_')}"

@@ -93,7 +93,7 @@ def prepare(con: "duckdb.DuckDBPyConnection", staged: Path) -> None:
         con.execute(f"create schema if not exists store.{schema}; create schema if not exists slice.{schema}")
     con.execute("create schema if not exists slice.staged; create schema if not exists slice.study")
     con.execute("create or replace table slice.main.touched (usubjid varchar); create schema if not exists store.study")
-    for name in [*study.staged_tables(), "findings", "dropped", "received", "changes"]:
+    for name in [*study.staged_tables(), "findings", "partial_dates", "dropped", "received", "changes"]:
         source = f"read_parquet({study.sql_literal(str(staged / '*' / f'{name}.parquet'))}, union_by_name = true)"
         con.execute(f"create or replace view slice.main.staged_{name} as from {source}")
 

@@ -43,6 +43,17 @@ def centre_queries(con: "duckdb.DuckDBPyConnection", home: Home, centre: str) ->
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
+def unmapped_codes(con: "duckdb.DuckDBPyConnection", findings: str) -> list[tuple[str, str, str, int]]:
+    """Texts that no map of the centre knows: file, column, text as received, and in how many rows it stands.
+
+    `findings` is what a query reads the centre's staged findings from: a view, or `read_parquet(...)` of its file.
+    """
+    return con.execute(f"""
+        select source_file, field, value_received, count(distinct source_row) from {findings}
+        where rule_id = 'structure/unmapped_code' group by all order by all
+    """).fetchall()
+
+
 def write_queries(con: "duckdb.DuckDBPyConnection", home: Home, centre: str, folder: Path) -> list[Path]:
     """Write `queries.xlsx` and `queries.csv` of one centre into `folder`, both to be answered and sent back.
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from pipelines import study, warehouse
 from pipelines.mapping import DICTIONARY, Centre
 from pipelines.staging_fields import MACROS, quote
-from pipelines.staging_findings import PLACE, dropped_sql, fillable, findings_sql, key_of
+from pipelines.staging_findings import PLACE, dropped_sql, fillable, findings_sql, key_of, partial_dates_sql
 from pipelines.staging_rows import ORIGIN, PartSql, compile_part, make_source
+from pipelines.staging_words import MACROS as WORDS
 from pipelines.study import sql_literal as lit
 
 if TYPE_CHECKING:
@@ -25,10 +26,11 @@ def stage(centre: Centre, landed: Path, out: Path) -> dict[str, int]:
 
     Input grain: one row per record received, all text, one Parquet file a source, `_notes` and `_received`.
     Output: one Parquet file for every staged table, those that the centre does not send empty, and `findings` (one row
-    per thing to ask), `dropped` (one row per row left out, with its reason) and `received` (one row per file and
-    source). Units are the study's; numbers are exact. A staged row also keeps `_part` and `_place`, where the mapping
-    found it, `_bad`, the raw text of each field that could not be used (JSON, NULL where there is none), and `_since`,
-    NULL here (`deliveries.history` fills it). `out` is replaced as a whole or not at all.
+    per thing to ask), `partial_dates` (one row per date without its day, with bounds), `dropped` (one row per row left
+    out, with its reason) and `received` (one row per file and source). Units are the study's; numbers are exact. A
+    staged row also keeps `_part` and `_place`, where the mapping found it, `_bad`, the raw text of each field that
+    could not be used (JSON, NULL without any), and `_since`, NULL here (`deliveries.history` fills it). `out` is
+    replaced as a whole or not at all.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".staging-", dir=out.parent) as scratch:
@@ -43,6 +45,7 @@ def stage(centre: Centre, landed: Path, out: Path) -> dict[str, int]:
             head = f"{lit(centre.name)} as centre, {lit(landed.name)} as delivery_id"
             received = f"select {head}, source, source_file, file_sha256, n_rows from received order by all"
             _write(con, draft / "findings.parquet", findings_sql(centre, landed, parts, head))
+            _write(con, draft / "partial_dates.parquet", partial_dates_sql(draft / "findings.parquet"))
             _write(con, draft / "dropped.parquet", dropped_sql(centre, head))
             _write(con, draft / "received.parquet", received)
             for table in twice:
@@ -64,7 +67,7 @@ def _prepare(con: "duckdb.DuckDBPyConnection", centre: Centre, landed: Path) -> 
     missing = ", ".join(lit(m) for m in dict.fromkeys(["", *centre.missing]))
     blank = lit(INVISIBLE)
     con.execute(f"""
-        {MACROS}
+        {MACROS} {WORDS}
         -- a list, because `in` would be planned as one join per column
         create temp macro clean(t) as
             case when not list_contains([{missing}], trim(t, {blank})) then trim(t, {blank}) end;
@@ -73,6 +76,7 @@ def _prepare(con: "duckdb.DuckDBPyConnection", centre: Centre, landed: Path) -> 
     columns = _landed_columns(con, landed)
     _make_sources(con, centre, landed, columns)
     choices = _choices(con, centre)
+    columns = {n: [s.rename.get(c, c) for c in columns[n]] for n, s in centre.sources.items() if n in columns}
     return [compile_part(centre, t, n, columns, choices) for t, many in centre.tables.items() for n in range(len(many))]
 
 
@@ -83,7 +87,7 @@ def _make_sources(
     con.execute("create temp table absent (source varchar, field varchar)")
     for name, source in centre.sources.items():
         there, wanted = columns.get(name, ()), centre.columns(name)
-        named = sorted({*wanted, *(c for c in there if c in wanted)})
+        named = sorted({*wanted, *(source.rename.get(c, c) for c in there if c in wanted)})
         if name in columns:
             make_source(con, name, source, str(landed / f"{name}.parquet"), there, named)
         else:
@@ -91,7 +95,8 @@ def _make_sources(
             con.execute(f"create temp view source_{name} as select 0 as _rid{cells} where false")
         # formats without a header leave out what is nowhere filled, and blocks name columns by pattern
         if name in columns and source.read["format"] in ("csv", "xlsx") and not wanted.patterns:
-            for column in (c for c in named if c not in there and c not in source.transacted):
+            wanted_here = [c for c in named if source.raw(c) not in there and c not in source.transacted]
+            for column in map(source.raw, wanted_here):
                 con.execute(f"insert into absent values ({lit(name)}, {lit(column)})")
 
 

@@ -5,17 +5,23 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from pipelines import study
-from pipelines.mapping import UNITS, Centre, Field
+from pipelines.mapping import BOX, CHECKED, COMPLETE, TICKED, UNCHECKED, UNITS, Centre, Field, box_column
+from pipelines.staging_words import with_months
 from pipelines.study import sql_literal as lit
 
 WIDE = "decimal(18,6)"  # numbers before a rollup; rounded half-up to the staged scale at its end
-NUMBERS = {".": r"[+-]?\d+(\.\d+)?", ",": r"[+-]?\d+(,\d+)?", "either": r"[+-]?\d+([.,]\d+)?"}
+NUMBERS = {
+    ".": r"[+-]?\d+(\.\d+)?",
+    ",": r"[+-]?\d+(,\d+)?",
+    # where the sign may be either, 1.234 and 1,234 may be thousands
+    "either": r"[+-]?(\d+([.,](\d{1,2}|\d{4,}))?|(0+|0\d+|\d{4,})[.,]\d{3})",
+}
 WORDS = {"%Y": "YYYY", "%y": "YY", "%m": "MM", "%d": "DD", "%H": "hh", "%M": "mm", "%S": "ss", "%b": "MON"}
 MOST_WORDS = 20
 MACROS = """
     create temp macro as_day(t, f) as
-        -- %Y would read 28/02/14 as a day of the year 14
-        case when try_strptime(t, f) >= timestamp '1000-01-01' then try_strptime(t, f)::date end;
+        -- %Y would read 28/02/14 as a day of the year 14, and a spreadsheet writes an empty cell as 01/01/1900
+        case when try_strptime(t, f) > timestamp '1900-01-01' then try_strptime(t, f)::date end;
     create temp macro as_int(t) as try_cast(regexp_extract(t, '^([+-]?\\d+)(?:[.,]0+)?$', 1) as integer);
     create temp macro as_number(t, pattern) as case when regexp_full_match(t, pattern) then replace(t, ',', '.') end;
     create temp macro as_micro(t, pattern) as
@@ -57,6 +63,8 @@ def compile_field(
     if "constant" in f.spec:
         value = f"{lit(str(f.spec['constant']))}::{sql_type(table, f, wide)}"
         return FieldSql(f.name, "null::varchar", None, value, "null", "")
+    if "from_checkbox" in f.spec:
+        return _checkbox(f, i)
     text, mapped = text_sql(f), f"_r{i}"
     mapping = _mapping(f, choices)
     if mapping is not None:
@@ -73,9 +81,12 @@ def compile_field(
 def sql_type(table: str, f: Field, wide: bool) -> str:
     """The SQL type of a field's value: that of its staged column, or of its own type for a helper."""
     columns = study.staged_columns(table)
-    if f.type == "quantity" and wide:
+    kind = f.type
+    if f.type == "dose_text":
+        kind = "int" if f.spec["take"] == "fractions" else "quantity"
+    if kind == "quantity" and wide:
         return WIDE
-    return columns[f.name].sql_type if f.name in columns else study.SQL_TYPES[f.type]
+    return columns[f.name].sql_type if f.name in columns else study.SQL_TYPES[kind]
 
 
 def text_sql(f: Field) -> str:
@@ -117,10 +128,11 @@ def _typed(centre: Centre, table: str, f: Field, i: int, text: str, wide: bool) 
     if f.type == "int":
         return f"as_int({text})", "'structure/unreadable_number'", "a whole number"
     if f.type == "date":
-        formats = f.spec.get("formats") or centre.formats
-        days = ", ".join(f"as_day({text}, {lit(each)})" for each in formats)
-        expected = "a date as " + " or ".join(map(_words, formats))
-        return f"coalesce({days}, null)", "'structure/unreadable_date'", expected
+        return _date(centre, f, text)
+    if f.type == "dose_text":
+        value = {"fractions": "{}.n", "total": "dose_gray({}.t)", "per_fraction": "dose_gray({}.d)"}[f.spec["take"]]
+        cast = f"try_cast({value.format(f'dose_schedule({text})')} as {sql_type(table, f, wide)})"
+        return cast, "'structure/unreadable_dose'", "one schedule with its unit, such as 5x7,5 Gy or 37,5 Gy in 5 fr"
     if f.type == "flag":
         if f.map is not None:
             return text, "", ""
@@ -129,6 +141,9 @@ def _typed(centre: Centre, table: str, f: Field, i: int, text: str, wide: bool) 
         return value, "'structure/unreadable_flag'", _one_of([*f.spec["yes"], *f.spec["no"]])
     if f.type == "quantity":
         return _quantity(centre, table, f, i, text, wide)
+    if "matches" in f.spec:
+        value = f"case when regexp_full_match({text}, {lit(f.spec['matches'])}) then {text} end"
+        return value, "'structure/damaged_id'", f"an identifier of this shape: {f.spec['matches']}"
     columns = study.staged_columns(table)
     codelist = columns[f.name].codelist if f.name in columns else None
     if f.type == "code" and codelist and f.map is None:
@@ -136,6 +151,40 @@ def _typed(centre: Centre, table: str, f: Field, i: int, text: str, wide: bool) 
         value = f"case when {text} in ({', '.join(lit(c) for c in codes)}) then {text} end"
         return value, "'structure/unmapped_code'", _one_of(codes)
     return text, "null", ""
+
+
+def _date(centre: Centre, f: Field, text: str) -> tuple[str, str, str]:
+    """A day by the declared formats; one that is partly known has no value, and its own rule where that may be."""
+    formats, partial = f.spec.get("formats") or centre.formats, f.spec.get("partial", False)
+    if partial or any("%b" in each for each in formats):
+        text = with_months(text, f.spec.get("months") or centre.months)
+    days = ", ".join(f"as_day({text}, {lit(each)})" for each in formats)
+    expected = "a date as " + " or ".join(map(_words, formats))
+    if not partial:
+        return f"coalesce({days}, null)", "'structure/unreadable_date'", expected
+    # without a day there is none, whatever else four digits could mean
+    value = f"case when partial_lower({text}) is null then coalesce({days}, null) end"
+    rule = f"case when partial_lower({text}) is null then 'structure/unreadable_date' else 'structure/partial_date' end"
+    return value, rule, expected
+
+
+def _checkbox(f: Field, i: int) -> FieldSql:
+    """The boxes of a REDCap field: what a ticked one stands for, or whether one of them is ticked.
+
+    A form without any tick may never have been answered: then an empty box is no, where the form's state is complete.
+    """
+    checked, unchecked, complete = (", ".join(map(lit, words)) for words in (CHECKED, UNCHECKED, COMPLETE))
+    rule, expected = "'structure/unreadable_flag'", _one_of([*CHECKED, *UNCHECKED])
+    if "box" not in f.spec:
+        boxes = ((box_column(f.spec["from_checkbox"], box), code) for box, code in (f.map or {}).items())
+        cases = " ".join(f"when {lit(column)} then {lit(code)}" for column, code in boxes)
+        value = f"case when {quote(TICKED)} in ({checked}) then case {quote(BOX)} {cases} end end"
+        return FieldSql(f.name, quote(TICKED), None, value, rule, expected)
+    state = f.spec.get("complete")
+    answered = [f"coalesce({quote(c)} in ({complete if c == state else checked}), false)" for c in f.beside]
+    no = f"when _r{i} in ({unchecked}) and ({' or '.join(answered) or 'false'}) then 'N'"
+    value = f"case when _r{i} in ({checked}) then 'Y' {no} end"
+    return FieldSql(f.name, quote(f.columns[0]), None, value, rule, expected, UNCHECKED)
 
 
 def _quantity(centre: Centre, table: str, f: Field, i: int, text: str, wide: bool) -> tuple[str, str, str]:

@@ -7,6 +7,7 @@ from pipelines import study
 from pipelines.mapping import Centre
 from pipelines.staging_fields import quote
 from pipelines.staging_rows import BAD, PartSql
+from pipelines.staging_words import MONTHS, with_months
 from pipelines.study import sql_literal as lit
 
 PLACED = "(_part, _place)"
@@ -35,7 +36,10 @@ def findings_sql(centre: Centre, landed: Path, parts: Sequence[PartSql], head: s
         f"""select {head}, source as table_name, null as local_id, null as usubjid, source as record_key, source_file,
         source_row, field, null as staged_field, value_received, expected, rule_id from read_parquet({notes})""",
         f"""select {head}, source, null, null, source, source_file, '1', field, null, null,
-        'this column, which the mapping names', 'structure/missing_column' from absent join received using (source)""",
+        'this column, which the mapping names', 'structure/missing_column' from absent join received using (source)
+        where (source, field) not in (
+            select (source, field) from read_parquet({notes}) where rule_id = 'structure/identifier_column'
+        )""",
     ]
     kinds = lit("[{" + ", ".join(f'"{name}": "VARCHAR"' for name in BAD) + "}]")
     for part in parts:
@@ -44,7 +48,9 @@ def findings_sql(centre: Centre, landed: Path, parts: Sequence[PartSql], head: s
         mine = "" if rows == part.name else f" and _part = {part.number}"
         selects.append(f"""
             select {head}, {lit(part.table)}, local_id, {code}, {_record_key(centre, part, code)}, source_file,
-                source_row, b.field, b.staged_field, b.value_received, b.expected, b.rule_id
+                source_row, b.field, b.staged_field,
+                -- the centre's own id stays in its own files
+                case when b.staged_field <> 'local_id' then b.value_received end, b.expected, b.rule_id
             from (select *, unnest(from_json(_bad, {kinds})) as b from {rows} where _bad is not null{mine}) p
             left join link l using (local_id) where b is not null
         """)
@@ -67,6 +73,16 @@ def findings_sql(centre: Centre, landed: Path, parts: Sequence[PartSql], head: s
     return f"select {', '.join(FINDING)} from ({' union all '.join(selects)}) order by all"
 
 
+def partial_dates_sql(findings: Path) -> str:
+    """The dates of `findings` of which only month or year is known, with precision and bounds: nothing is imputed."""
+    text = with_months("value_received", tuple(MONTHS))
+    cells = ", ".join(c for c in FINDING if c not in ("expected", "rule_id"))
+    return f"""
+        select {cells}, partial_precision(_t) as precision, partial_lower(_t) as lower_dt, partial_upper(_t) as upper_dt
+        from (select *, {text} as _t from read_parquet({lit(str(findings))}) where rule_id = 'structure/partial_date')
+    """
+
+
 def record_sql(centre: Centre, table: str) -> str:
     """The record of a staged row by its key, as text."""
     key = [c for c in key_of(table) if c != "usubjid"]
@@ -75,16 +91,18 @@ def record_sql(centre: Centre, table: str) -> str:
 
 def _record_key(centre: Centre, part: PartSql, code: str) -> str:
     """The record of a finding by its key, without the field that failed."""
-    values = {c: f"p.{quote(c)}" if c in part.raw else "null" for c in key_of(part.table)} | {"usubjid": _subject(code)}
+    damaged = "coalesce(p.local_id, case when b.staged_field = 'local_id' then b.value_received end)"
+    values = {c: f"p.{quote(c)}" if c in part.raw else "null" for c in key_of(part.table)}
+    values["usubjid"] = _subject(code, damaged)
     cases = [
         f"when {lit(c)} then {_joined(centre, part.table, {k: v for k, v in values.items() if k != c})}" for c in values
     ]
     return f"case b.staged_field {' '.join(cases)} else {_joined(centre, part.table, values)} end"
 
 
-def _subject(code: str) -> str:
+def _subject(code: str, local_id: str = "local_id") -> str:
     """The study code; without one a digest, because the centre's own id stays in its own files."""
-    return f"coalesce({code}, left(sha256(coalesce(local_id, '')), 12))"
+    return f"coalesce({code}, left(sha256(coalesce({local_id}, '')), 12))"
 
 
 def _joined(centre: Centre, table: str, values: Mapping[str, str]) -> str:

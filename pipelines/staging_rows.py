@@ -56,7 +56,10 @@ def compile_source(
     formats that write only what is filled leave it out.
     """
     there = set(landed)
-    cells = "".join(f", {f'clean({quote(c)})' if c in there else 'null::varchar'} as {quote(c)}" for c in sorted(named))
+    raw = {c: source.raw(c) for c in sorted(named)}
+    cells = "".join(
+        f", {f'clean({quote(r)})' if r in there else 'null::varchar'} as {quote(c)}" for c, r in raw.items()
+    )
     why = ", _why" if source.transactions else ""
     steps = [f"cleaned as (select file_row_number as _rid, {', '.join(ORIGIN)}{cells}{why} from {reads})"]
     reasons = ["when _why is not null then _why"] if source.transactions else []
@@ -146,23 +149,25 @@ def compile_part(
     types = [sql_type(table, f, wide) for f in part.fields]
     values = ", ".join(f"({f.value})::{t} as _v{i}" for i, (f, t) in enumerate(zip(fields, types, strict=True)))
     named = ", ".join(f"_v{i} as {quote(f.name)}" for i, f in enumerate(fields))
-    bad = _bad(part, fields, raw)
+    bad = _bad(part, fields, raw, centre.sources[part.source].rename)
     query = (
         f"with {rows}, read as (select *, {reads} from rows), typed as (select *, {values} from read) "
         f"select _rid * {MOST_BLOCKS} + _blk as _place, {', '.join(ORIGIN)}, {named}, {bad} as _bad from typed"
     )
-    return PartSql(table, number, f"part_{table}_{number}", query, {f.name: ", ".join(f.columns) for f in part.fields})
+    there = {f.name: ", ".join(map(centre.sources[part.source].raw, f.columns)) for f in part.fields}
+    return PartSql(table, number, f"part_{table}_{number}", query, there)
 
 
-def _bad(part: Part, fields: Sequence[FieldSql], raw: Mapping[str, str]) -> str:
+def _bad(part: Part, fields: Sequence[FieldSql], raw: Mapping[str, str], rename: Mapping[str, str]) -> str:
     """The fields of a row that hold a text and no value, as a JSON list (`BAD`); NULL where there is none."""
     structs, tests = [], []
+    renamed = " ".join(f"when {lit(new)} then {lit(old)}" for old, new in rename.items())
     for i, (field, sql) in enumerate(zip(part.fields, fields, strict=True)):
         if sql.rule in ("", "null"):
             continue
         tests.append(sql.is_bad(i))
         names = [raw.get(c, lit(c)) for c in field.columns if c != field.spec.get("unit_from")]
-        column = " || ', ' || ".join(names)
+        column = " || ', ' || ".join(f"(case {n} {renamed} else {n} end)" if renamed else n for n in names)
         structs.append(
             f"case when {sql.is_bad(i)} then {{'field': {column}, 'staged_field': {lit(field.name)}, "
             f"'value_received': _r{i}, 'expected': {lit(sql.expected)}, 'rule_id': {sql.rule}}} end"

@@ -31,7 +31,7 @@ def withdraw(home: Home, usubjid: str, centres: Mapping[str, "Centre"]) -> dict[
         for delivery in ledger.read(home):
             if delivery.state != "accepted" or delivery.centre not in centres:
                 continue
-            centre = centres[delivery.centre]
+            centre = centres[delivery.centre].on(delivery.extract_date)
             landed = home.landed / centre.name / delivery.delivery_id
             if not landed.exists():
                 try:

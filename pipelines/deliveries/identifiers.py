@@ -1,12 +1,17 @@
 """Values that look like direct identifiers of a person: a delivery that holds one comes no further than the archive."""
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.errors import Problem
+from pipelines.mapping import DICTIONARY, IDENTIFIER
 from pipelines.study import sql_literal
 
 if TYPE_CHECKING:
     import duckdb
+
+    from pipelines.mapping import Source
 
 # name in a message -> regular expression (RE2), tried on the whole text of a cell
 PATTERNS = {
@@ -46,3 +51,19 @@ def find(con: "duckdb.DuckDBPyConnection", table: str, columns: list[str]) -> li
                 Problem(file, f"column {name}, row {row} ({n} rows)", expected, ACTION) for file, row, n in rows
             ]
     return problems
+
+
+def declared(con: "duckdb.DuckDBPyConnection", landed: Path, source: "Source") -> Callable[[str], bool]:
+    """Whether a source's REDCap dictionary, landed before, marks a column (or its boxes) as an identifier."""
+    path = landed / f"{source.dictionary}.parquet"
+    if not source.dictionary or not path.exists():
+        return lambda _: False
+    there = {c for (c,) in con.execute(f"select name from parquet_schema({sql_literal(str(path))})").fetchall()}
+    if not there >= {DICTIONARY[0], IDENTIFIER}:
+        return lambda _: False
+    rows = con.execute(f"""
+        select trim("{DICTIONARY[0]}") from read_parquet({sql_literal(str(path))})
+        where lower(trim("{IDENTIFIER}")) = 'y'
+    """).fetchall()
+    marked = {name for (name,) in rows}
+    return lambda column: column.split("___")[0] in marked

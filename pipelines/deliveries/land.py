@@ -37,6 +37,7 @@ def land(home: Home, centre: "Centre", delivery: Delivery) -> Landed:
     Output grain: one row per row of a source's files, in their order, all text: delivery_id, file_sha256, source_file,
     source_row and the named raw columns. Raises `DeliveryRejected` with every problem found; then nothing is written.
     """
+    centre = centre.on(delivery.extract_date)
     out = home.landed / centre.name / delivery.delivery_id
     out.parent.mkdir(parents=True, exist_ok=True)
     with (
@@ -53,7 +54,8 @@ def land(home: Home, centre: "Centre", delivery: Delivery) -> Landed:
         older: list[list[File]] = []
         if not landing.problems:
             older = _older_files(home, centre, delivery, files, Path(scratch))
-            for name, source in centre.sources.items():
+            # a dictionary comes before what it describes
+            for name, source in sorted(centre.sources.items(), key=lambda item: item[1].dictionary != ""):
                 _land_source(landing, centre, name, source, files, older)
         for expected, names in landing.missing.values():
             action = f"Add the file ({', '.join(names)}) and send the delivery again."

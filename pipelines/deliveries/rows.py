@@ -1,11 +1,11 @@
 """The files of one source become one Parquet file: checked column by column, all text, in the order they came."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.deliveries import identifiers
+from pipelines.deliveries import identifiers, unknown
 from pipelines.errors import Problem, UnreadableFile
 from pipelines.readers.csv import UNNAMED, Text, broken_records, quoted, ready
 from pipelines.readers.read import MOST_PROBLEMS, batches
@@ -55,6 +55,7 @@ class Arrived:
     names: Sequence[str]
     select: Callable[[Sequence[str]], str]
     text: Text | None = None
+    not_taken: Mapping[str, int] = field(default_factory=dict)
 
 
 def land_rows(landing: Landing, centre: "Centre", name: str, source: "Source", files: Sequence[File]) -> None:
@@ -64,26 +65,24 @@ def land_rows(landing: Landing, centre: "Centre", name: str, source: "Source", f
     Problems go to `landing.problems`, columns that nothing names to `landing.notes`; broken files land nothing.
     """
     known, arrived = centre.columns(name), []
+    is_person = identifiers.declared(landing.con, landing.out, source)
     try:
-        arrived = list(_arrive(landing, source, files, lambda c: c in known or c in source.guard))
+        guards = {source.raw(c) for c in source.guard}
+        arrived = list(_arrive(landing, source, files, lambda c: c in guards or (c in known and not is_person(c))))
         guarded = [p for a in arrived for p in _guard(landing.con, source, a)]
         columns = list(dict.fromkeys(c for a in arrived for c in a.names if _is_there(landing.con, a, c, known)))
-        named = [c for c in columns if c in known]
+        named = [c for c in columns if c in known and not is_person(c)]
         target = landing.out / f"{name}.parquet"
         counts = _write(landing, arrived, named, target)
     except UnreadableFile as error:
         landing.problems += error.problems
         return
-    found = _keys(landing.con, source, columns, [a.file.source_file for a in arrived], target) + guarded
+    found = _keys(landing.con, source, named, [a.file.source_file for a in arrived], target) + guarded
     landing.con.execute(f"create or replace temp view landed as from read_parquet({sql_literal(str(target))})")
     found += identifiers.find(landing.con, "landed", named)
     landing.problems += found
-    first, harmless = min(a.file.source_file for a in arrived), {*named, *source.ignore, *source.guard}
-    landing.notes += [
-        ("structure/unknown_column", name, first, "1", c, None, "a column that the mapping names")
-        for c in columns
-        if c not in harmless
-    ]
+    harmless = {*named, *source.ignore, *guards}
+    landing.notes += unknown.notes(landing.con, name, arrived, [c for c in columns if c not in harmless], is_person)
     for a, n in zip(arrived, counts, strict=True):
         if a.file.delivery_id:
             continue
@@ -118,13 +117,15 @@ def _tables(
     con.execute("create or replace temp table batches (_file varchar, source_row varchar)")
     # an earlier delivery may have held a file of the same name
     labels = {f"{number}\t{f.source_file}": f for number, f in enumerate(files)}
-    names: dict[str, dict[str, None]] = {label: {} for label in labels}
+    names: dict[str, dict[str, int]] = {label: {} for label in labels}
     kept = {"source_row"}
     # a file with many sources is parsed once, into the scratch folder
     spec = {**source.read, "scratch": landing.scratch}
     for label, batch in _named(batches([(label, f.path) for label, f in labels.items()], spec)):
-        names[label] |= dict.fromkeys(c for c in batch.column_names if c != "source_row")
         here = [c for c in batch.column_names if c in kept or wanted(c)]
+        for c in (c for c in batch.column_names if c != "source_row"):
+            seen = names[label].get(c, 0)
+            names[label][c] = seen + (0 if c in here else unknown.n_filled(batch[c]))
         for column in (c for c in here if c not in kept):
             con.execute(f"alter table batches add column {quoted(column)} varchar")
             kept.add(column)
@@ -140,7 +141,7 @@ def _tables(
         return rows
 
     for label, file in labels.items():
-        yield Arrived(file, tuple(names[label]), select(label))
+        yield Arrived(file, tuple(names[label]), select(label), not_taken=names[label])
 
 
 def _named(batched: "Iterator[tuple[str, pa.Table]]") -> "Iterator[tuple[str, pa.Table]]":
@@ -214,7 +215,7 @@ def _keys(
 ) -> list[Problem]:
     """Files without a key column; several files are read as one table, which has it as soon as one of them does."""
     problems = []
-    for key in source.key:
+    for key in map(source.raw, source.key):
         without: Iterable[str] = files
         if key in columns:
             rows = con.execute(f"""
@@ -230,7 +231,8 @@ def _keys(
 def _guard(con: "duckdb.DuckDBPyConnection", source: "Source", arrived: Arrived) -> list[Problem]:
     """Columns that are read only to see that they hold nothing but blanks and the values listed as harmless."""
     problems = []
-    for column, allowed in source.guard.items():
+    for guarded, allowed in source.guard.items():
+        column = source.raw(guarded)
         if column not in arrived.names:
             continue
         values = ", ".join(sql_literal(v) for v in ["", *allowed])

@@ -30,6 +30,8 @@ MARK = "made_from.json"
 TECHNICAL = {
     "findings": "centre, delivery_id, table_name, local_id, usubjid, record_key, source_file, source_row, field, "
     "staged_field, value_received, expected, rule_id",
+    "partial_dates": "centre, delivery_id, table_name, local_id, usubjid, record_key, source_file, source_row, field, "
+    "staged_field, value_received, precision, lower_dt, upper_dt",
     "dropped": "centre, delivery_id, source, source_file, source_row, reason",
     "received": "centre, delivery_id, source, source_file, file_sha256, n_rows",
     "changes": ", ".join(CHANGE),
@@ -111,6 +113,7 @@ def _snapshot(
     """Land and stage one delivery, hold it against the rules that reject, and add what only the state before had."""
     from pipelines.staging import stage
 
+    centre = centre.on(delivery.extract_date)
     arrived = land(home, centre, delivery)
     landed = home.landed / centre.name / delivery.delivery_id
     if ids := denylist.withdrawn(home, centre, landed):
@@ -168,6 +171,11 @@ def stop_rules(staged: Path) -> tuple[int, list[Problem]]:
     ]
 
 
+def technical_type(column: str) -> str:
+    """The SQL type of a column of a technical table, by its name."""
+    return "bigint" if column == "n_rows" else "date" if column.endswith("_dt") else "varchar"
+
+
 def declare_staged(con: "duckdb.DuckDBPyConnection", staged: Path) -> None:
     """Write `staged/_declared/`: no rows, but each staged table's columns, also where no centre sends it."""
     folder = staged / "_declared"
@@ -183,7 +191,7 @@ def declare_staged(con: "duckdb.DuckDBPyConnection", staged: Path) -> None:
         for name in study.staged_tables()
     }
     for name, columns in TECHNICAL.items():
-        typed = ((c, "bigint" if c == "n_rows" else "varchar") for c in columns.split(", "))
+        typed = ((c, technical_type(c)) for c in columns.split(", "))
         selects[name] = ", ".join(f"null::{kind} as {column}" for column, kind in typed)
     for name, columns in selects.items():
         target = study.sql_literal(str(folder / f"{name}.parquet"))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import Problem, UnreadableFile
 from pipelines.readers.decode import decode, wrong
+from pipelines.readers.wide import refuse_wide
 from pipelines.study import sql_literal
 
 if TYPE_CHECKING:
@@ -67,6 +68,8 @@ class Text:
         """).fetchall()
         if rejects:
             raise UnreadableFile(self._problems(rejects))
+        with broken_records():
+            refuse_wide(con, self)
 
     def _problems(self, rejects: Sequence[tuple[int, str]]) -> list[Problem]:
         problems, line, at = [], 1, 0

@@ -15,11 +15,14 @@ def decode(path: Path, encoding: str, target: Path | None) -> int | None:
     if target is None and encoding not in ("utf-8", "utf-8-sig"):
         return None
     decoder, lines, held = codecs.getincrementaldecoder(encoding)(), 0, b""
+    other = None if encoding in (*WIDE, "utf-8", "utf-8-sig") else _Utf8(encoding)
     with path.open("rb") as source, (target or Path("/dev/null")).open("wb") as copy:
         last = False
         while not last:
             data = source.read(CHUNK)
             last = not data
+            if other:
+                other.look(data, last, lines)
             if last or not (keeps_ascii and data.isascii() and not decoder.getstate()[0]):
                 data = _utf8(decoder, data, last, encoding, lines)
             if b"\0" in data:
@@ -44,6 +47,31 @@ def _utf8(decoder: codecs.IncrementalDecoder, data: bytes, last: bool, encoding:
         line = lines + data.count(b"\n", 0, error.start) + 1
     action = "Export it again in this encoding, or correct `encoding` in the centre's mapping."
     raise wrong(f"line {line}", f"text in {encoding}", action)
+
+
+class _Utf8:
+    """Looks at the bytes of a one-byte encoding, which never fails: what is UTF-8 throughout was meant as such."""
+
+    def __init__(self, declared: str) -> None:
+        self.declared = declared
+        self.decoder: codecs.IncrementalDecoder | None = codecs.getincrementaldecoder("utf-8")()
+        self.line = 0
+
+    def look(self, data: bytes, last: bool, lines: int) -> None:
+        """Raises `UnreadableFile` at the end of a file with characters of several bytes and none that breaks them."""
+        if self.decoder is None:
+            return
+        try:
+            if not (data.isascii() and not self.decoder.getstate()[0] and not last):
+                self.decoder.decode(data, last)
+                if not self.line and not data.isascii():
+                    self.line = lines + data.count(b"\n", 0, next(i for i, b in enumerate(data) if b > 127)) + 1
+        except UnicodeDecodeError:
+            self.decoder = None
+            return
+        if last and self.line:
+            action = "It is UTF-8: export it in the agreed encoding, or correct `encoding` in the centre's mapping."
+            raise wrong(f"line {self.line}", f"text in {self.declared}", action)
 
 
 def wrong(place: str, expected: str, action: str) -> UnreadableFile:

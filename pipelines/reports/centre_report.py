@@ -41,6 +41,7 @@ def write_centre(con: "duckdb.DuckDBPyConnection", home: Home, centre: "Centre")
 
 def _centre_values(con: "duckdb.DuckDBPyConnection", home: Home, centre: str, t: Mapping[str, Any]) -> dict[str, Any]:
     from pipelines.disclosure import suppress
+    from pipelines.queries import unmapped_codes
 
     mine = f"centre = {study.sql_literal(centre)}"
     bound = study.protocol()["small_cell_bound"]["value"]
@@ -72,6 +73,7 @@ def _centre_values(con: "duckdb.DuckDBPyConnection", home: Home, centre: str, t:
         ],
         "changes": _changes(con, mine, t), "changed": _changed(con, mine, t), "most_changes": MOST_CHANGES,
         "dropped": [(file, t["words"].get(reason, reason.replace("_", " ")), n) for file, reason, n in dropped],
+        "unmapped": unmapped_codes(con, f"(from slice.main.staged_findings where {mine})"),
         "rejected": _rejected(home, centre),
         "notes": con.execute(f"""
             select message, field, source_file, source_row from validated.findings

@@ -79,9 +79,10 @@ def test_named_columns_land_as_text_with_the_place_they_came_from(tmp_path: Path
 
 
 def test_an_unknown_column_does_not_land_and_is_noted(tmp_path: Path, centre: Centre) -> None:
-    folder = landed(tmp_path, centre, {"log.csv": "ID;Code;Surname\n1;X-1;Smith\n", "extra.csv": "a\n1\n"})
+    log = "ID;Code;Surname\n1;X-1;Smith\n2;X-2; \n3;X-3;Rossi\n"
+    folder = landed(tmp_path, centre, {"log.csv": log, "extra.csv": "a\n1\n"})
     assert "Smith" not in str(rows(folder / "log.parquet", "*"))
-    assert ("structure/unknown_column", "Surname", None) in rows(
+    assert ("structure/unknown_column", "Surname", "2") in rows(
         folder / "_notes.parquet", "rule_id, field, value_received"
     )
 

@@ -14,7 +14,7 @@ import duckdb
 import pytest
 
 from pipelines import models, study, warehouse
-from pipelines.orchestration.take_in import TECHNICAL
+from pipelines.orchestration.take_in import TECHNICAL, technical_type
 
 HERE = Path(__file__).resolve().parent
 # tables of schema study that a case gives itself: which centres there are, and what a paper printed
@@ -81,7 +81,7 @@ def types(full_name: str) -> dict[str, str]:
     if full_name in GIVEN_STUDY:
         return GIVEN_STUDY[full_name]
     if schema == "staged" and name in TECHNICAL:
-        return {c: "bigint" if c == "n_rows" else "varchar" for c in TECHNICAL[name].split(", ")}
+        return {c: technical_type(c) for c in TECHNICAL[name].split(", ")}
     if schema == "staged":
         columns = {**study.staged_columns(name), **{p: study.Column(p, "text", "") for p in study.PROVENANCE}}
         return {c.name: c.sql_type for c in columns.values()}
