@@ -8,8 +8,9 @@ import pytest
 import yaml
 
 from pipelines import centres, staging, study, warehouse
-from pipelines.deliveries import intake, land, ledger
+from pipelines.deliveries import erase_rows, intake, land, ledger
 from pipelines.errors import DeliveryRejected
+from pipelines.readers.read import read
 from pipelines.simulate import render, truth
 from pipelines.warehouse import Home
 
@@ -120,6 +121,19 @@ def test_a_subject_removed_as_a_whole_takes_all_its_records_with_it(tmp_path):
         ("a.xml", "1", "removed_by_the_centre"),
         ("b.xml", "SubjectData!1", "removed_by_the_centre"),
     ]
+
+
+def test_a_withdrawn_subject_is_found_where_only_its_removal_is_left(tmp_path):
+    """The others keep their places."""
+    source, target = tmp_path / "a.xml", tmp_path / "b.xml"
+    gone = subject(1, about='TransactionType="Remove"')
+    source.write_text(odm(subject(1, follow_up(FIRST)), gone, subject(2, follow_up(FIRST)), kind="Transactional"))
+    for place in ("1", "SubjectData!2"):
+        erase_rows.odm(source, [], [place], target)
+        text = target.read_text(encoding="utf-8")
+        assert "SS_1" not in text and "ME3/1" not in text and text.count("ItemGroupData") == 3
+        table = read([("b.xml", target)], {"format": "odm", "item_group": "IG_FOLLOWUP"})
+        assert table["source_row"].to_pylist() == ["2"]
 
 
 def test_the_csv_twins_know_transactions_too(tmp_path):
