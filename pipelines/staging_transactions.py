@@ -66,9 +66,9 @@ def _touched(reads: str, kind: str, keys: Sequence[str]) -> str:
         lasts.append(f"gone{i}.last")
     steps.append(f"""placed as not materialized (
         select told._rid, kind, hash({", ".join(f"told.{k}" for k in names)}) as h, case
-            when kind = 'Remove' or told._rid < greatest({", ".join(lasts)}) then {lit(REMOVED)}
             when kind = 'Context' then {lit(CONTEXT)}
-            when kind not in {_listed((*INSERTS, *UPDATES))} then {lit(UNKNOWN)}
+            when kind not in {_listed((*INSERTS, *UPDATES, "Remove"))} then {lit(UNKNOWN)}
+            when kind = 'Remove' or told._rid < greatest({", ".join(lasts)}) then {lit(REMOVED)}
         end as _why
         from told{joins}
     )""")

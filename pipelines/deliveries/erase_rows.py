@@ -2,9 +2,12 @@
 
 import re
 import zipfile
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from pipelines.readers.odm_walk import LEVELS
 
 Specs = Sequence[Mapping[str, Any]]
 SHEET = re.compile(r"xl/worksheets/.*\.xml")
@@ -38,13 +41,15 @@ def odm(path: Path, specs: Specs, places: Collection[str], target: Path, ids: Co
     """ODM-XML: all that stands under the subject is emptied, and its item groups stay to be counted."""
     from lxml import etree
 
-    gone = {int(p) for p in places}
     tree = etree.parse(str(path), etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False))
-    keys = {
-        above.get("SubjectKey")
-        for number, element in enumerate(tree.iter("{*}ItemGroupData"), 1)
-        for above in (element.iterancestors("{*}SubjectData") if number in gone else ())
-    }
+    keys, numbers = set(), Counter[str]()
+    for element in tree.iter(*(f"{{*}}{kind}" for kind in LEVELS)):
+        kind = etree.QName(element).localname
+        numbers[kind] += 1
+        # as the reader numbers item groups, and removals above them
+        if str(numbers[kind]) * (kind == "ItemGroupData") in places or f"{kind}!{numbers[kind]}" in places:
+            subjects = [element, *element.iterancestors()]
+            keys |= {s.get("SubjectKey") for s in subjects if etree.QName(s).localname == "SubjectData"}
     for subject in [s for s in tree.iter("{*}SubjectData") if s.get("SubjectKey") in keys]:
         for element in subject.iter():
             element.text = None

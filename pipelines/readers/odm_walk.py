@@ -53,6 +53,7 @@ class Walk:
     numbers: dict[str, int] = field(default_factory=dict)
     group_def: str = ""
     item: dict[str, str] | None = None
+    item_depth: int = 0
     texts: list[str] = field(default_factory=list)
     n_chars: int = 0
 
@@ -66,15 +67,18 @@ class Walk:
         namespace, _, name = tag.rpartition(" ")
         if self.depth == 1:
             self.namespace = namespace
+        if self.item is not None:
+            # a comment, an audit record or a vendor's note inside an item is none of its value
+            self.parser.CharacterDataHandler = None
         if namespace != self.namespace:
             return
         if name in LEVELS:
             self._open(name, attributes)
         elif self.item is not None:
-            if name == "Value":
+            if name == "Value" and self.depth == self.item_depth + 1:
                 self._collect()
         elif name.startswith("ItemData") and self.levels and self.levels[-1].kind == "ItemGroupData":
-            self.item = attributes
+            self.item, self.item_depth = attributes, self.depth
             if "Value" not in attributes:
                 self._collect()
         elif name == "ItemGroupDef":
@@ -85,19 +89,19 @@ class Walk:
     def end(self, tag: str) -> None:
         self.depth -= 1
         namespace, _, name = tag.rpartition(" ")
+        if self.item is not None and self.depth == self.item_depth and "Value" not in self.item:
+            self.parser.CharacterDataHandler = self._text
         if namespace != self.namespace:
             return
         if name in LEVELS:
             self._close()
-        elif self.item is not None and name == "Value":
-            self.parser.CharacterDataHandler = None
-        elif self.item is not None and name.startswith("ItemData"):
+        elif self.item is not None and self.depth == self.item_depth - 1:
             self._close_item(self.item)
         elif name == "ItemGroupDef":
             self.group_def = ""
 
     def _collect(self) -> None:
-        """The text that comes now is a value, and not that of a comment or an audit record beside it."""
+        """The text that comes now is a value."""
         self.texts.append("\0")
         self.parser.CharacterDataHandler = self._text
 

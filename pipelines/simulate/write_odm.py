@@ -145,7 +145,7 @@ def _frame(con: "duckdb.DuckDBPyConnection", spec: Mapping[str, Any]) -> str:
     root = etree.Element("ODM", header, nsmap={None: ODM[version], "OpenClinica": VENDOR})
     study_element = etree.SubElement(root, "Study", OID=how["study_oid"])
     if version == "2.0":
-        study_element.attrib.update(StudyName=how["study_name"], ProtocolName=how["study_name"])
+        study_element.attrib.update({"StudyName": how["study_name"], "ProtocolName": how["study_name"]})
     else:
         names = etree.SubElement(study_element, "GlobalVariables")
         for tag in ("StudyName", "StudyDescription", "ProtocolName"):
