@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pipelines.deliveries import identifiers
 from pipelines.errors import Problem, UnreadableFile
 from pipelines.readers.csv import UNNAMED, Text, broken_records, quoted, ready
-from pipelines.readers.read import MOST_PROBLEMS, batches
+from pipelines.readers.read import MOST_PROBLEMS, batches, notes_of
 from pipelines.study import sql_literal
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def land_rows(landing: Landing, centre: "Centre", name: str, source: "Source", f
     """
     known, arrived = centre.columns(name), []
     try:
-        arrived = list(_arrive(landing, source, files, lambda c: c in known or c in source.guard))
+        arrived = list(_arrive(landing, name, source, files, lambda c: c in known or c in source.guard))
         guarded = [p for a in arrived for p in _guard(landing.con, source, a)]
         columns = list(dict.fromkeys(c for a in arrived for c in a.names if _is_there(landing.con, a, c, known)))
         named = [c for c in columns if c in known]
@@ -88,11 +88,11 @@ def land_rows(landing: Landing, centre: "Centre", name: str, source: "Source", f
 
 
 def _arrive(
-    landing: Landing, source: "Source", files: Sequence[File], wanted: Callable[[str], bool]
+    landing: Landing, name: str, source: "Source", files: Sequence[File], wanted: Callable[[str], bool]
 ) -> Iterator[Arrived]:
     """Every file made readable for DuckDB: text where it lies, other formats by way of a table of their own."""
     if source.read["format"] != "csv":
-        yield from _tables(landing, source, files, wanted)
+        yield from _tables(landing, name, source, files, wanted)
         return
     problems = []
     for number, file in enumerate(files):
@@ -106,7 +106,7 @@ def _arrive(
 
 
 def _tables(
-    landing: Landing, source: "Source", files: Sequence[File], wanted: Callable[[str], bool]
+    landing: Landing, name: str, source: "Source", files: Sequence[File], wanted: Callable[[str], bool]
 ) -> Iterator[Arrived]:
     """Rows of formats that need a reader of their own, batch by batch into a table that may grow beyond memory."""
     con = landing.con
@@ -116,6 +116,7 @@ def _tables(
     # a file with many sources is parsed once, into the scratch folder
     spec = {**source.read, "scratch": landing.scratch}
     for source_file, batch in batches([(f.source_file, f.path) for f in files], spec):
+        landing.notes += [(rule, name, source_file, *about) for rule, *about in notes_of(batch)]
         names[source_file] |= dict.fromkeys(c for c in batch.column_names if c != "source_row")
         here = [c for c in batch.column_names if c in kept or wanted(c)]
         for column in (c for c in here if c not in kept):
