@@ -30,7 +30,7 @@ def marks(data: bytes) -> dict[str, Marks]:
 def _streams(data: bytes) -> dict[str, bytes]:
     """Name -> content of each stream of the compound file."""
     shift, small_shift = struct.unpack_from("<HH", data, 30)
-    first_entry, _, _, cutoff, first_small, _, more, _ = struct.unpack_from("<8I", data, 48)
+    first_entry, _, cutoff, first_small, _, more = struct.unpack_from("<6I", data, 48)
     if shift not in (9, 12) or small_shift != 6:
         raise Refused(COMPLETE)
     size, n_sectors = 1 << shift, len(data) >> shift

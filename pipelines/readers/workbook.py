@@ -11,6 +11,7 @@ import sys
 import zipfile
 import zlib
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -62,10 +63,10 @@ def as_text(cell: Any) -> str:
 
 def _rows(sheet: Any, marks: Marks) -> Iterator[tuple[int, list[str]]]:
     """Number and cells, from column A on, of each row that holds something."""
-    if sheet.start is None:
-        return
-    first, left = sheet.start
-    for number, row in enumerate(sheet.iter_rows(), first + 1):
+    left = sheet.start[1] if sheet.start else 0
+    # calamine counts rows from the sheet's first, columns from the first that holds something, and ends at the last
+    below = range(sheet.total_height + 1, max(marks.texts, default=0) + 1)
+    for number, row in enumerate(chain(sheet.iter_rows(), ([] for _ in below)), 1):
         cells = [""] * left + [as_text(cell) for cell in row]
         for column, text in marks.texts.get(number, {}).items():
             cells += [""] * (column - len(cells))
