@@ -78,9 +78,7 @@ def _modality(path: Path) -> str:
     if DEFLATED in head:
         raise UnreadableFile([Problem("", "", "a DICOM file that is not deflated", AGAIN)])
     try:
-        begin = read_partial(
-            BytesIO(head), stop_when=lambda tag, _, __: tag > MODALITY, force=head[:2] in FIRST_GROUPS
-        )
+        begin = read_partial(BytesIO(head), stop_when=lambda tag, _, __: tag > MODALITY, force=head[:2] in FIRST_GROUPS)
         raw = begin.get_item(MODALITY)
         cut = raw is not None and len(raw.value or b"") < getattr(raw, "length", 0)
         kind = begin.get("Modality")

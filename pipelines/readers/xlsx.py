@@ -1,4 +1,4 @@
-"""Workbooks, xlsx and xls: opened by a child process with limits (`workbook`), read batch by batch from what it wrote."""
+"""Workbooks, xlsx and xls: opened by a child process with limits (`workbook`), read batch by batch from there."""
 
 import json
 import os
@@ -28,7 +28,7 @@ HIDDEN_ROW = ("structure/hidden_row", None, None, "a row that is not hidden in t
 
 @dataclass(frozen=True)
 class Workbook:
-    """What the child wrote: an unnamed file that is gone when it is closed, and where in it each sheet's batches lie."""
+    """What the child wrote: an unnamed file, gone when it is closed, and where in it each sheet's batches lie."""
 
     file: BinaryIO
     sheets: Mapping[str, Sequence[tuple[int, int]]]
@@ -120,7 +120,7 @@ def _wrong(place: str, expected: str) -> UnreadableFile:
 def _workbook(path: Path, _size: int, _changed: int, hidden_sheet: str) -> Workbook:
     """The visible sheets, or one hidden sheet; the last workbook is kept, because it holds several sources."""
     # without a name, so that nothing of a patient is left behind however this process ends
-    out = tempfile.TemporaryFile()
+    out = tempfile.TemporaryFile()  # noqa: SIM115
     command = [sys.executable, "-P", "-m", "pipelines.readers.workbook", str(path), hidden_sheet]
     try:
         child = subprocess.run(

@@ -19,9 +19,8 @@ def write(con: "duckdb.DuckDBPyConnection", spec: Mapping[str, Any], target: Pat
     """Make folder `target` with a file per SOPInstanceUID of `spec.plans` and `spec.records`.
 
     Both are selects whose columns are the DICOM attributes that a reader makes of a beam (grain: a row a beam, the
-    beams of a file side by side). Dose in Gy, meterset in MU. `spec.twice_every`, `spec.bare_every`: every so many files
-    one comes again under another name, one has no preamble; the first of each kind among them. Equal input gives equal
-    bytes.
+    beams of a file side by side). Dose in Gy, meterset in MU. `spec.twice_every`, `spec.bare_every`: from the first on,
+    one of so many files comes again under another name, or has no preamble. Equal input gives equal bytes.
     """
     target.mkdir(parents=True)
     twice, bare = spec.get("twice_every"), spec.get("bare_every")

@@ -26,8 +26,9 @@ def write(con: "duckdb.DuckDBPyConnection", spec: Mapping[str, Any], target: Pat
     is false), footer, hidden_row (the number of a row of data).
     A line is a text or a list of cells; `{rows}`, `{page}` and `{extract_date}` are filled in. dates, numbers: regular
     expressions on column names, whose ISO dates and plain decimals become real cells while any other text stays text (a
-    plain decimal among dates is a day number); formulas: decimals that are the stored result of a formula; date_format. pivot {on, order, take}: for each value of `on`, by `order`, the columns of `take` as `value|column`;
-    all other columns are the key, and order the rows. Equal input gives equal bytes.
+    plain decimal among dates is a day number); formulas: decimals that are the stored result of a formula; date_format.
+    pivot {on, order, take}: for each value of `on`, by `order`, the columns of `take` as `value|column`; all other
+    columns are the key, and order the rows. Equal input gives equal bytes.
     """
     import xlsxwriter
 
@@ -110,7 +111,9 @@ class _Sheet:
 
     def _kind(self, name: str) -> str | None:
         """`dates`, `numbers` or `formulas` for a column whose text may be one, else None."""
-        return next((k for k in ("dates", "numbers", "formulas") if k in self.spec and re.fullmatch(self.spec[k], name)), None)
+        return next(
+            (k for k in ("dates", "numbers", "formulas") if k in self.spec and re.fullmatch(self.spec[k], name)), None
+        )
 
     def _cell(self, column: int, value: Any, kind: str | None) -> None:
         """One value as the cell its kind and text ask for."""

@@ -53,7 +53,9 @@ def staged(tmp_path: Path, sheet: str = "", below: list[list[Any]] | None = None
 def findings(folder: Path) -> list[tuple[Any, ...]]:
     """What is asked or noted beside the columns that these small sheets leave out."""
     columns = "rule_id, source_row, field, value_received"
-    return rows(folder / "findings.parquet", columns, "rule_id not in ('structure/missing_file', 'structure/missing_column')")
+    return rows(
+        folder / "findings.parquet", columns, "rule_id not in ('structure/missing_file', 'structure/missing_column')"
+    )
 
 
 def lesion(name: str, *baseline: Any) -> list[Any]:
@@ -92,7 +94,9 @@ def test_what_cannot_be_read_is_asked_with_its_row(tmp_path: Path, cell: str, ru
 
 
 def test_centimetres_in_one_column_and_letters_of_two_languages(tmp_path: Path) -> None:
-    below = [["PZ-001", n, visit(n), "3,45", word] for n, word in enumerate(["RC", "RP", "MS", "PD", "CR", "PR", "SD"], 2)]
+    below = [
+        ["PZ-001", n, visit(n), "3,45", word] for n, word in enumerate(["RC", "RP", "MS", "PD", "CR", "PR", "SD"], 2)
+    ]
     folder = staged(tmp_path, "Valutazioni", [*below, ["PZ-001", 9, visit(9), None, "stabile"]])
     found = rows(folder / "responses.parquet", "visitnum, overall_response, sum_mm", "visitnum > 1")
     codes = ["CR", "PR", "SD", "PD", "CR", "PR", "SD"]
@@ -113,7 +117,9 @@ def test_totals_blank_rows_and_the_signature_are_no_records(tmp_path: Path) -> N
 
 def test_a_hidden_row_is_data_and_noted(tmp_path: Path) -> None:
     below = [lesion(f"L{n}", DAY, 20, "presente", "TC") for n in (2, 3)]
-    folder = staged(tmp_path, "Lesioni", below, lambda page: [page.set_row(n, None, None, {"hidden": True}) for n in (3, 4)])
+    folder = staged(
+        tmp_path, "Lesioni", below, lambda page: [page.set_row(n, None, None, {"hidden": True}) for n in (3, 4)]
+    )
     assert len(rows(folder / "lesions.parquet", "lesion_id")) == 3
     assert findings(folder) == [("structure/hidden_row", f"Lesioni!{n}", None, None) for n in (4, 5)]
     assert len(rows(folder / "findings.parquet", "distinct record_key", "rule_id = 'structure/hidden_row'")) == 2

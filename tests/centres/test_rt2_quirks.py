@@ -25,9 +25,11 @@ SHEETS: dict[str, list[list[Any]]] = {
 
 
 def row(set_id: int, version: int = 0, last_name: str | None = None, **other: Any) -> list[Any]:
-    given = {"IDA": "M00201", "Last_Name": last_name, "SIT_SET_ID": set_id, "Version": version, "Status_Enum": 5,
+    given = {"IDA": "M00201", "Last_Name": last_name, "SIT_SET_ID": set_id, "Version": version,
+             "Status_Enum": 5,
              "Site_Name": "COLONNA D10", "Technique": "SBRT", "Dose_Tx": 750, "Dose_Ttl": 3750, "Dose_Act": 3750,
-             "Fractions": 5, "Frac_Act": 5, "Start_DtTm": "12/01/2015 08:30", "Last_DtTm": "16/01/2015 08:45"}  # fmt: skip
+             "Fractions": 5, "Frac_Act": 5, "Start_DtTm": "12/01/2015 08:30",
+             "Last_DtTm": "16/01/2015 08:45"}  # fmt: skip
     return [(given | other).get(name) for name in HEADER]
 
 
@@ -76,7 +78,10 @@ def test_a_course_of_which_only_superseded_rows_are_left_is_none(tmp_path: Path)
 
 
 def test_test_patients_are_told_by_the_guard_column_which_never_lands(tmp_path: Path) -> None:
-    tests = [row(900 + i, IDA=f"M0000{i}", last_name=name, Technique="QA") for i, name in enumerate(("PHYSICS", "QA", "TEST"))]
+    tests = [
+        row(900 + i, IDA=f"M0000{i}", last_name=name, Technique="QA")
+        for i, name in enumerate(("PHYSICS", "QA", "TEST"))
+    ]
     folder = staged(tmp_path, [*tests, row(1)])
     assert courses(folder) == [("1", Decimal("37.5"), 5)]
     assert [reason for _, reason in dropped(folder)] == ["qa_patient"] * 3
@@ -93,7 +98,9 @@ def test_any_other_name_rejects_the_delivery_without_being_told(tmp_path: Path, 
 
 
 def test_pages_repeat_the_header_and_end_in_a_footer(tmp_path: Path) -> None:
-    folder = staged(tmp_path, [row(1), ["Printed by: report server, page 1"], HEADER, row(2), [], ["Printed by: server, 2 rows"]])
+    folder = staged(
+        tmp_path, [row(1), ["Printed by: report server, page 1"], HEADER, row(2), [], ["Printed by: server, 2 rows"]]
+    )
     assert [course for course, *_ in courses(folder)] == ["1", "2"]
     assert dropped(folder) == [
         ("Treatment Summary!10", "page_footer"), ("Treatment Summary!6", "page_footer"),

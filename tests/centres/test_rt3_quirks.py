@@ -17,7 +17,8 @@ TABLES = {
     "targets.tsv": "patient\tplan\ttarget\tsite\ttechnique\tlesion\nR3-1\tC1\tT1\tbone\trobotic\tL1\n",
     "restagings.tsv": "patient\ttarget\tdate\trestaging\tresponse\tfinding\tmethod\trecurrence\tisodose_pct\n"
     "R3-1\tT1\t2015-04-01\tyes\tpartial\tsmaller\tCT\tunknown\t\n",
-    "toxicity.tsv": "patient\tterm\tgrade\tonset\tresolved\tcause\toutcome\nR3-1\tNausea\t1\t2015-01-20\t\tdrug\trecovered\n",
+    "toxicity.tsv": "patient\tterm\tgrade\tonset\tresolved\tcause\toutcome\n"
+    "R3-1\tNausea\t1\t2015-01-20\t\tdrug\trecovered\n",
     "crosswalk.tsv": "patient\tstudy_code\tsex\tbirth_year\nR3-1\tRCC-ME2-001-X\tM\t1953\n",
 }
 WHOLE = ((1, "TREATMENT", "150", "NORMAL"), (2, "TREATMENT", "150", "NORMAL"))
@@ -107,7 +108,8 @@ def test_files_lie_in_a_zip_among_others(tmp_path: Path) -> None:
     buffer = BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, content in {
-            "DICOM/a.dcm": written(plan()), "DICOM/b.dcm": written(SESSION, bare=True), "DICOM/CT/1.dcm": written(image()),
+            "DICOM/a.dcm": written(plan()), "DICOM/b.dcm": written(SESSION, bare=True),
+            "DICOM/CT/1.dcm": written(image()),
             "DICOM/readme.txt": b"Invented data", "DICOM/DICOMDIR": b"\0",
         }.items():  # fmt: skip
             archive.writestr(name, content)

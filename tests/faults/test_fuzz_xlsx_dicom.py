@@ -21,7 +21,20 @@ XLS = Path(__file__).parents[1] / "centres" / "me2_invented.xls"
 QUICK: dict[str, Any] = {"deadline": None, "derandomize": True, "suppress_health_check": list(HealthCheck)}
 SWEEP = 60  # times as many examples in the long version
 WORKBOOK = {"format": "xlsx", "sheet": "Lesioni", "header": {"find": ["Codice"], "within": 9}}
-TAGS = (b"<row", b"<c ", b"</c>", b"<f>", b"<v>", b"</row>", b'r="', b'hidden="1"', b't="e"', b"<!DOCTYPE", b"XFD1048576", b"\0")
+TAGS = (
+    b"<row",
+    b"<c ",
+    b"</c>",
+    b"<f>",
+    b"<v>",
+    b"</row>",
+    b'r="',
+    b'hidden="1"',
+    b't="e"',
+    b"<!DOCTYPE",
+    b"XFD1048576",
+    b"\0",
+)
 
 
 def workbook() -> bytes:
@@ -38,7 +51,9 @@ def workbook() -> bytes:
 SHEET = "xl/worksheets/sheet1.xml"
 VALID = {"xlsx": workbook(), "xls": XLS.read_bytes()}
 DICOM = {"RTPLAN": written(plan()), "RTRECORD": written(record("2.1", 1, (1, "TREATMENT", "150", "NORMAL")))}
-EDIT = st.tuples(st.floats(0, 1), st.sampled_from(["set", "cut", "repeat", "insert"]), st.binary(min_size=1, max_size=9))
+EDIT = st.tuples(
+    st.floats(0, 1), st.sampled_from(["set", "cut", "repeat", "insert"]), st.binary(min_size=1, max_size=9)
+)
 
 
 def mutated(data: bytes, edits: list[tuple[float, str, bytes]]) -> bytes:
@@ -107,7 +122,10 @@ def fuzz_dicom(folder: Path, examples: int) -> None:
         read_or_refused(folder, mutated(DICOM[kind], edits), {"format": "dicom", "modality": kind}, 5)
 
     @settings(max_examples=examples, **QUICK)
-    @given(data=st.binary(max_size=300), begin=st.sampled_from([b"", b"\x08\x00", b"\0" * 128 + b"DICM", b"\x02\x00\x00\x00UL"]))
+    @given(
+        data=st.binary(max_size=300),
+        begin=st.sampled_from([b"", b"\x08\x00", b"\0" * 128 + b"DICM", b"\x02\x00\x00\x00UL"]),
+    )
     def noise(data: bytes, begin: bytes) -> None:
         read_or_refused(folder, begin + data, {"format": "dicom", "modality": "RTPLAN"}, 5)
 

@@ -99,7 +99,7 @@ def test_a_formula_gives_its_result_and_without_one_its_text_as_an_error_does(tm
     book = openpyxl.Workbook()  # it calculates nothing, as many programs that write workbooks
     book.active.title = "A"
     book.active.append(["Id", "sum", "other"])
-    book.active.append(["1", "=B9/10 & \"<\"", None])
+    book.active.append(["1", '=B9/10 & "<"', None])
     book.active.append([None, None, "=A1"])
     book.save(tmp_path / "o.xlsx")
     assert rows(tmp_path / "o.xlsx") == [
