@@ -16,12 +16,16 @@ NUMBERS = {
     # where the sign may be either, 1.234 and 1,234 may be thousands
     "either": r"[+-]?(\d+([.,](\d{1,2}|\d{4,}))?|(0+|0\d+|\d{4,})[.,]\d{3})",
 }
-WORDS = {"%Y": "YYYY", "%y": "YY", "%m": "MM", "%d": "DD", "%H": "hh", "%M": "mm", "%S": "ss", "%b": "MON"}
+WORDS = {"%Y": "YYYY", "%y": "YY", "%m": "MM", "%d": "DD", "%H": "hh", "%M": "mm", "%S": "ss", "%b": "MON",
+         "serial": "a spreadsheet's day number"}  # fmt: skip
 MOST_WORDS = 20
 MACROS = """
     create temp macro as_day(t, f) as
-        -- %Y would read 28/02/14 as a day of the year 14, and a spreadsheet writes an empty cell as 01/01/1900
-        case when try_strptime(t, f) > timestamp '1900-01-01' then try_strptime(t, f)::date end;
+        -- serial: 1954 to 2099, so that a year is none; %Y would read 28/02/14 as a day of the year 14, and a spreadsheet
+        -- writes an empty cell as 01/01/1900
+        case when f = 'serial' then case when regexp_full_match(t, '[2-7]\\d{4}') and try_cast(t as integer) <= 73050
+                then date '1899-12-30' + try_cast(t as integer) end
+            when try_strptime(t, f) > timestamp '1900-01-01' then try_strptime(t, f)::date end;
     create temp macro as_int(t) as try_cast(regexp_extract(t, '^([+-]?\\d+)(?:[.,]0+)?$', 1) as integer);
     create temp macro as_number(t, pattern) as case when regexp_full_match(t, pattern) then replace(t, ',', '.') end;
     create temp macro as_micro(t, pattern) as

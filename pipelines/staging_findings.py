@@ -33,7 +33,10 @@ def findings_sql(centre: Centre, landed: Path, parts: Sequence[PartSql], head: s
     """Everything to ask the centre: landing's notes, unusable values, records twice, records without a study code."""
     notes = lit(str(landed / "_notes.parquet"))
     selects = [
-        f"""select {head}, source as table_name, null as local_id, null as usubjid, source as record_key, source_file,
+        # a note about a row is told from the others by its place
+        f"""select {head}, source as table_name, null as local_id, null as usubjid,
+        case when field is null then concat_ws('|', source, source_file, source_row) else source end as record_key,
+        source_file,
         source_row, field, null as staged_field, value_received, expected, rule_id from read_parquet({notes})""",
         f"""select {head}, source, null, null, source, source_file, '1', field, null, null,
         'this column, which the mapping names', 'structure/missing_column' from absent join received using (source)

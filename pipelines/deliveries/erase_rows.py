@@ -128,7 +128,7 @@ def _old_workbook(path: Path, specs: Specs, places: Collection[str], target: Pat
     import xlsxwriter
     from python_calamine import CalamineWorkbook
 
-    from pipelines.readers.xlsx import as_text
+    from pipelines.readers.workbook import as_text
 
     with path.open("rb") as file, xlsxwriter.Workbook(str(target), {"strings_to_formulas": False}) as copy:
         book = CalamineWorkbook.from_filelike(file)

@@ -1,14 +1,15 @@
 """The files of one source become one Parquet file: checked column by column, all text, in the order they came."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.deliveries import identifiers, unknown
+from pipelines.deliveries.columns import guarded_values, missing_keys
 from pipelines.errors import Problem, UnreadableFile
 from pipelines.readers.csv import UNNAMED, Text, broken_records, quoted, ready
-from pipelines.readers.read import MOST_PROBLEMS, batches
+from pipelines.readers.read import MOST_PROBLEMS, batches, notes_of
 from pipelines.study import sql_literal
 
 if TYPE_CHECKING:
@@ -68,8 +69,10 @@ def land_rows(landing: Landing, centre: "Centre", name: str, source: "Source", f
     is_person = identifiers.declared(landing.con, landing.out, source)
     try:
         guards = {source.raw(c) for c in source.guard}
-        arrived = list(_arrive(landing, source, files, lambda c: c in guards or (c in known and not is_person(c))))
-        guarded = [p for a in arrived for p in _guard(landing.con, source, a)]
+        arrived = list(
+            _arrive(landing, name, source, files, lambda c: c in guards or (c in known and not is_person(c)))
+        )
+        guarded = [p for a in arrived for p in guarded_values(landing.con, source, a)]
         columns = list(dict.fromkeys(c for a in arrived for c in a.names if _is_there(landing.con, a, c, known)))
         named = [c for c in columns if c in known and not is_person(c)]
         target = landing.out / f"{name}.parquet"
@@ -77,7 +80,7 @@ def land_rows(landing: Landing, centre: "Centre", name: str, source: "Source", f
     except UnreadableFile as error:
         landing.problems += error.problems
         return
-    found = _keys(landing.con, source, named, [a.file.source_file for a in arrived], target) + guarded
+    found = missing_keys(landing.con, source, named, [a.file.source_file for a in arrived], target) + guarded
     landing.con.execute(f"create or replace temp view landed as from read_parquet({sql_literal(str(target))})")
     found += identifiers.find(landing.con, "landed", named)
     landing.problems += found
@@ -92,11 +95,11 @@ def land_rows(landing: Landing, centre: "Centre", name: str, source: "Source", f
 
 
 def _arrive(
-    landing: Landing, source: "Source", files: Sequence[File], wanted: Callable[[str], bool]
+    landing: Landing, name: str, source: "Source", files: Sequence[File], wanted: Callable[[str], bool]
 ) -> Iterator[Arrived]:
     """Every file made readable for DuckDB: text where it lies, other formats by way of a table of their own."""
     if source.read["format"] != "csv":
-        yield from _tables(landing, source, files, wanted)
+        yield from _tables(landing, name, source, files, wanted)
         return
     problems = []
     for number, file in enumerate(files):
@@ -110,7 +113,7 @@ def _arrive(
 
 
 def _tables(
-    landing: Landing, source: "Source", files: Sequence[File], wanted: Callable[[str], bool]
+    landing: Landing, name: str, source: "Source", files: Sequence[File], wanted: Callable[[str], bool]
 ) -> Iterator[Arrived]:
     """Rows of formats that need a reader of their own, batch by batch into a table that may grow beyond memory."""
     con = landing.con
@@ -122,6 +125,7 @@ def _tables(
     # a file with many sources is parsed once, into the scratch folder
     spec = {**source.read, "scratch": landing.scratch}
     for label, batch in _named(batches([(label, f.path) for label, f in labels.items()], spec)):
+        landing.notes += [(rule, name, labels[label].source_file, *about) for rule, *about in notes_of(batch)]
         here = [c for c in batch.column_names if c in kept or wanted(c)]
         for c in (c for c in batch.column_names if c != "source_row"):
             seen = names[label].get(c, 0)
@@ -208,44 +212,3 @@ def _write_one(landing: Landing, arrived: Arrived, named: Sequence[str], draft: 
         con.unregister("starts")
         whole.replace(draft)
     return n_rows
-
-
-def _keys(
-    con: "duckdb.DuckDBPyConnection", source: "Source", columns: Sequence[str], files: list[str], landed: Path
-) -> list[Problem]:
-    """Files without a key column; several files are read as one table, which has it as soon as one of them does."""
-    problems = []
-    for key in map(source.raw, source.key):
-        without: Iterable[str] = files
-        if key in columns:
-            rows = con.execute(f"""
-                select source_file from read_parquet({sql_literal(str(landed))}) group by all
-                having count({quoted(key)}) = 0 order by all
-            """).fetchall()
-            without = [file for (file,) in rows]
-        action = "Export it again with this column, or correct the centre's mapping."
-        problems += [Problem(file, f"column {key}", "this key column with values", action) for file in without]
-    return problems
-
-
-def _guard(con: "duckdb.DuckDBPyConnection", source: "Source", arrived: Arrived) -> list[Problem]:
-    """Columns that are read only to see that they hold nothing but blanks and the values listed as harmless."""
-    problems = []
-    for guarded, allowed in source.guard.items():
-        column = source.raw(guarded)
-        if column not in arrived.names:
-            continue
-        values = ", ".join(sql_literal(v) for v in ["", *allowed])
-        with broken_records():
-            rows = con.execute(f"""
-                select first(source_row), count(*) from ({arrived.select([column])})
-                where trim({quoted(column)}) not in ({values}) having count(*) > 0
-            """).fetchall()
-        problems += [
-            Problem(
-                arrived.file.source_file, f"column {column}, row {row} ({n} rows)", "this column to be blank",
-                "It may hold a person's name: empty it in the export and send it again.",
-            )
-            for row, n in rows
-        ]  # fmt: skip
-    return problems

@@ -1,63 +1,104 @@
-"""Workbooks, read in a child process with a memory limit: a hostile workbook can end the process that reads it."""
+"""Workbooks, xlsx and xls: opened by a child process with limits (`workbook`), read batch by batch from there."""
 
 import json
-import re
+import os
+import struct
 import subprocess
 import sys
-import zipfile
+import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pipelines.errors import Problem, UnreadableFile
+from pipelines.readers.read import with_notes
 
-MOST_UNZIPPED = 512 << 20
-MOST_CELLS = 20_000_000
-MEMORY = 3 << 30
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MEMORY = 2 << 30
 SECONDS = 300
-CHUNK = 1 << 20
-COLUMN = re.compile(rb' r="([A-Z]{1,3})[0-9]')
-ROW = re.compile(rb'<row [^>]*?r="([0-9]+)"')
+TAIL = 8
 AGAIN = "Export it again in the agreed form, or correct the centre's mapping."
+HIDDEN_ROW = ("structure/hidden_row", None, None, "a row that is not hidden in the sheet")
 
 
-def read_file(path: Path, spec: Mapping[str, Any]) -> dict[str, list[str]]:
-    """One row per row of a sheet that holds something, below the header.
+@dataclass(frozen=True)
+class Workbook:
+    """What the child wrote: an unnamed file, gone when it is closed, and where in it each sheet's batches lie."""
 
-    `spec`: sheet, header {find, within, rows, join}; of two header rows the upper one is filled to the right and joined
-    to the lower (`Basale|Data`). `source_row` is `Sheet!14`. Dates are ISO text, whole numbers have no decimals, other
-    cells are as they stand. A column without a name that holds something is `column_<number>`.
+    file: BinaryIO
+    sheets: Mapping[str, Sequence[tuple[int, int]]]
+    hidden: Sequence[str]
+
+    def batches(self, sheet: str) -> Iterator["pa.Table"]:
+        """Rows that hold something: row, hidden, and the cells by the number of their column."""
+        import pyarrow as pa
+
+        for begin, length in self.sheets[sheet]:
+            yield pa.ipc.open_stream(os.pread(self.file.fileno(), length, begin)).read_all()
+
+
+def batches(path: Path, spec: Mapping[str, Any]) -> Iterator["pa.Table"]:
+    """One row per row of a sheet that holds something, below the header, in batches.
+
+    `spec`: sheet (a hidden one only if it is named here), header {find, within, rows, join}; of two header rows the
+    upper one is filled to the right and joined to the lower (`Basale|Data`); the header lies in the first 1000 rows
+    that hold something. `source_row` is `Sheet!14`. Dates are ISO text, whole numbers have no decimals, a formula is
+    its stored result, other cells are as they stand; an error, or a formula that was never calculated, is its own text
+    (`#N/A`, `=B2/10`), so that no type can read it. A column without a name that holds something is `column_<number>`.
+    Hidden rows are data like the others, with a note. Raises `UnreadableFile`.
     """
-    status = path.stat()
-    sheets = _workbook(path, status.st_size, status.st_mtime_ns)
-    name = spec["sheet"]
-    if name not in sheets:
+    status, name = path.stat(), spec["sheet"]
+    book = _workbook(path, status.st_size, status.st_mtime_ns, "")
+    if name in book.hidden:
+        book = _workbook(path, status.st_size, status.st_mtime_ns, name)
+    if name not in book.sheets:
         raise _wrong("", f"a sheet named {name}")
-    rows = sheets[name]
-    first, names = _find_header(rows, spec.get("header", {}), name)
-    body = [(number, row) for number, row in enumerate(rows[first:], first + 1) if any(row)]
-    cells = list(zip(*(row for _, row in body), strict=True)) or [()] * len(names)
-    named = {
-        column or f"column_{i}": list(cells[i - 1]) for i, column in enumerate(names, 1) if column or any(cells[i - 1])
-    }
-    return {"source_row": [f"{name}!{number}" for number, _ in body], **named}
+    names: list[str] = []
+    for batch in book.batches(name):
+        if not names:
+            last, names = _find_header(batch, spec.get("header", {}), name)
+            batch = batch.slice(last)
+        yield _named(batch, names, name)
 
 
-def _find_header(rows: Sequence[Sequence[str]], header: Mapping[str, Any], sheet: str) -> tuple[int, list[str]]:
-    """The number of the header's last row, and the column names, '' where there is none."""
+def _named(batch: "pa.Table", names: Sequence[str], sheet: str) -> "pa.Table":
+    """A batch under the header's names; columns without a name and without content are left out."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    places = pc.binary_join_element_wise(sheet, batch["row"].cast(pa.string()), "!")
+    columns = {"source_row": places}
+    for number, name in enumerate(names, 1):
+        cells = batch[str(number)]
+        if name or cells.null_count < len(cells):
+            columns[name or f"column_{number}"] = cells
+    hidden = places.filter(batch["hidden"]).to_pylist()
+    rule, *about = HIDDEN_ROW
+    return with_notes(pa.table(columns), [(rule, place, *about) for place in hidden])
+
+
+def _find_header(first: "pa.Table", header: Mapping[str, Any], sheet: str) -> tuple[int, list[str]]:
+    """How many rows of the first batch go up to the header's last, and the column names, '' where there is none."""
     wanted, within, depth = set(header.get("find", [])), header.get("within", 1), header.get("rows", 1)
-    for number in range(1, min(within, len(rows) - depth + 1) + 1):
-        block = [[cell.strip() for cell in row] for row in rows[number - 1 : number - 1 + depth]]
-        if not any(block[0]) or not wanted <= {cell for row in block for cell in row}:
+    rows = [(row.pop("row"), row.pop("hidden"), row) for row in first.slice(0, within + depth).to_pylist()]
+    for at, (number, _, cells) in enumerate(rows):
+        block = [[(cell or "").strip() for cell in row.values()] for _, _, row in rows[at : at + depth]]
+        if number > within or rows[min(at + depth, len(rows)) - 1][0] != number + depth - 1:
+            continue
+        if not any(cells.values()) or not wanted <= {cell for row in block for cell in row}:
             continue
         names = block[0] if depth == 1 else _joined(block[0], block[1], header.get("join", "|"))
-        folded = Counter(name.casefold() for name in names if name)
-        twice = sorted({n for n in names if folded[n.casefold()] > 1})
+        given = [name or f"column_{i}" for i, name in enumerate(names, 1)]
+        folded = Counter(name.casefold() for name in ("source_row", *given))
+        twice = sorted({n for n in given if folded[n.casefold()] > 1})
         if twice:
             raise _wrong(f"{sheet}!{number}", f"each column once ({', '.join(twice)})")
-        return number + depth - 1, names
+        return at + depth, names
     what = f"columns {', '.join(sorted(wanted))}" if wanted else "column names"
     raise _wrong(f"{sheet}, rows 1 to {within}", f"a header with {what}")
 
@@ -75,83 +116,27 @@ def _wrong(place: str, expected: str) -> UnreadableFile:
     return UnreadableFile([Problem("", place, expected, AGAIN)])
 
 
-@lru_cache(maxsize=1)
-def _workbook(path: Path, _size: int, _changed: int) -> dict[str, list[list[str]]]:
-    """Every sheet as rows of text; the last workbook is kept, because it holds several sources."""
-    command = [sys.executable, "-P", "-m", __name__, str(path)]
+@lru_cache(maxsize=2)
+def _workbook(path: Path, _size: int, _changed: int, hidden_sheet: str) -> Workbook:
+    """The visible sheets, or one hidden sheet; the last workbook is kept, because it holds several sources."""
+    # without a name, so that nothing of a patient is left behind however this process ends
+    out = tempfile.TemporaryFile()  # noqa: SIM115
+    command = [sys.executable, "-P", "-m", "pipelines.readers.workbook", str(path), hidden_sheet]
     try:
-        child = subprocess.run(command, capture_output=True, check=False, timeout=SECONDS)
-        answer = json.loads(child.stdout) if child.returncode == 0 else {}
+        child = subprocess.run(
+            [*command, str(MEMORY), str(SECONDS)], stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.DEVNULL,
+            check=False, timeout=SECONDS,
+        )  # fmt: skip
+        answer = _index(out) if child.returncode == 0 else {}
     except subprocess.TimeoutExpired:
         answer = {}
     if "sheets" not in answer:
-        raise _wrong("", answer.get("expected", "an xlsx workbook that opens within the limits of memory and time"))
-    return dict(answer["sheets"])
+        out.close()
+        raise _wrong("", answer.get("expected", "a workbook that opens within the limits of memory and time"))
+    return Workbook(out, answer["sheets"], answer["hidden"])
 
 
-def refusal(path: Path) -> str | None:
-    """What was expected of a workbook that must not be opened: its unzipped size and the extent of each sheet."""
-    try:
-        with zipfile.ZipFile(path) as book:
-            if sum(entry.file_size for entry in book.infolist()) > MOST_UNZIPPED:
-                return f"a workbook of at most {MOST_UNZIPPED >> 20} MB unzipped"
-            sheets = [name for name in book.namelist() if name.startswith("xl/worksheets/") and name.endswith(".xml")]
-            if any(_extent(book, name) > MOST_CELLS for name in sheets):
-                return "sheets without cells far away from the others"
-    except (zipfile.BadZipFile, EOFError, ValueError):
-        return "an xlsx workbook that is complete"
-    return None
-
-
-def _extent(book: zipfile.ZipFile, sheet: str) -> int:
-    """Cells of the smallest rectangle that holds all of a sheet, from the places that its cells state."""
-    columns, last_row, tail = set(), 0, b""
-    with book.open(sheet) as xml:
-        while chunk := xml.read(CHUNK):
-            # the end of a chunk is looked at again, so that a tag cut in two is seen
-            text, tail = tail + chunk, chunk[-200:]
-            columns.update(COLUMN.findall(text))
-            last_row = max([last_row, *map(int, ROW.findall(text))])
-    width = max((sum((c - 64) * 26**i for i, c in enumerate(reversed(name))) for name in columns), default=0)
-    return width * last_row
-
-
-def as_text(cell: Any) -> str:
-    """One cell as text: nothing is rounded, nothing is guessed."""
-    import datetime
-
-    if isinstance(cell, str):
-        return cell
-    if isinstance(cell, bool):
-        return "TRUE" if cell else "FALSE"
-    if isinstance(cell, float):
-        return str(int(cell)) if cell.is_integer() else repr(cell)
-    if isinstance(cell, datetime.datetime):
-        return cell.date().isoformat() if cell.time() == datetime.time() else cell.isoformat(" ")
-    return str(cell)
-
-
-def main(path: Path) -> None:
-    """The child: the whole workbook, or what was expected of it, as JSON on standard output."""
-    import resource
-
-    from python_calamine import CalamineWorkbook
-
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    if expected := refusal(path):
-        json.dump({"expected": expected}, sys.stdout)
-        return
-    # a file object, because an archived file has no ending that would tell its format
-    with path.open("rb") as file:
-        book = CalamineWorkbook.from_filelike(file)
-        sheets = {
-            name: [
-                [as_text(cell) for cell in row] for row in book.get_sheet_by_name(name).to_python(skip_empty_area=False)
-            ]
-            for name in book.sheet_names
-        }
-    json.dump({"sheets": sheets}, sys.stdout)
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+def _index(out: BinaryIO) -> dict[str, Any]:
+    end = out.seek(-TAIL, os.SEEK_END)
+    (length,) = struct.unpack("<Q", out.read(TAIL))
+    return dict(json.loads(os.pread(out.fileno(), length, end - length)))

@@ -1,5 +1,6 @@
 """RTPLAN and RT Beams Treatment Record files, one per plan and one per delivered fraction."""
 
+import shutil
 from collections.abc import Mapping
 from itertools import groupby
 from pathlib import Path
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
 
 CLASSES = {"RTPLAN": "1.2.840.10008.5.1.4.1.1.481.5", "RTRECORD": "1.2.840.10008.5.1.4.1.1.481.4"}
 EXPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
+PREAMBLE = 132  # bytes, with the letters DICM
 WRITER = "2.25.75019366207420412213507146023459917283"  # made up for this simulator
 
 
@@ -17,15 +19,22 @@ def write(con: "duckdb.DuckDBPyConnection", spec: Mapping[str, Any], target: Pat
     """Make folder `target` with a file per SOPInstanceUID of `spec.plans` and `spec.records`.
 
     Both are selects whose columns are the DICOM attributes that a reader makes of a beam (grain: a row a beam, the
-    beams of a file side by side). Dose in Gy, meterset in MU. Equal input gives equal bytes.
+    beams of a file side by side). Dose in Gy, meterset in MU. `spec.twice_every`, `spec.bare_every`: from the first on,
+    one of so many files comes again under another name, or has no preamble. Equal input gives equal bytes.
     """
     target.mkdir(parents=True)
+    twice, bare = spec.get("twice_every"), spec.get("bare_every")
     for part, prefix, fill in (("plans", "RP", _fill_plan), ("records", "RT", _fill_record)):
         cursor = con.execute(spec[part])
         names = [column[0] for column in cursor.description or []]
         rows = (dict(zip(names, row, strict=True)) for row in iter(cursor.fetchone, None))
-        for uid, beams in groupby(rows, key=lambda row: row["SOPInstanceUID"]):
-            _save(target / f"{prefix}.{uid[-24:]}.dcm", fill, list(beams))
+        for number, (uid, beams) in enumerate(groupby(rows, key=lambda row: row["SOPInstanceUID"])):
+            path = target / f"{prefix}.{uid[-24:]}.dcm"
+            _save(path, fill, list(beams))
+            if bare and number % bare == 0:
+                path.write_bytes(path.read_bytes()[PREAMBLE:])
+            if twice and number % twice == 0:
+                shutil.copyfile(path, path.with_stem(f"{path.stem}_copy"))
 
 
 def twin(con: "duckdb.DuckDBPyConnection", spec: Mapping[str, Any], part: str) -> str:
@@ -76,10 +85,14 @@ def _fill_plan(dataset: Any, beams: list[dict[str, Any]]) -> None:
     dataset.PatientSex = head["PatientSex"]
     dataset.RTPlanLabel, dataset.RTPlanDate = head["RTPlanLabel"], head["RTPlanDate"]
     dataset.ApprovalStatus = head["ApprovalStatus"]
-    dose = Dataset()
-    dose.DoseReferenceNumber, dose.DoseReferenceStructureType, dose.DoseReferenceType = 1, "SITE", "TARGET"
-    dose.TargetPrescriptionDose = head["TargetPrescriptionDose"]
-    dataset.DoseReferenceSequence = [dose]
+    dataset.DoseReferenceSequence = []
+    # a planning system repeats the prescription for each volume, and refers to organs at risk too
+    for number, kind in enumerate(("TARGET", "TARGET", "ORGAN_AT_RISK"), 1):
+        dose = Dataset()
+        dose.DoseReferenceNumber, dose.DoseReferenceStructureType, dose.DoseReferenceType = number, "SITE", kind
+        if kind == "TARGET" and head["TargetPrescriptionDose"] is not None:
+            dose.TargetPrescriptionDose = head["TargetPrescriptionDose"]
+        dataset.DoseReferenceSequence.append(dose)
     group = Dataset()
     group.FractionGroupNumber, group.NumberOfFractionsPlanned = 1, head["NumberOfFractionsPlanned"]
     group.NumberOfBeams, group.NumberOfBrachyApplicationSetups = len(beams), 0

@@ -22,11 +22,13 @@ def write(con: "duckdb.DuckDBPyConnection", spec: Mapping[str, Any], target: Pat
     """Write one workbook; each of `spec.sheets` has the rows of its select (grain: a row a row) as cells.
 
     A sheet: name, hidden, title (lines above the header), header_rows (1; 2 splits `Basale|Data` into a merged upper
-    and a lower cell), page {rows, footer} (the header again after so many rows, footer lines before it), footer.
+    and a lower cell), page {rows, footer, header} (after so many rows footer lines, then the header again unless header
+    is false), footer, hidden_row (the number of a row of data).
     A line is a text or a list of cells; `{rows}`, `{page}` and `{extract_date}` are filled in. dates, numbers: regular
-    expressions on column names, whose ISO dates and plain decimals become real cells while any other text stays text;
-    date_format. pivot {on, order, take}: for each value of `on`, by `order`, the columns of `take` as `value|column`;
-    all other columns are the key, and order the rows. Equal input gives equal bytes.
+    expressions on column names, whose ISO dates and plain decimals become real cells while any other text stays text (a
+    plain decimal among dates is a day number); formulas: decimals that are the stored result of a formula; date_format.
+    pivot {on, order, take}: for each value of `on`, by `order`, the columns of `take` as `value|column`; all other
+    columns are the key, and order the rows. Equal input gives equal bytes.
     """
     import xlsxwriter
 
@@ -93,8 +95,11 @@ class _Sheet:
             for values in rows:
                 if page and n_rows and n_rows % page["rows"] == 0:
                     self._lines(page.get("footer", []))
-                    self._header(names)
+                    if page.get("header", True):
+                        self._header(names)
                     self.facts["page"] += 1
+                if n_rows + 1 == self.spec.get("hidden_row"):
+                    self.sheet.set_row(self.row, None, None, {"hidden": True})
                 for column, value in enumerate(values):
                     if value is not None:
                         self._cell(column, value, kinds[column])
@@ -105,14 +110,19 @@ class _Sheet:
         self._lines(self.spec.get("footer", []))
 
     def _kind(self, name: str) -> str | None:
-        """`dates` or `numbers` for a column whose text may be one, else None."""
-        return next((k for k in ("dates", "numbers") if k in self.spec and re.fullmatch(self.spec[k], name)), None)
+        """`dates`, `numbers` or `formulas` for a column whose text may be one, else None."""
+        return next(
+            (k for k in ("dates", "numbers", "formulas") if k in self.spec and re.fullmatch(self.spec[k], name)), None
+        )
 
     def _cell(self, column: int, value: Any, kind: str | None) -> None:
         """One value as the cell its kind and text ask for."""
         if kind == "dates" and isinstance(value, str) and ISO_DATE.fullmatch(value):
             value = date.fromisoformat(value)
-        if kind == "numbers" and isinstance(value, str) and NUMBER.fullmatch(value):
+        if kind == "formulas" and isinstance(value, str) and NUMBER.fullmatch(value):
+            self.sheet.write_formula(self.row, column, f"=ROUND({value},3)", None, float(value))
+            return
+        if kind in ("dates", "numbers") and isinstance(value, str) and NUMBER.fullmatch(value):
             value = float(value)
         if isinstance(value, date):
             self.sheet.write_datetime(self.row, column, value, self.date_format)

@@ -131,7 +131,7 @@ class TestXlsx:
         assert refusal(book, format="xlsx", sheet="Lesioni", header=header) == [place]
         cut = tmp_path / "cut.xlsx"
         cut.write_bytes(book.read_bytes()[:2000])
-        assert refusal(cut, format="xlsx", sheet="A") == [("", "an xlsx workbook that is complete")]
+        assert refusal(cut, format="xlsx", sheet="A") == [("", "a workbook that is complete")]
 
     def test_a_cell_far_away_does_not_end_the_process(self, tmp_path):
         path = tmp_path / "far.xlsx"

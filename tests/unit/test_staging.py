@@ -115,6 +115,16 @@ def test_dates_follow_the_declared_formats(tmp_path: Path) -> None:
     assert one_field(tmp_path, "measurements", four, ["28/02/14"])[0] == [None]
 
 
+def test_a_day_number_is_a_date_where_the_mapping_says_so(tmp_path: Path) -> None:
+    texts: list[str | None] = ["41698", "20000", "73050", "73051", "19999", "2014", "41698.5", "416980", "28/02/14"]
+    field = "trdt: {from: raw, formats: [serial, '%d/%m/%y']}"
+    values, findings = one_field(tmp_path, "measurements", field, texts)
+    assert values[:3] == [date(2014, 2, 28), date(1954, 10, 3), date(2099, 12, 31)]
+    assert values[3:] == [None] * 5 + [date(2014, 2, 28)]
+    assert sorted(f[0] for f in findings) == ["19999", "2014", "41698.5", "416980", "73051"]
+    assert one_field(tmp_path, "measurements", "trdt: {from: raw}", ["41698"])[0] == [None]
+
+
 @pytest.mark.parametrize(
     ("table", "field", "text", "rule"),
     [

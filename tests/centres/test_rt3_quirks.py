@@ -1,0 +1,129 @@
+"""What DICOM out of a planning and a record system does to its reader; a few small invented files per quirk."""
+
+import zipfile
+from decimal import Decimal
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from delivered import deliver, rows
+from dicom_files import image, plan, record, written
+
+from pipelines.errors import DeliveryRejected
+from pipelines.warehouse import Home
+
+TABLES = {
+    "targets.tsv": "patient\tplan\ttarget\tsite\ttechnique\tlesion\nR3-1\tC1\tT1\tbone\trobotic\tL1\n",
+    "restagings.tsv": "patient\ttarget\tdate\trestaging\tresponse\tfinding\tmethod\trecurrence\tisodose_pct\n"
+    "R3-1\tT1\t2015-04-01\tyes\tpartial\tsmaller\tCT\tunknown\t\n",
+    "toxicity.tsv": "patient\tterm\tgrade\tonset\tresolved\tcause\toutcome\n"
+    "R3-1\tNausea\t1\t2015-01-20\t\tdrug\trecovered\n",
+    "crosswalk.tsv": "patient\tstudy_code\tsex\tbirth_year\nR3-1\tRCC-ME2-001-X\tM\t1953\n",
+}
+WHOLE = ((1, "TREATMENT", "150", "NORMAL"), (2, "TREATMENT", "150", "NORMAL"))
+SESSION = record("2.1", 1, *WHOLE)
+
+
+def staged(tmp_path: Path, *files: Any) -> Path:
+    """Take in DICOM data sets (or bytes) and the small tables."""
+    made = {f"{n}.dcm": f if isinstance(f, bytes) else written(f) for n, f in enumerate(files)}
+    return deliver(Home(tmp_path / "home"), "rt3", made | {name: text.encode() for name, text in TABLES.items()})
+
+
+def fractions(folder: Path) -> list[tuple[Any, ...]]:
+    return rows(folder / "fractions.parquet", "fraction_no, fxdt::varchar, dose_gy, fraction_status")
+
+
+def planned(folder: Path) -> list[tuple[Any, ...]]:
+    return rows(folder / "courses.parquet", "course_id, planned_dose_gy, planned_fractions, technique")
+
+
+def findings(folder: Path) -> list[tuple[Any, ...]]:
+    return rows(folder / "findings.parquet", "distinct rule_id, source_file, source_row, field, value_received")
+
+
+def test_dose_is_beam_dose_by_the_meterset_that_was_delivered(tmp_path: Path) -> None:
+    beams = ((1, "TREATMENT", "150", "NORMAL"), (2, "TREATMENT", "75.5", "OPERATOR"))
+    folder = staged(tmp_path, plan(), SESSION, record("2.2", 2, *beams, day="20150113"))
+    assert fractions(folder) == [
+        (1, "2015-01-12", Decimal(3), "complete"),
+        (2, "2015-01-13", Decimal("2.255"), "stopped"),
+    ]
+    assert planned(folder) == [("C1", Decimal(30), 10, "robotic_srt")]
+    assert findings(folder) == []
+
+
+@pytest.mark.parametrize("kind", ["SETUP", "VERIFICATION", "OPEN_PORTFILM", "TRMT_PORTFILM"])
+def test_beams_that_do_not_treat_give_no_dose(tmp_path: Path, kind: str) -> None:
+    folder = staged(tmp_path, plan(), record("2.1", 1, *WHOLE, (3, kind, "5", "NORMAL")))
+    assert fractions(folder) == [(1, "2015-01-12", Decimal(3), "complete")]
+    assert findings(folder) == []
+
+
+@pytest.mark.parametrize("doses", [("30", "30"), ("30", "30.00"), (" 30", "3.0E1")])
+def test_one_dose_to_several_targets_is_the_dose(tmp_path: Path, doses: tuple[str, ...]) -> None:
+    assert planned(staged(tmp_path, plan(doses=doses), SESSION))[0][1] == Decimal(30)
+
+
+def test_two_doses_to_two_targets_are_asked_and_never_chosen(tmp_path: Path) -> None:
+    folder = staged(tmp_path, plan(doses=("30", "24")), SESSION)
+    assert planned(folder) == [("C1", None, 10, "robotic_srt")]
+    assert findings(folder) == [("structure/unreadable_number", "0.dcm", "1", "TargetPrescriptionDose", "30\\24")]
+    assert fractions(folder) == [(1, "2015-01-12", Decimal(3), "complete")]
+
+
+def test_without_a_prescription_the_beams_are_summed_over_the_fractions(tmp_path: Path) -> None:
+    assert planned(staged(tmp_path, plan(doses=(), fractions=7), SESSION)) == [("C1", Decimal(21), 7, "robotic_srt")]
+
+
+@pytest.mark.parametrize("approval", ["UNAPPROVED", "REJECTED"])
+def test_a_draft_is_dropped_and_what_refers_to_it_is_asked(tmp_path: Path, approval: str) -> None:
+    draft = plan("1.2", ("60",), approval)
+    folder = staged(tmp_path, plan(), draft, SESSION, record("2.2", 2, *WHOLE, of="1.2"))
+    assert planned(folder) == [("C1", Decimal(30), 10, "robotic_srt")]
+    assert rows(folder / "dropped.parquet", "distinct source_file, reason") == [("1.dcm", "plan_not_approved")]
+    assert [(number, dose) for number, _, dose, _ in fractions(folder)] == [(1, Decimal(3)), (2, None)]
+    assert {(rule, file) for rule, file, *_ in findings(folder)} == {("structure/unreadable_number", "3.dcm")}
+
+
+def test_the_same_file_twice_counts_once(tmp_path: Path) -> None:
+    folder = staged(tmp_path, plan(), plan(doses=()), SESSION, SESSION, written(SESSION, bare=True))
+    assert fractions(folder) == [(1, "2015-01-12", Decimal(3), "complete")]
+    assert len(planned(folder)) == 1 and findings(folder) == []
+
+
+def test_a_session_and_its_continuation_are_one_fraction(tmp_path: Path) -> None:
+    first = record("2.1", 1, (1, "TREATMENT", "60", "MACHINE"), (3, "SETUP", "1", "NORMAL"))
+    again = record("2.2", 1, (1, "CONTINUATION", "90", "NORMAL"), (2, "TREATMENT", "150", "NORMAL"))
+    folder = staged(tmp_path, plan(), first, again)
+    assert fractions(folder) == [(1, "2015-01-12", Decimal(3), "complete")]
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    assert fractions(staged(alone, plan(), first)) == [(1, "2015-01-12", Decimal("0.6"), "stopped")]
+    assert findings(folder) == []
+
+
+def test_files_lie_in_a_zip_among_others(tmp_path: Path) -> None:
+    buffer = BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in {
+            "DICOM/a.dcm": written(plan()), "DICOM/b.dcm": written(SESSION, bare=True),
+            "DICOM/CT/1.dcm": written(image()),
+            "DICOM/readme.txt": b"Invented data", "DICOM/DICOMDIR": b"\0",
+        }.items():  # fmt: skip
+            archive.writestr(name, content)
+    made = {"export.zip": buffer.getvalue()} | {name: text.encode() for name, text in TABLES.items()}
+    folder = deliver(Home(tmp_path / "home"), "rt3", made)
+    assert fractions(folder) == [(1, "2015-01-12", Decimal(3), "complete")]
+    assert findings(folder) == [("structure/other_modality", "export.zip!DICOM/CT/1.dcm", "1", None, "CT")]
+    others = rows(folder / "received.parquet", "source_file", "source is null")
+    assert others == [("export.zip!DICOM/DICOMDIR",), ("export.zip!DICOM/readme.txt",)]
+
+
+def test_a_file_that_was_cut_off_rejects_the_delivery(tmp_path: Path) -> None:
+    # what is left opens without complaint
+    cut = written(plan())[:-40]
+    with pytest.raises(DeliveryRejected, match=r"2\.dcm: expected") as error:
+        staged(tmp_path, plan(), SESSION, cut)
+    assert "Rossi" not in str(error.value)
