@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pipelines import study
 from pipelines.errors import MappingError, UsageError
 from pipelines.simulate.cohort import random_cohort
-from pipelines.simulate.defects import kinds
+from pipelines.simulate.defect_entries import kinds
 from pipelines.simulate.render import render
 from pipelines.simulate.truth import build
 
@@ -102,16 +102,18 @@ def _write_defects(con: "duckdb.DuckDBPyConnection", folder: Path) -> int:
     What two centres say differently of one patient is found in the lists of both: those have a row each.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    echoes = ", ".join(f"({study.sql_literal(k)}, {study.sql_literal(v['echo'])})" for k, v in kinds().items() if "echo" in v)
+    echoes = ", ".join(
+        f"({study.sql_literal(k)}, {study.sql_literal(v['echo'])})" for k, v in kinds().items() if "echo" in v
+    )
     columns = ", ".join(DEFECT_COLUMNS)
     con.execute(f"""
         copy (
-            select {columns} from world.defects
+            from (select {columns} from world.defects
             union all
             select o.centre, o.delivery, o.source_file, o.source_row, d.field, d.defect_kind, e.rule_id
             from world.defects d
             join (values {echoes}) e(defect_kind, rule_id) using (defect_kind)
-            join world.link_places o on o.usubjid = d.usubjid and o.centre <> d.centre
+            join world.link_places o on o.usubjid = d.usubjid and o.centre <> d.centre)
             order by centre, source_file, length(source_row), source_row, field
         ) to {study.sql_literal(str(folder / "defects.csv"))} (format csv, header true)
     """)

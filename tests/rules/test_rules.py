@@ -24,7 +24,7 @@ STAGED = {
     "staged.received": {"centre": "varchar", "delivery_id": "varchar", "n_rows": "bigint"},
     "staged.findings": dict.fromkeys(
         ("centre", "delivery_id", "table_name", "usubjid", "record_key", "source_file", "source_row", "field",
-         "value_received", "expected", "rule_id"), "varchar",
+         "staged_field", "value_received", "expected", "rule_id"), "varchar",
     ),
 }  # fmt: skip
 HOME_CENTRE, SUBJECT = "here", "S-001"
