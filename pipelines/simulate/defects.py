@@ -25,7 +25,7 @@ def plant(
 
     `whole` are the files that a bulk file's `of` names. The selects in both are replaced by tables of schema `spoil`.
     A patient carries either one defect that bears on others (`alone`), or any number of those that do not, at most one
-    a record. Equal seeds give equal defects. Raises `MappingError` for a wrong `defects.yaml`.
+    a record and column. Equal seeds give equal defects. Raises `MappingError` for a wrong `defects.yaml`.
     """
     path = folder / "defects.yaml"
     if not path.is_file():
@@ -88,10 +88,10 @@ def _choose(con: "duckdb.DuckDBPyConnection", slots: Sequence[Slot], rate: float
                 ) where len(can) > 0 and u < {min(1.0, 20 * rate)}
             """)
     wanted = round(rate * records)
-    named = ", ".join(f"({e.number}, {lit(e.kind)})" for s in slots for e in s.entries)
+    named = ", ".join(f"({e.number}, {lit(e.kind)}, {lit(e.column)})" for s in slots for e in s.entries)
     con.execute(f"""
         insert into spoil.plan
-        with named(entry, kind) as (values {named})
+        with named(entry, kind, field) as (values {named})
         select slot, entry, n, who from spoil.could join named using (entry)
         -- every kind has the same chance, however many columns it can be planted in
         qualify row_number() over (partition by who order by world.draw(who, kind), world.draw(who, kind || entry)) = 1
@@ -100,8 +100,15 @@ def _choose(con: "duckdb.DuckDBPyConnection", slots: Sequence[Slot], rate: float
     left = wanted - con.execute("select count(*) from spoil.plan").fetchall()[0][0]
     con.execute(f"""
         insert into spoil.plan
-        select slot, can[1 + (hash(who, n, slot, getvariable('seed')) % len(can))::integer], n, who
-        from spoil.light order by u, slot, n limit {max(0, left)}
+        with named(entry, kind, field) as (values {named}),
+        drawn as (
+            select slot, can[1 + (hash(who, n, slot, getvariable('seed')) % len(can))::integer] as entry, n, who, u
+            from spoil.light
+        )
+        select slot, entry, n, who from drawn join named using (entry)
+        -- a record is known by its key without the field that fails: two such records of a patient could be one question
+        qualify row_number() over (partition by who, slot, field order by u, n) = 1
+        order by u, slot, n limit {max(0, left)}
     """)
 
 
