@@ -8,6 +8,7 @@ hospital errs so (independent of `centre.yaml`, like `export.yaml`):
       - file: DATA.csv              # a path of `export.yaml`; bulk files `of` it carry the same defects
         part: Lesions               # a sheet, an item group, plans or records; none for other formats
         patient: record_id::int     # SQL over the row: the patient's number in this centre
+        where: "version = 10"       # rows that count; the others are left as they are
         record: [visit, lesion]     # rows that agree are one record and are spoiled together
         links: study_code           # only in the list of study codes: the column of the code
         defects:                    # kind, column (or several, or a pattern), and where wanted
@@ -111,7 +112,8 @@ class Slot:
 
     @property
     def patients(self) -> str:
-        return f"{self.table} t join spoil.who w on w._no = ({self.spec['patient']})"
+        where = self.spec.get("where", "true")
+        return f"{self.table} t join spoil.who w on w._no = ({self.spec['patient']}) and ({where})"
 
     @property
     def first(self) -> str:

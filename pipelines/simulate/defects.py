@@ -106,7 +106,7 @@ def _choose(con: "duckdb.DuckDBPyConnection", slots: Sequence[Slot], rate: float
             from spoil.light
         )
         select slot, entry, n, who from drawn join named using (entry)
-        -- a record is known by its key without the field that fails: two such records of a patient could be one question
+        -- a record is known by its key without the field that fails: two of a patient would be one question
         qualify row_number() over (partition by who, slot, field order by u, n) = 1
         order by u, slot, n limit {max(0, left)}
     """)
