@@ -12,15 +12,18 @@ def simulate(
     cohort: Annotated[Path | None, typer.Option(help="Or: a cohort as CSV, one row a patient …", exists=True)] = None,
     lesions: Annotated[Path | None, typer.Option(help="… and its progressing sites as CSV.", exists=True)] = None,
     seed: Annotated[int, typer.Option(help="Equal seeds give equal bytes.")] = 1,
-    defects: Annotated[float, typer.Option(min=0, max=1, help="Share of records to spoil.")] = 0.0,
+    defects: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of records to spoil, 0 to 1; truth/defects.csv lists them.")
+    ] = 0.0,
 ) -> None:
     """Write each centre's delivery for an invented or a given cohort, and the truth beside it."""
-    from pipelines.errors import UsageError
     from pipelines.simulate.simulate import simulate as write
 
-    if defects:
-        raise UsageError("--defects: this version plants none; leave it out or give 0.")
-    made = write(out.resolve(), cohort, lesions, patients, seed)
+    made = write(out.resolve(), cohort, lesions, patients, seed, defects=defects)
     print(
         f"{made['patients']} patients, {len(made['centres'])} centres, extracted on {made['extract_date']}: {out}/inbox"
     )
+    if defects:
+        print(
+            f"{made['defects']} defects planted; each stands in {out}/truth/defects.csv with the rule that must find it"
+        )

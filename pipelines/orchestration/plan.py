@@ -18,6 +18,7 @@ from pipelines.warehouse import Home
 
 CENTRES = study.ROOT / "centres"
 CODE = ("sql", "study", "expectations", "pipelines")
+NOT_MAPPING = ("export.yaml", "defects.yaml")  # what only the simulator reads
 NOT_CODE = ("pipelines/simulate", "pipelines/cli", "__pycache__")
 
 
@@ -58,7 +59,7 @@ def code_version() -> str:
 
 def centre_version(folder: Path) -> str:
     """Changes with the code and with a centre's own mapping (its YAML but the simulator's, and its SQL)."""
-    own = [p for p in folder.iterdir() if p.suffix in (".yaml", ".sql") and p.name != "export.yaml"]
+    own = [p for p in folder.iterdir() if p.suffix in (".yaml", ".sql") and p.name not in NOT_MAPPING]
     return hashlib.sha256((code_version() + digest(folder, own)).encode()).hexdigest()
 
 

@@ -14,6 +14,7 @@ from pipelines.yaml_schema import Place, Schema, nearest, refuse
 RULES = study.ROOT / "expectations"
 SCHEMA = Path(__file__).resolve().parent.parent / "schemas" / "rule.schema.json"
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
+LISTS = ("fields", "record_key", "reads", "provenance", "waits_for")
 RECEIVED = ("staged.received", "staged.findings")
 
 
@@ -42,6 +43,7 @@ class Rule:
     applies_when: str = "true"
     fails_when: str = "false"
     unknown_when: str = "false"
+    waits_for: tuple[str, ...] = ()
     value: str | None = None
     expected: str | None = None
     centre: str = "t.centre"
@@ -74,9 +76,7 @@ def _read(path: Path) -> Rule:
     errors = _schema().errors(raw)
     refuse(path, errors or _wrong_words(raw))
     staging = {"table": "staged.findings", "fields": [], "record_key": [], "examples": {}} if "raised_by" in raw else {}
-    values: dict[str, Any] = {
-        k: tuple(v) if k in ("fields", "record_key", "reads", "provenance") else v for k, v in (staging | raw).items()
-    }
+    values: dict[str, Any] = {k: tuple(v) if k in LISTS else v for k, v in (staging | raw).items()}
     return Rule(family=path.parent.name, name=path.stem, **values)
 
 

@@ -43,6 +43,7 @@ def run_rules(con: "duckdb.DuckDBPyConnection", rules: list[Rule]) -> None:
     broken |= _insert(con, "rule_checked", {r.rule_id: checked(r) for r in rules})
     if broken:
         con.execute(f"delete from validated.rule_failures where rule_id in ({', '.join(map(lit, sorted(broken)))})")
+    _ask_once(con, rules)
     _count(con, rules, broken)
 
 
@@ -128,6 +129,36 @@ def _insert(con: "duckdb.DuckDBPyConnection", table: str, selects: Mapping[str, 
                 broken.add(rule_id)
         return broken
     return set()
+
+
+def _ask_once(con: "duckdb.DuckDBPyConnection", rules: Iterable[Rule]) -> None:
+    """Take back what follows from another question: one query per root cause. What excludes a subject stays.
+
+    A value that could not be read is not asked for again as missing, and a rule that compares with what we derive waits
+    until nothing is open of what the derivation rests on (`waits_for`). Source: QUALITY, Findings.
+    """
+    con.execute("""
+        delete from validated.rule_failures
+        where severity <> 'exclude' and table_name not like 'staged.%' and rowid in (
+            select f.rowid from validated.rule_failures f
+            semi join staged.findings s on s.centre = f.centre and s.source_file = f.source_file
+                and s.source_row = f.source_row and s.staged_field = f.field
+        )
+    """)
+    waits = ", ".join(f"({lit(r.rule_id)}, {lit(cause)})" for r in rules for cause in r.waits_for)
+    if waits:
+        con.execute(f"""
+            delete from validated.rule_failures where severity <> 'exclude' and rowid in (
+                with waiting(rule_id, cause) as (values {waits}),
+                raised as (
+                    select distinct usubjid, unnest([rule_id, split_part(table_name, '.', 2)]) as cause
+                    from validated.rule_failures where usubjid is not null
+                )
+                select f.rowid from validated.rule_failures f
+                join waiting w on w.rule_id = f.rule_id
+                join raised r on r.usubjid = f.usubjid and r.cause = w.cause
+            )
+        """)
 
 
 def _refuse_unknown_findings(con: "duckdb.DuckDBPyConnection", rules: Iterable[Rule]) -> None:

@@ -33,6 +33,7 @@ import yaml
 
 from pipelines import study
 from pipelines.errors import MappingError, UsageError
+from pipelines.simulate.defects import plant
 
 if TYPE_CHECKING:
     import duckdb
@@ -41,12 +42,13 @@ FORMATS = ("csv", "xlsx", "odm", "dicom", "fhir")
 UNKNOWN = "no word for a code of list "
 
 
-def render(con: "duckdb.DuckDBPyConnection", export: Path, out: Path, bulk: bool) -> None:
+def render(con: "duckdb.DuckDBPyConnection", export: Path, out: Path, bulk: bool, defect_rate: float = 0) -> None:
     """Write `out/inbox/<centre>/<extract_date>_export/` with the files of one `export.yaml` and their `manifest.yaml`.
 
     Input: schema `world` (`truth.build`), grain of each file as its `select` says. Output bytes are equal for an equal
-    world. Raises `MappingError` for a wrong export.yaml or a code without a word, `UsageError` when another delivery
-    of that name is there already: nothing received is overwritten.
+    world; `defect_rate` of the records are spoiled (see `defects`). Raises `MappingError` for a wrong export.yaml or a
+    code without a word, `UsageError` when another delivery of that name is there already: nothing received is
+    overwritten.
     """
     spec = study.read_yaml(export)
     place = f"{export.parent.name}/{export.name}"
@@ -59,12 +61,15 @@ def render(con: "duckdb.DuckDBPyConnection", export: Path, out: Path, bulk: bool
     draft = out / f".{spec['centre']}_export"
     shutil.rmtree(draft, ignore_errors=True)
     shared = {"centre": spec["centre"], "codes": spec.get("codes", {}), "extract_date": extract_date}
-    by_path = {file["path"]: {**file, **shared} for file in spec["files"]}
+    files = [{**file, **shared} for file in files]
+    by_path = {file["path"]: {**file, **shared} for file in spec["files"]} | {file["path"]: file for file in files}
+    if defect_rate:
+        plant(con, export.parent, files, list(by_path.values()), defect_rate)
     try:
         for file in files:
             target = draft / file["path"]
             target.parent.mkdir(parents=True, exist_ok=True)
-            _write(con, {**file, **shared}, by_path, target, place)
+            _write(con, file, by_path, target, place)
         _manifest(draft, extract_date)
         _deliver(draft, delivery)
     finally:

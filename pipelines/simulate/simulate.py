@@ -8,13 +8,18 @@ from typing import TYPE_CHECKING, Any
 from pipelines import study
 from pipelines.errors import MappingError, UsageError
 from pipelines.simulate.cohort import random_cohort
+from pipelines.simulate.defect_entries import kinds
 from pipelines.simulate.render import render
 from pipelines.simulate.truth import build
 
 if TYPE_CHECKING:
     import duckdb
 
-DEFECT_COLUMNS = "centre,delivery,source_file,source_row,field,defect_kind,rule_id"
+DEFECT_COLUMNS = ("centre", "delivery", "source_file", "source_row", "field", "defect_kind", "rule_id")
+PLACES = f"""
+    create table world.defects ({", ".join(f"{c} varchar" for c in (*DEFECT_COLUMNS, "usubjid"))});
+    create table world.link_places ({", ".join(f"{c} varchar" for c in (*DEFECT_COLUMNS[:4], "usubjid"))});
+"""
 
 
 def simulate(
@@ -24,18 +29,23 @@ def simulate(
     patients: int | None = None,
     seed: int = 1,
     centres: Path = study.ROOT / "centres",
+    defects: float = 0,
 ) -> dict[str, Any]:
     """Write each centre's delivery into `out/inbox` and the truth into `out/truth`; returns counts and extract date.
 
     Input: a cohort (a row a patient) with its progressing sites, or a number of patients to draw. Output: the files
     that each `centres/<id>/export.yaml` describes; `truth/cohort.csv` and `truth/lesions.csv` (the input with
-    `usubjid`) and `truth/defects.csv`. Equal input and seed give equal bytes. Raises `Infeasible`, `UsageError`.
+    `usubjid`) and `truth/defects.csv`. `defects` is the share of records to spoil, 0 to 1, as the kinds in
+    `defects.yaml` and each `centres/<id>/defects.yaml` say. Equal input and seed give equal bytes. Raises `Infeasible`,
+    `UsageError`.
     """
     import duckdb
 
     given = (cohort is not None, lesions is not None, patients is not None and patients > 0)
     if given not in ((True, True, False), (False, False, True)):
         raise UsageError("give either a cohort with its lesions, or a number of patients of at least 1.")
+    if not 0 <= defects <= 1:
+        raise UsageError("defects: a share of the records between 0 and 1 is expected.")
     exports = _exports(centres)
     # on disk, so that a large world does not have to fit into memory
     with (
@@ -50,10 +60,12 @@ def simulate(
             select (select count(*) from world.patients), (select count(*) from world.patients) > s.bulk_above_patients,
                 m.extract_date from world.story s cross join world.meta m
         """).fetchall()[0]
+        con.execute(PLACES)
         for _, export in exports.values():
-            render(con, export, out, bulk)
+            render(con, export, out, bulk, defects)
+        n_defects = _write_defects(con, out / "truth")
         _write_truth(con, out / "truth")
-    return {"patients": n_patients, "centres": list(exports), "extract_date": extract_date}
+    return {"patients": n_patients, "centres": list(exports), "extract_date": extract_date, "defects": n_defects}
 
 
 def _exports(centres: Path) -> dict[str, tuple[str, Path]]:
@@ -70,7 +82,7 @@ def _exports(centres: Path) -> dict[str, tuple[str, Path]]:
 
 
 def _write_truth(con: "duckdb.DuckDBPyConnection", folder: Path) -> None:
-    """The input as it came with each patient's study code, and the (empty) list of planted defects."""
+    """The input as it came with each patient's study code."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, table in (("cohort", "cohort_text"), ("lesions", "deposits_text")):
         target = study.sql_literal(str(folder / f"{name}.csv"))
@@ -82,4 +94,27 @@ def _write_truth(con: "duckdb.DuckDBPyConnection", folder: Path) -> None:
                 join world.patients p using (patient) order by t.input_row
             ) to {target} (format csv, header true)
         """)
-    (folder / "defects.csv").write_text(DEFECT_COLUMNS + "\n", encoding="utf-8")
+
+
+def _write_defects(con: "duckdb.DuckDBPyConnection", folder: Path) -> int:
+    """`defects.csv`: every place where a planted defect is to be found; returns how many defects were planted.
+
+    What two centres say differently of one patient is found in the lists of both: those have a row each.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    echoes = ", ".join(
+        f"({study.sql_literal(k)}, {study.sql_literal(v['echo'])})" for k, v in kinds().items() if "echo" in v
+    )
+    columns = ", ".join(DEFECT_COLUMNS)
+    con.execute(f"""
+        copy (
+            from (select {columns} from world.defects
+            union all
+            select o.centre, o.delivery, o.source_file, o.source_row, d.field, d.defect_kind, e.rule_id
+            from world.defects d
+            join (values {echoes}) e(defect_kind, rule_id) using (defect_kind)
+            join world.link_places o on o.usubjid = d.usubjid and o.centre <> d.centre)
+            order by centre, source_file, length(source_row), source_row, field
+        ) to {study.sql_literal(str(folder / "defects.csv"))} (format csv, header true)
+    """)
+    return int(con.execute("select count(*) from world.defects").fetchall()[0][0])

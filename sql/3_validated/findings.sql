@@ -16,4 +16,4 @@ select
     suggestion, 'new' as state, seen_in as first_delivery, seen_in as last_delivery, source_file, source_row
 from identified
 -- two values of one field of one record are one question
-qualify row_number() over (partition by query_id order by source_file, source_row, value_received) = 1
+qualify row_number() over (partition by query_id order by source_file, length(source_row), source_row, value_received) = 1

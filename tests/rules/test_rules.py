@@ -24,7 +24,7 @@ STAGED = {
     "staged.received": {"centre": "varchar", "delivery_id": "varchar", "n_rows": "bigint"},
     "staged.findings": dict.fromkeys(
         ("centre", "delivery_id", "table_name", "usubjid", "record_key", "source_file", "source_row", "field",
-         "value_received", "expected", "rule_id"), "varchar",
+         "staged_field", "value_received", "expected", "rule_id"), "varchar",
     ),
 }  # fmt: skip
 HOME_CENTRE, SUBJECT = "here", "S-001"
@@ -123,6 +123,30 @@ def test_a_rule_that_breaks_on_a_value_leaves_no_failing_row(con: duckdb.DuckDBP
     statuses = con.execute("select rule_id, status from validated.rule_counts order by all").fetchall()
     assert statuses == [("made/breaks", "error"), ("made/up", "fail")]
     assert con.execute("select distinct rule_id from validated.rule_failures").fetchall() == [("made/up",)]
+
+
+def test_one_question_per_root_cause(con: duckdb.DuckDBPyConnection) -> None:
+    """A rule waits while what it rests on is asked for; a value that could not be read is not asked for twice."""
+    for subject, dose in (("S-001", 12), ("S-002", 8)):
+        insert(con, "harmonised.fractions", {"usubjid": subject, "course_id": "C1", "dose_gy": dose, "source_row": "4"})
+    con.execute("""
+        insert into staged.findings by name
+        select 'here' as centre, 'labs' as table_name, 'S-002' as usubjid, 'f.csv' as source_file, '7' as source_row,
+            'Data' as field, 'lbdt' as staged_field, 'structure/unreadable_date' as rule_id
+    """)
+    insert(con, "harmonised.fractions", {"usubjid": "S-003", "source_file": "f.csv", "source_row": "7", "dose_gy": 5})
+    waiting = simple(name="waits", fails_when="true", waits_for=("labs", "made/up"))
+    twice = simple(name="twice", fields=("fraction_no",), fails_when="true")
+    lost = replace(waiting, name="lost", severity="exclude")
+    run_rules(con, [simple(), waiting, lost, *(r for r in RULES if r.raised_by)])
+    found = "select rule_id, usubjid from validated.rule_failures where rule_id like 'made/%' order by all"
+    assert con.execute(found).fetchall() == [
+        ("made/lost", "S-001"), ("made/lost", "S-002"), ("made/lost", "S-003"), ("made/up", "S-001"),
+        ("made/waits", "S-003"),
+    ]  # fmt: skip
+    con.execute("update staged.findings set staged_field = 'fraction_no'")
+    run_rules(con, [twice, *(r for r in RULES if r.raised_by)])
+    assert con.execute(found).fetchall() == [("made/twice", "S-001"), ("made/twice", "S-002")]
 
 
 def run_model(con: duckdb.DuckDBPyConnection, full_name: str) -> None:

@@ -1,0 +1,164 @@
+"""Defects planted into the files of one centre, each recorded with its place and the rule that must find it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipelines import study
+from pipelines.errors import MappingError
+from pipelines.simulate import defect_places
+from pipelines.simulate.defect_entries import Slot, macros, name_of, slots_of
+from pipelines.study import sql_literal as lit
+
+if TYPE_CHECKING:
+    import duckdb
+
+# share of patients that carry one defect each which changes how the others of the patient would be judged, per share of
+# records to be spoiled, and its bounds
+ALONE_PER_RATE, MOST_ALONE, MOST_ALONE_OF_ALL = 20, 0.35, 0.5
+
+
+def plant(
+    con: "duckdb.DuckDBPyConnection", folder: Path, files: list[dict[str, Any]], whole: Sequence[Any], rate: float
+) -> None:
+    """Spoil `rate` of the records of one centre's `files`, and add where to `world.defects`.
+
+    `whole` are the files that a bulk file's `of` names. The selects in both are replaced by tables of schema `spoil`.
+    A patient carries either one defect that bears on others (`alone`), or any number of those that do not, at most one
+    a record and column. Equal seeds give equal defects. Raises `MappingError` for a wrong `defects.yaml`.
+    """
+    path = folder / "defects.yaml"
+    if not path.is_file():
+        return
+    import duckdb
+
+    macros(con)
+    _know_patients(con, files[0]["centre"], rate)
+    slots = list(slots_of(con, study.read_yaml(path), files, whole))
+    try:
+        _choose(con, slots, rate)
+        for slot in slots:
+            _spoil(con, slot)
+    except (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException) as error:
+        raise MappingError(f"{folder.name}/defects.yaml: {str(error).splitlines()[0]}") from error
+    except duckdb.Error as error:
+        # a message about rows may quote one of their values
+        raise MappingError(
+            f"{folder.name}/defects.yaml: an entry fails on the data ({type(error).__name__})."
+        ) from None
+    for slot in slots:
+        _record(con, slot, [s for s in slots if s.file["path"] == slot.file["path"]])
+
+
+def _know_patients(con: "duckdb.DuckDBPyConnection", centre: str, rate: float) -> None:
+    """Make `spoil.who`: a row per patient of this centre, and whether its one defect is planted here."""
+    share = min(MOST_ALONE, ALONE_PER_RATE * rate)
+    con.execute(f"""
+        create or replace table spoil.who as
+        select l.subject_no as _no, l.usubjid as _who, world.draw(l.usubjid, 'alone') < {share} as _alone,
+            (world.draw(l.usubjid, 'which unit') < 0.5) = (p.onc_centre = {lit(centre)}) as _here, p
+        from truth.links l join world.patients p using (usubjid)
+    """)
+    columns = "slot integer, entry integer, n bigint, who varchar"
+    con.execute(f"create or replace table spoil.plan ({columns}); create or replace table spoil.could ({columns})")
+    con.execute("create or replace table spoil.light (slot integer, n bigint, who varchar, can integer[], u double)")
+
+
+def _choose(con: "duckdb.DuckDBPyConnection", slots: Sequence[Slot], rate: float) -> None:
+    """Fill `spoil.plan`: which entry at which record."""
+    records = 0
+    for s in slots:
+        records += con.execute(f"select count(*) from {s.patients} where {s.first}").fetchall()[0][0]
+        for e in (e for e in s.entries if e.alone):
+            con.execute(f"""
+                insert into spoil.could
+                select {s.number}, {e.number}, min_by(_n, hash(_n, {e.number}, getvariable('seed'))), _who
+                from {s.patients} where _alone and _here and {e.possible} group by _who
+            """)
+        light = [f"case when {e.possible} then {e.number} end" for e in s.entries if not e.alone]
+        if light:
+            con.execute(f"""
+                insert into spoil.light
+                -- a record with many possible defects is likelier, so that one kind does not fill most of the places
+                select {s.number}, _n, _who, can,
+                    world.draw(_who, {lit(f"{s.file['path']} {s.part} ")} || _n) / len(can) as u
+                from (
+                    select _n, _who, list_filter([{", ".join(light)}], lambda z: z is not null) as can
+                    from {s.patients} where not _alone and {s.first}
+                ) where len(can) > 0 and u < {min(1.0, 20 * rate)}
+            """)
+    wanted = round(rate * records)
+    named = ", ".join(f"({e.number}, {lit(e.kind)}, {lit(e.column)})" for s in slots for e in s.entries)
+    con.execute(f"""
+        insert into spoil.plan
+        with named(entry, kind, field) as (values {named})
+        select slot, entry, n, who from spoil.could join named using (entry)
+        -- every kind has the same chance, however many columns it can be planted in
+        qualify row_number() over (partition by who order by world.draw(who, kind), world.draw(who, kind || entry)) = 1
+        order by world.draw(who, 'order'), who limit {round(MOST_ALONE_OF_ALL * wanted)}
+    """)
+    left = wanted - con.execute("select count(*) from spoil.plan").fetchall()[0][0]
+    con.execute(f"""
+        insert into spoil.plan
+        with named(entry, kind, field) as (values {named}),
+        drawn as (
+            select slot, can[1 + (hash(who, n, slot, getvariable('seed')) % len(can))::integer] as entry, n, who, u
+            from spoil.light
+        )
+        select slot, entry, n, who from drawn join named using (entry)
+        -- a record is known by its key without the field that fails: two of a patient would be one question
+        qualify row_number() over (partition by who, slot, field order by u, n) = 1
+        order by u, slot, n limit {max(0, left)}
+    """)
+
+
+def _spoil(con: "duckdb.DuckDBPyConnection", slot: Slot) -> None:
+    """Change the cells in place, so that the rows keep their order; copies go to the end."""
+    planned = f"select entry, n from spoil.plan where slot = {slot.number}"
+    used = {number for (number,) in con.execute(f"select distinct entry from ({planned})").fetchall()}
+    for e in (e for e in slot.entries if e.number in used):
+        mine = f"select n from ({planned}) where entry = {e.number}"
+        if e.copy:
+            sets = "".join(f", ({sql}) as {name_of(column)}" for column, sql in e.sets.items())
+            con.execute(f"""
+                create or replace temp table copied as
+                select n, (select count(*) from {slot.table}) + row_number() over (order by n) as copy_n from ({mine});
+                insert into {slot.table}
+                select t.* replace (c.copy_n as _n{sets})
+                from {slot.table} t join copied c on c.n = t._n order by c.copy_n;
+                update spoil.plan set n = c.copy_n from copied c where slot = {slot.number} and plan.n = c.n;
+            """)
+            continue
+        if e.rows:
+            same = " and ".join(f"g.{name_of(c)} is not distinct from o.{name_of(c)}" for c in e.rows)
+            pairs = f"from {slot.table} o join {slot.table} g on {same} where o._n in ({mine})"
+            con.execute(f"""
+                update spoil.plan set n = a.first_n
+                from (select o._n as n, min(g._n) as first_n {pairs} group by o._n) a
+                where slot = {slot.number} and entry = {e.number} and plan.n = a.n
+            """)
+            mine = f"select g._n {pairs}"
+        con.execute(f"""
+            create or replace temp table changed as
+            select _n, {e.after} as after from {slot.patients} where _n in ({mine});
+            update {slot.table} set {name_of(e.column)} = c.after from changed c where {slot.table}._n = c._n;
+        """)
+
+
+def _record(con: "duckdb.DuckDBPyConnection", slot: Slot, same_file: Sequence[Slot]) -> None:
+    """Add what was planted to `world.defects`, and where the links stand to `world.link_places`."""
+    source_file, source_row, reads = defect_places.place(slot, same_file)
+    about = ", ".join(f"({e.number}, {lit(e.field)}, {lit(e.kind)}, {lit(e.rule)})" for e in slot.entries)
+    head = f"{lit(slot.file['centre'])}, {lit(str(slot.file['extract_date']) + '_export')}, {source_file}, {source_row}"
+    con.execute(f"""
+        insert into world.defects
+        select {head}, a.field, a.kind, a.rule, d.who from spoil.plan d
+        join (values {about}) a(entry, field, kind, rule) on a.entry = d.entry
+        join {reads} t on t._n = d.n where d.slot = {slot.number}
+    """)
+    if "links" in slot.spec:
+        patient = slot.spec["patient"]
+        con.execute(f"""
+            insert into world.link_places
+            select {head}, _who from {reads} t join spoil.who w on w._no = ({patient}) where _alone
+        """)
