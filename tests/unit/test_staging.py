@@ -361,7 +361,7 @@ def test_a_record_sent_twice_and_one_without_study_code(tmp_path: Path) -> None:
 
 
 def test_a_study_code_is_the_same_in_small_letters_and_between_invisible_ones(tmp_path: Path) -> None:
-    tables = LINKS + "  subjects:\n    - {source: log, fields: {local_id: {from: id}}}\n"
+    tables = "  subjects:\n    - {source: log, fields: {local_id: {from: id}}}\n"
     codes = [["1", "\u00a0rcc-me1-001-m\u200b"], ["2", "RCC-ME1 -002-k"]]
     staged = stage(tmp_path, "", tables, {"log": (["id", "code"], codes)})
     expected = [("RCC-ME1-001-M",), ("RCC-ME1 -002-K",)]
