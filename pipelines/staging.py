@@ -138,7 +138,8 @@ def _write_tables(
     for table in sorted(study.staged_tables(), key=lambda name: name != "links"):
         target = draft / f"{table}.parquet"
         rows = _union(con, centre, table, [p for p in parts if p.table == table])
-        code = "a.usubjid" if table == "links" else "l.usubjid"
+        # letters that differ in case alone make no other code
+        code = "upper(a.usubjid)" if table == "links" else "l.usubjid"
         linked = "" if table == "links" else "left join link l using (local_id)"
         cells = ", ".join(f"{code} as usubjid" if c == "usubjid" else f"a.{quote(c)}" for c in fillable(table))
         origin = ", ".join(f"a.{c}" for c in ORIGIN)

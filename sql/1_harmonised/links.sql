@@ -1,11 +1,14 @@
 -- one row per: identification-log or crosswalk row of a centre
--- why: a subject is linked when one oncology and one radiotherapy centre send its study code and agree on sex and birth year
+-- why: a subject is linked when one oncology and one radiotherapy centre send its study code and agree on sex, birth year and token
 -- source: ISO 7064 mod 37,36 (check character); PROTOCOL, Linking
 with coded as (
     select
-        l.usubjid, l.local_id, l.sex, l.birth_year, c.centre_kind, l.centre, l.delivery_id, l.file_sha256, l.source_file, l.source_row,
+        l.usubjid, l.local_id, l.sex, l.birth_year, lower(l.link_token) as link_token,
+        c.centre_kind, l.centre, l.delivery_id, l.file_sha256, l.source_file, l.source_row,
         '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ' as alphabet,
-        list_transform(string_split(replace(l.usubjid, '-', ''), ''), lambda x: instr(alphabet, x) - 1) as digits
+        list_transform(string_split(replace(l.usubjid, '-', ''), ''), lambda x: instr(alphabet, x) - 1) as digits,
+        regexp_full_match(l.usubjid, '[0-9A-Z]+-[0-9A-Z]+-[0-9A-Z]+-[0-9A-Z]') as is_shaped,
+        lower(split_part(l.usubjid, '-', 2)) in (select centre from study.centres where centre_kind = 'oncology') as is_of_a_centre
     from staged.links l
     join study.centres c using (centre)
     where l.usubjid is not null
@@ -19,18 +22,27 @@ checked as (
             lambda p, v: ((p + v - 1) % length(alphabet) + 1) * 2 % (length(alphabet) + 1),
             length(alphabet)
         ) + digits[-1]) % length(alphabet) = 1 as is_valid,
-        count(distinct usubjid) over (partition by centre, local_id) as n_codes_of_local_id
+        count(distinct usubjid) over (partition by centre, local_id) as n_codes_of_local_id,
+        count(distinct usubjid) over (partition by link_token) as n_codes_of_token
     from coded
 ),
 agreed as (
     select
         usubjid,
         case
+            when not bool_and(is_shaped) then 'the study code is not written as it is issued'
             when not bool_and(is_valid) then 'the check character does not fit the study code'
+            when not bool_and(is_of_a_centre) then 'the study code names no oncology centre of this study'
+            when bool_or(local_id is null) then 'the study code stands without a local identifier'
             when max(n_codes_of_local_id) > 1 then 'one local identifier stands for two study codes'
-            when count(distinct [centre, local_id]) filter (centre_kind = 'oncology') > 1
-                or count(distinct [centre, local_id]) filter (centre_kind = 'radiotherapy') > 1
-                then 'two local identifiers of one kind of centre stand for this study code'
+            when count(distinct centre) filter (centre_kind = 'oncology') > 1
+                then 'two oncology centres send this study code'
+            when count(distinct centre) filter (centre_kind = 'radiotherapy') > 1
+                then 'two radiotherapy centres send this study code'
+            when count(distinct [centre, local_id]) > count(distinct centre)
+                then 'two local identifiers of one centre stand for this study code'
+            when max(n_codes_of_token) filter (link_token is not null) > 1 then 'one person has two study codes (link token)'
+            when count(distinct link_token) > 1 then 'the centres disagree on the link token'
             when count(distinct sex) > 1 then 'the centres disagree on sex'
             when count(distinct birth_year) > 1 then 'the centres disagree on the birth year'
         end as conflict,
@@ -38,7 +50,7 @@ agreed as (
     from checked group by usubjid
 )
 select
-    c.usubjid, c.sex, c.birth_year, c.centre_kind,
+    c.usubjid, c.sex, c.birth_year, c.link_token, c.centre_kind,
     case when c.is_valid then 'Y' else 'N' end as check_fl,
     case when a.conflict is not null then 'conflict' when a.n_kinds = 2 then 'linked' else 'unlinked' end as link_state,
     coalesce(a.conflict, case when a.n_kinds < 2 then 'only one kind of centre sends this study code' end) as link_reason,

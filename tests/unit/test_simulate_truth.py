@@ -319,7 +319,9 @@ def test_truth_is_written_in_the_shape_of_the_input(tmp_path: Path, monkeypatch:
     from pipelines.simulate import simulate
 
     rendered = []
-    monkeypatch.setattr(simulate, "render", lambda con, export, out, bulk: rendered.append((export.parent.name, bulk)))
+    monkeypatch.setattr(
+        simulate, "render", lambda con, export, out, bulk, defects: rendered.append((export.parent.name, bulk))
+    )
     for unit, centre in UNITS.items():
         (tmp_path / "centres" / centre).mkdir(parents=True)
         (tmp_path / "centres" / centre / "export.yaml").write_text(f"centre: {centre}\nunit: {unit}\n")

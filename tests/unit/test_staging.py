@@ -370,6 +370,15 @@ def test_a_record_sent_twice_and_one_without_study_code(tmp_path: Path) -> None:
     assert code[4] != "7" and len(code[4]) == 12
 
 
+def test_a_study_code_is_the_same_in_small_letters_and_between_invisible_ones(tmp_path: Path) -> None:
+    tables = "  subjects:\n    - {source: log, fields: {local_id: {from: id}}}\n"
+    codes = [["1", "\u00a0rcc-me1-001-m\u200b"], ["2", "RCC-ME1 -002-k"]]
+    staged = stage(tmp_path, "", tables, {"log": (["id", "code"], codes)})
+    expected = [("RCC-ME1-001-M",), ("RCC-ME1 -002-K",)]
+    assert staged.rows("links", "usubjid") == expected
+    assert staged.rows("subjects", "usubjid") == expected
+
+
 def test_every_staged_table_is_written_with_its_declared_types(tmp_path: Path) -> None:
     staged = stage(tmp_path, "", "", {})
     for table in study.staged_tables():
