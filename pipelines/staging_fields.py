@@ -21,7 +21,7 @@ WORDS = {"%Y": "YYYY", "%y": "YY", "%m": "MM", "%d": "DD", "%H": "hh", "%M": "mm
 MOST_WORDS = 20
 MACROS = """
     create temp macro as_day(t, f) as
-        -- serial: 1954 to 2099, so that a year is none; %Y would read 28/02/14 as a day of the year 14, and a spreadsheet
+        -- serial: 1954 to 2099, so that a year is none; %Y would read 28/02/14 as a day of the year 14; a spreadsheet
         -- writes an empty cell as 01/01/1900
         case when f = 'serial' then case when regexp_full_match(t, '[2-7]\\d{4}') and try_cast(t as integer) <= 73050
                 then date '1899-12-30' + try_cast(t as integer) end
