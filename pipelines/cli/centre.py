@@ -18,6 +18,35 @@ IntoOption = Annotated[Path, typer.Option("--into", help="Folder of the centres.
 
 
 @app.command()
+def new(
+    centre: Annotated[str, typer.Argument(metavar="ID", help="Its name: lower-case letters and digits.")],
+    files: Annotated[list[Path], typer.Option("--from", help="A sample export: a file (repeat it) or a folder.")],
+    kind: Annotated[str, typer.Option(help="oncology or radiotherapy; guessed if not told.")] = "",
+    language: Annotated[str, typer.Option(help="Of its report: en or it; guessed if not told.")] = "",
+    title: Annotated[str, typer.Option(help="The unit in words, for reports.")] = "",
+    into: IntoOption = CENTRES,
+) -> None:
+    """Write a first mapping, the questions that it leaves and an invented sample, from a sample export.
+
+    Files are text tables or workbooks. No value of the export is written, codes aside. Exit code 2: the name is no
+    good or taken, or a file cannot be read.
+    """
+    from pipelines import study
+    from pipelines.centres import load_all
+    from pipelines.errors import UsageError
+    from pipelines.profile.new import new as make
+
+    for value, known in ((kind, ("oncology", "radiotherapy")), (language, ("en", "it"))):
+        if value and value not in known:
+            raise UsageError(f"{value!r}: one of {', '.join(known)} is expected.")
+    others = load_all(study.ROOT / "centres") | (load_all(into) if into.is_dir() else {})
+    made = make(centre, files, into, others, kind, language, title)
+    print(f"{made.folder}: {made.n_mapped} of {made.n_columns} columns mapped, from {made.n_files} files.")
+    print(f"{made.n_questions} questions are open: read questions.md, edit centre.yaml, then")
+    print(f"  restage centre check {centre}" + ("" if into == CENTRES else f" --into {into}"))
+
+
+@app.command()
 def check(
     centre: Annotated[str, typer.Argument(metavar="ID", help="The centre: a folder below --into.")],
     files: Annotated[
