@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 DELIMITERS = (";", "\t", ",", "|")
-LOOKED_AT = 200  # lines or rows in which a header is looked for
+LOOKED_AT = 200  # lines or rows that tell how wide a table is
+HEADER_WITHIN = 20  # lines or rows in which its header is looked for
 NUMBER_OR_DATE = re.compile(r"[-+\d.,/: ]*\d[-+\d.,/: ]*")
 OTHER = {
     b"<?xml": "XML (ODM)", b"<ODM": "XML (ODM)", b'{"resourceType"': "FHIR", b'{"res': "FHIR",
@@ -54,7 +55,7 @@ def words() -> dict[str, Any]:
 
 
 def look(path: Path) -> tuple[list[Seen], list[str]]:
-    """Every table of one file, and its sheets that are none. Raises `UsageError` that says why a file cannot be read."""
+    """Every table of one file, and its sheets that are none. Raises `UsageError`, which says why it cannot be read."""
     head = path.open("rb").read(512)
     try:
         if not head.strip():
@@ -82,7 +83,8 @@ def _text(path: Path) -> Seen:
     if width < 2:
         raise UsageError(f"{path.name}: no delimiter (; tab , |) cuts its lines into columns. Is it a table?")
     records = list(csv.reader(lines, delimiter=delimiter))
-    at = next((i for i, cells in enumerate(records) if len(cells) == width and _is_header(cells)), None)
+    above = records[:HEADER_WITHIN]
+    at = next((i for i, cells in enumerate(above) if len(cells) == width and _is_header(cells)), None)
     if at is None:
         raise UsageError(f"{path.name}: no line holds the names of {width} columns. Export it with a header.")
     spec: dict[str, Any] = {"format": "csv", "encoding": encoding, "delimiter": delimiter}
@@ -147,7 +149,10 @@ def _workbook(path: Path) -> tuple[list[Seen], list[str]]:
             continue
         columns = [batch[c].to_pylist()[:LOOKED_AT] for c in batch.column_names if c.isdigit()]
         rows = list(zip(*columns, strict=True))
-        at = next((i for i, row in enumerate(rows) if _is_header(_trimmed(row))), None)
+        # as wide as the rows below it: a total of two cells is no header, and may hold a value
+        least = 0.6 * max(len(_trimmed(row)) for row in rows)
+        above = [_trimmed(row) for row in rows[:HEADER_WITHIN]]
+        at = next((i for i, row in enumerate(above) if len(row) >= least and _is_header(row)), None)
         if at is None:
             skipped.append(f"{path.name}, sheet {sheet!r}")
             continue

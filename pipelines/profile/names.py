@@ -15,16 +15,20 @@ LITTLE = {"di", "del", "della", "of", "the", "n", "no", "nr", "num", "de"}
 @cache
 def tokens(name: str) -> frozenset[str]:
     """The words of a name: `PatientId` and `ID_patient` have the same."""
-    split = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
-    plain = unicodedata.normalize("NFKD", split).encode("ascii", "ignore").decode().lower()
-    found = frozenset(re.findall(r"[a-z0-9]+", plain))
+    found = frozenset(_words(name))
     return found - LITTLE - frozenset(UNITS) or found
 
 
 def unit_of(name: str) -> str:
     """The unit that a name states, '' if none."""
-    plain = re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower())
-    return next((UNITS[w] for w in plain if w in UNITS), "")
+    return next((UNITS[w] for w in _words(name) if w in UNITS), "")
+
+
+def _words(name: str) -> list[str]:
+    # cGy is one word, although a capital follows a small letter
+    split = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name.replace("cGy", "cgy"))
+    plain = unicodedata.normalize("NFKD", split).encode("ascii", "ignore").decode().lower()
+    return re.findall(r"[a-z0-9]+", plain)
 
 
 def likeness(name: str, known: Iterable[str]) -> float:

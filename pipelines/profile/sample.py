@@ -77,10 +77,24 @@ def _name(seen: Seen) -> str:
 def _rows(inventor: Inventor, seen: Seen, columns: Sequence[About], guesses: Sequence[Guess]) -> Iterator[list[str]]:
     """Rows of invented subjects: one each where the table has one row a subject, else a few."""
     single = any(not keys_of(g.table) and not g.several for g in guesses)
-    each = 1 if single else ROWS_EACH
+    each = 1 if single else min([ROWS_EACH, *(_different(inventor, g) for g in guesses)])
     uses = [[(g, m) for g in guesses for m in g.matches if m.raw.name == a.name] for a in columns]
     for i in range(N_SUBJECTS * each):
         yield [_cell(inventor, seen, a, u, i // each, i % each, i) for a, u in zip(columns, uses, strict=True)]
+
+
+def _different(inventor: Inventor, g: Guess) -> int:
+    """How many records of one subject differ in their key where it is made of codes alone."""
+    keys = [m for m in g.matches if m.column.name in keys_of(g.table)]
+    if not keys or g.several or not all(m.column.codelist for m in keys):
+        return ROWS_EACH
+    return max(1, *(len(_texts(inventor, m)) for m in keys))
+
+
+def _texts(inventor: Inventor, match: Match) -> list[str]:
+    """Codes that may be shown: those that other centres have, and those that stand in several rows."""
+    known = inventor.codes[match.column.codelist or ""]
+    return [v for v in sorted(match.raw.values) if v.casefold() in known or v in match.raw.shown]
 
 
 def _cell(
@@ -98,8 +112,7 @@ def _cell(
         alone = guess is not None and is_key and keys_of(guess.table) == [match.column.name] and not guess.several
         return inventor.ids(match.column.name, a.values, N_SUBJECTS * ROWS_EACH)[i if alone else subject]
     if match and match.column.codelist:
-        known = inventor.codes[match.column.codelist]
-        texts = [v for v in sorted(a.values) if v.casefold() in known or v in a.shown]
+        texts = _texts(inventor, match)
         return texts[(ordinal + subject) % len(texts)] if texts else f"code {i % 3 + 1}"
     if match and match.column.type == "flag" and a.shown:
         return a.shown[i % len(a.shown)]
