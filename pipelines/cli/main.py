@@ -4,6 +4,7 @@ import sys
 
 import typer
 
+from pipelines.cli.centre import app as centre
 from pipelines.cli.demo import demo
 from pipelines.cli.rebuild import rebuild
 from pipelines.cli.run import run
@@ -20,6 +21,7 @@ app = typer.Typer(
 )
 for command in (run, demo, rebuild, withdraw, simulate, ui):
     app.command()(command)
+app.add_typer(centre, name="centre")
 
 
 def main() -> None:

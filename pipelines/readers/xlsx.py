@@ -66,6 +66,12 @@ def batches(path: Path, spec: Mapping[str, Any]) -> Iterator["pa.Table"]:
         yield _named(batch, names, name)
 
 
+def workbook(path: Path) -> Workbook:
+    """The visible sheets of a workbook, by name, as a mapping may ask for them. Raises `UnreadableFile`."""
+    status = path.stat()
+    return _workbook(path, status.st_size, status.st_mtime_ns, "")
+
+
 def _named(batch: "pa.Table", names: Sequence[str], sheet: str) -> "pa.Table":
     """A batch under the header's names; columns without a name and without content are left out."""
     import pyarrow as pa

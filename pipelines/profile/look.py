@@ -1,0 +1,210 @@
+"""A sample export looked at: format, encoding, delimiter and header of each file are detected, here and only here."""
+
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipelines import yaml_schema
+from pipelines.errors import UnreadableFile, UsageError
+from pipelines.readers.read import read
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+DELIMITERS = (";", "\t", ",", "|")
+LOOKED_AT = 200  # lines or rows that tell how wide a table is
+HEADER_WITHIN = 20  # lines or rows in which its header is looked for
+NUMBER_OR_DATE = re.compile(r"[-+\d.,/: ]*\d[-+\d.,/: ]*")
+OTHER = {
+    b"<?xml": "XML (ODM)", b"<ODM": "XML (ODM)", b'{"resourceType"': "FHIR", b'{"res': "FHIR",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One table of the export: a file, or a sheet of one, and how it is read; `why` says how each guess was made."""
+
+    source: str
+    file: str
+    read: Mapping[str, Any]
+    why: Sequence[str]
+    names: tuple[str, ...]
+    rows: "pa.Table"
+    preamble: int = 0
+    newline: str = "\n"
+    footer: Mapping[str, Any] | None = None
+    footer_word: str = ""
+    globs: Sequence[str] = ()
+
+
+def glob_of(file: str) -> str:
+    """A file's name with every number left open."""
+    return re.sub(r"\d[\d_.-]*(?=\D|$)", "*", Path(file).stem) + Path(file).suffix
+
+
+@cache
+def words() -> dict[str, Any]:
+    """The words by which an export is profiled, from `words.yaml`."""
+    return dict(yaml_schema.read(Path(__file__).parent / "words.yaml"))
+
+
+def look(path: Path) -> tuple[list[Seen], list[str]]:
+    """Every table of one file, and its sheets that are none. Raises `UsageError`, which says why it cannot be read."""
+    head = path.open("rb").read(512)
+    try:
+        if not head.strip():
+            raise UsageError(f"{path.name}: the file is empty. Export it again.")
+        if head.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
+            return _workbook(path)
+        kind = next((k for mark, k in OTHER.items() if head.lstrip(b"\xef\xbb\xbf \r\n").startswith(mark)), "")
+        if head[128:132] == b"DICM":
+            kind = "DICOM"
+        if kind:
+            raise UsageError(
+                f"{path.name}: {kind} cannot be profiled. Copy the sources of a centre that sends it, and edit them."
+            )
+        return [_text(path)], []
+    except UnreadableFile as error:
+        raise UsageError("\n".join(f"{path.name}: {p}" for p in error.problems)) from error
+
+
+def _text(path: Path) -> Seen:
+    data = path.read_bytes()
+    encoding = _encoding(path, data)
+    text = data.decode(encoding)
+    lines = text.splitlines()[:LOOKED_AT]
+    delimiter, width = _delimiter(lines)
+    if width < 2:
+        raise UsageError(f"{path.name}: no delimiter (; tab , |) cuts its lines into columns. Is it a table?")
+    records = list(csv.reader(lines, delimiter=delimiter))
+    above = records[:HEADER_WITHIN]
+    at = next((i for i, cells in enumerate(above) if len(cells) == width and _is_header(cells)), None)
+    if at is None:
+        raise UsageError(f"{path.name}: no line holds the names of {width} columns. Export it with a header.")
+    spec: dict[str, Any] = {"format": "csv", "encoding": encoding, "delimiter": delimiter}
+    if at:
+        spec["header"] = {"find": records[at][:2], "within": at + 5}
+    shown = {"\t": "tab"}.get(delimiter, delimiter)
+    why = [f"its bytes are {encoding}", f"{shown!r} cuts its lines into {width} columns", f"header in line {at + 1}"]
+    newline = "\r\n" if b"\r\n" in data else "\n"
+    return _seen(path, path.stem, spec, why, at, newline)
+
+
+def _encoding(path: Path, data: bytes) -> str:
+    if data.startswith(b"\xef\xbb\xbf"):
+        return "utf-8-sig"
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "utf-16"
+    if b"\0" in data:
+        raise UsageError(f"{path.name}: neither text nor a workbook (NUL bytes). Export it again.")
+    for encoding in ("utf-8", "cp1252"):
+        try:
+            data.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        return encoding
+    raise UsageError(f"{path.name}: text neither in UTF-8, UTF-16 nor Windows-1252. Export it again as UTF-8.")
+
+
+def _delimiter(lines: Sequence[str]) -> tuple[str, int]:
+    """The delimiter that cuts most lines into the same number of columns, and that number."""
+    found = []
+    for delimiter in DELIMITERS:
+        widths = Counter(len(cells) for cells in csv.reader(io.StringIO("\n".join(lines)), delimiter=delimiter))
+        width, n = max(widths.items(), key=lambda item: (item[1] * (item[0] - 1), item[0]))
+        found.append((n * (width - 1), delimiter, width))
+    _, delimiter, width = max(found, key=lambda each: each[0])
+    return delimiter, width
+
+
+def _is_header(cells: Sequence[str | None]) -> bool:
+    """Names: all given, none twice, none a number or a date."""
+    names = [(c or "").strip() for c in cells]
+    given = [n for n in names if n]
+    folded = {n.casefold() for n in given}
+    return (
+        len(given) >= max(2, len(names) - 1)
+        and len(folded) == len(given)
+        and not any(NUMBER_OR_DATE.fullmatch(n) for n in given)
+    )
+
+
+def _workbook(path: Path) -> tuple[list[Seen], list[str]]:
+    from pipelines.readers import xlsx
+
+    book = xlsx.workbook(path)
+    found: list[Seen] = []
+    skipped: list[str] = []
+    for sheet in book.sheets:
+        if sheet in book.hidden:
+            continue
+        batch = next(iter(book.batches(sheet)), None)
+        if batch is None or not len(batch):
+            continue
+        columns = [batch[c].to_pylist()[:LOOKED_AT] for c in batch.column_names if c.isdigit()]
+        rows = list(zip(*columns, strict=True))
+        # as wide as the rows below it: a total of two cells is no header, and may hold a value
+        least = 0.6 * max(len(_trimmed(row)) for row in rows)
+        above = [_trimmed(row) for row in rows[:HEADER_WITHIN]]
+        at = next((i for i, row in enumerate(above) if len(row) >= least and _is_header(row)), None)
+        if at is None:
+            skipped.append(f"{path.name}, sheet {sheet!r}")
+            continue
+        names = [str(n).strip() for n in _trimmed(rows[at])]
+        line = batch["row"].to_pylist()[at]
+        spec = {"format": "xlsx", "sheet": sheet, "header": {"find": names[:2], "within": at + 5}}
+        why = [f"a workbook's sheet; header in row {line}"]
+        found.append(_seen(path, sheet if len(book.sheets) > 1 else path.stem, spec, why, at, ""))
+    if not found:
+        raise UsageError(f"{path.name}: no visible sheet has one row of column names. Write its sources by hand.")
+    return found, skipped
+
+
+def _trimmed(row: Sequence[str | None]) -> list[str | None]:
+    """A row without the blank cells at its end."""
+    filled = [i for i, cell in enumerate(row) if cell and cell.strip()]
+    return list(row[: filled[-1] + 1]) if filled else []
+
+
+def _seen(path: Path, name: str, spec: Mapping[str, Any], why: list[str], preamble: int, newline: str) -> Seen:
+    """Read as a mapping would read it, so that what is guessed is what lands; the footer is cut off."""
+    rows = read([(path.name, path)], spec)
+    names = tuple(c for c in rows.column_names if c not in ("source_file", "source_row"))
+    n_kept, footer, word = _footer(rows, names)
+    if footer:
+        why = [*why, "a footer below the rows"]
+    source = re.sub(r"[\W\d_]+", "_", _plain(name)).strip("_") or "data"
+    return Seen(
+        source, path.name, spec, why, names, rows.slice(0, n_kept), preamble, newline, footer, word,
+        [glob_of(path.name)],
+    )  # fmt: skip
+
+
+def _plain(text: str) -> str:
+    import unicodedata
+
+    return unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+
+
+def _footer(rows: "pa.Table", names: Sequence[str]) -> tuple[int, Mapping[str, Any] | None, str]:
+    """How many rows come before the footer, and the condition that finds it, which holds no text but a known word."""
+    last = rows.slice(max(0, len(rows) - 5)).select(list(names)).to_pylist()
+    start = len(rows)
+    for row in reversed(last):
+        if sum(1 for v in row.values() if v) > min(2, len(names) - 2):
+            break
+        start -= 1
+    if start == len(rows) or not start:
+        return len(rows), None, ""
+    text = str(rows[names[0]][start].as_py() or "")
+    word = next((w for w in words()["footers"] if text.lower().startswith(w.lower())), "")
+    if word:
+        return start, {names[0]: {"matches": f"^{text[: len(word)]}"}}, text[: len(word)]
+    full = next((n for n in names[1:] if rows[n].slice(0, start).null_count == 0), names[1])
+    return start, {full: {"blank": True}}, "-"

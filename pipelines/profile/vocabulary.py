@@ -1,0 +1,59 @@
+"""What the centres that are already mapped call things: the more of them, the better the guesses."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from pipelines import study
+from pipelines.mapping import Centre
+from pipelines.profile.look import words
+
+
+@dataclass
+class Vocabulary:
+    """Names of staged columns, meanings of codes by code list, texts of flags, texts that mean nothing."""
+
+    names: dict[tuple[str, str], set[str]] = field(default_factory=dict)
+    codes: dict[str, dict[str, str]] = field(default_factory=dict)
+    yes: set[str] = field(default_factory=set)
+    no: set[str] = field(default_factory=set)
+    missing: set[str] = field(default_factory=set)
+    tables: dict[str, set[str]] = field(default_factory=dict)
+
+
+def learn(centres: Iterable[Centre]) -> Vocabulary:
+    """Everything that `study/`, `words.yaml` and the mappings of other centres say of names and codes."""
+    common = words()
+    known = Vocabulary(yes=set(common["yes"]), no=set(common["no"]), missing=set(common["missing"]))
+    for table in study.staged_tables():
+        for column, about in study.staged_columns(table).items():
+            said = {column, (about.cdisc or column).split(".")[-1], *common["columns"].get(column, ())}
+            known.names[table, column] = said
+            if about.codelist:
+                known.codes.setdefault(about.codelist, {c.casefold(): c for c in study.codelist(about.codelist)})
+    for centre in centres:
+        known.missing |= set(centre.missing)
+        known.tables.setdefault(centre.kind, set()).update(centre.tables)
+        for table, parts in centre.tables.items():
+            for part in parts:
+                for f in part.fields:
+                    if not f.name.startswith("_"):
+                        _learn_field(known, table, f.name, f.columns, f.spec, f.map or {})
+    return known
+
+
+def _learn_field(
+    known: Vocabulary, table: str, name: str, columns: Iterable[str], spec: Mapping[str, object],
+    given: Mapping[str, str | None],
+) -> None:  # fmt: skip
+    column = study.staged_columns(table)[name]
+    # blocks name their columns by a group, whose first word tells the block
+    known.names[table, name] |= {c.split("|")[-1] for c in columns}
+    if column.codelist:
+        codes = known.codes[column.codelist]
+        for text, code in given.items():
+            if code is not None:
+                codes.setdefault(text.casefold(), code)
+    if column.type == "flag":
+        for side, texts in (("yes", known.yes), ("no", known.no)):
+            said = spec.get(side, ())
+            texts |= set(said) if isinstance(said, list) else set()
