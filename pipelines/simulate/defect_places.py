@@ -52,11 +52,12 @@ def place(slot: Any, same_file: Sequence[Any]) -> tuple[str, str, str]:
 
 
 def _sheet_row(sheet: Mapping[str, Any]) -> str:
-    """Sheet and row: below the title and the header, which comes again on every page."""
+    """Sheet and row: below the title, the header and what comes again on every page."""
     header, page = sheet.get("header_rows", 1), sheet.get("page", {})
     row = f"_n + {len(sheet.get('title', [])) + header}"
     if page:
-        row += f" + (_n - 1) // {page['rows']} * {len(page.get('footer', [])) + header}"
+        again = header if page.get("header", True) else 0
+        row += f" + (_n - 1) // {page['rows']} * {len(page.get('footer', [])) + again}"
     return f"{lit(sheet['name'] + '!')} || ({row})::bigint"
 
 
