@@ -101,7 +101,9 @@ def _show(found: "Checked") -> None:
         for line in found.open_ends:
             print(f"  - {line}")
     else:
-        print(f"{found.centre}: everything is mapped" + (", as expected" if found.compared else ""))
+        asked_for = sum(n for *_, n in found.agreed)
+        but = f"; {asked_for} rows are asked about, as expected/findings.csv says" if asked_for else ""
+        print(f"{found.centre}: everything is mapped" + (", as expected" if found.compared else "") + but)
 
 
 def _table(title: str, names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
