@@ -24,7 +24,7 @@ def columns(table: str) -> list[str]:
 
 
 def write(con: "duckdb.DuckDBPyConnection", folder: Path, findings: Sequence[Finding]) -> None:
-    """Write `<table>.csv` (sorted, one row per staged row) for each table with rows, and the findings counted.
+    """Write `<table>.csv` (sorted, a row per staged row, columns that hold something), and the findings counted.
 
     Input: views named as the staged tables. What the folder held before is replaced.
     """
@@ -32,8 +32,11 @@ def write(con: "duckdb.DuckDBPyConnection", folder: Path, findings: Sequence[Fin
     for old in folder.glob("*.csv"):
         old.unlink()
     for table in study.staged_tables():
-        cells = ", ".join(f'"{c}"' for c in columns(table))
-        if con.execute(f"select 1 from {table} limit 1").fetchall():
+        counted = ", ".join(f'count("{c}")' for c in columns(table))
+        counts = con.execute(f"select {counted} from {table}").fetchall()[0]
+        # a column that the study gains later changes no centre's files
+        cells = ", ".join(f'"{c}"' for c, n in zip(columns(table), counts, strict=True) if n)
+        if cells:
             target = lit(str(folder / f"{table}.csv"))
             con.execute(f"copy (select {cells} from {table} order by all) to {target} (format csv, header)")
     text = io.StringIO()
@@ -69,15 +72,16 @@ def _differences(con: "duckdb.DuckDBPyConnection", table: str, path: Path) -> li
     names = columns(table)
     with path.open(encoding="utf-8", newline="") as file:
         header = next(csv.reader(file), [])
-    if header != names:
-        return [f"{table}: expected/{path.name}, row 1: the columns must be {', '.join(names)}"]
-    kinds = ", ".join(f"{lit(c)}: 'varchar'" for c in names)
+    if not set(header) <= set(names):
+        return [f"{table}: expected/{path.name}, row 1: its columns are of {', '.join(names)}"]
+    kinds = ", ".join(f"{lit(c)}: 'varchar'" for c in header)
+    absent = "".join(f', null::varchar as "{c}"' for c in names if c not in header)
     key = ", ".join(f'"{c}"' for c in dict.fromkeys(["local_id", *(c for c in key_of(table) if c in names)]))
     texts = ", ".join(f'"{c}"::varchar as "{c}"' for c in names)
     number = f"row_number() over (partition by {key} order by {', '.join(names)}) as _n"
     con.execute(f"""
         create or replace temp view wanted as select *, {number} from (
-            select *, row_number() over () + 1 as _line from read_csv({lit(str(path))}, auto_detect = false,
+            select *{absent}, row_number() over () + 1 as _line from read_csv({lit(str(path))}, auto_detect = false,
                 header = true, columns = {{{kinds}}}, delim = ',', quote = '"', escape = '"', nullstr = ''));
         create or replace temp view got as select *, {number} from (select {texts} from {table});
     """)
