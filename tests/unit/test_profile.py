@@ -19,7 +19,7 @@ from pipelines.profile.names import likeness, tokens, unit_of
 from pipelines.profile.new import new
 
 HEADER = [
-    "Codice", "Cognome e nome", "CF", "Telefono", "Codice studio", "Sesso", "Anno di nascita", "Medico", "Esame",
+    "Codice", "Cognome paziente", "CF", "Telefono", "Codice studio", "Sesso", "Anno di nascita", "Medico", "Esame",
     "Data", "Valore", "Unità", "Commento", "Reparto", "Contatto", "Numero tessera",
 ]  # fmt: skip
 
@@ -94,7 +94,7 @@ def test_persons_are_ignored_and_named(tmp_path: Path, others: dict[str, Centre]
     new("on7", [tmp_path / "esami.csv"], tmp_path / "centres", others)
     made = centres.load(tmp_path / "centres" / "on7")
     (source,) = made.sources.values()
-    assert set(source.ignore) == {"Cognome e nome", "CF", "Telefono", "Medico", "Contatto"}
+    assert set(source.ignore) == {"Cognome paziente", "CF", "Telefono", "Medico", "Contatto"}
     questions = (tmp_path / "centres" / "on7" / "questions.md").read_text()
     assert all(f"'{name}'" in questions for name in source.ignore)
     assert "'Reparto' (code, 6 filled cells, 2 different values)" in questions
@@ -110,7 +110,7 @@ def test_how_a_text_is_read(tmp_path: Path, others: dict[str, Centre], encoding:
     (source,) = made.sources.values()
     assert source.read == {
         "format": "csv", "encoding": encoding, "delimiter": delimiter,
-        "header": {"find": ["Codice", "Cognome e nome"], "within": 7},
+        "header": {"find": ["Codice", "Cognome paziente"], "within": 7},
     }  # fmt: skip
     assert source.stop_at == {"Codice": {"matches": "^Totale"}}
     assert (made.kind, made.language, made.decimal, made.formats) == ("oncology", "it", ",", ("%d/%m/%Y",))
