@@ -8,6 +8,9 @@ import sys
 from pathlib import Path
 
 from pipelines import centres, study
+from pipelines.orchestration.take_in import stop_rules
+from pipelines.profile.check import check
+from pipelines.simulate.simulate import simulate
 
 PAGE = study.ROOT / "docs" / "how-to" / "new-centre.md"
 RESTAGE = Path(sys.executable).parent / "restage"
@@ -62,3 +65,20 @@ def test_the_first_mapping_finds_most_of_it(tmp_path: Path) -> None:
 
     assert reads(guessed) == reads(finished)
     assert guessed.formats == finished.formats
+
+
+def test_every_centre_is_mapped_to_the_end(tmp_path: Path) -> None:
+    """A clean export of each of the study's centres becomes its expected tables with nothing left open."""
+    simulate(tmp_path, patients=12, seed=5)
+    for folder in sorted((tmp_path / "inbox").iterdir()):
+        (delivery,) = folder.iterdir()
+        own = tmp_path / "centres" / folder.name
+        shutil.copytree(study.ROOT / "centres" / folder.name, own)
+        shutil.rmtree(own / "sample", ignore_errors=True)
+        shutil.copytree(delivery, own / "sample")
+        centre = centres.load(own)
+        written = check(centre, own / "sample", stop_rules, write=True)
+        again = check(centre, own / "sample", stop_rules)
+        assert (written.open_ends, again.open_ends) == ([], []), folder.name
+        assert again.compared
+        assert (own / "expected" / "links.csv").is_file()
