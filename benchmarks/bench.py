@@ -1,26 +1,37 @@
-"""Times the whole line at N patients against a plain typed DuckDB scan of the same delivered files.
+"""Times the line and its parts at N patients against a plain typed DuckDB scan of the same delivered files.
 
     python benchmarks/bench.py --patients 100000 [--home DIR] [--reference]
 
-Prints seconds, the multiple of the scan, peak memory and, beside them, what importing the libraries costs by itself.
+Prints processor seconds, multiples of the scan, peak memory as the operating system counts it, and, beside them, what
+importing the libraries costs by itself. All ratios are of one run on one machine.
 """
 
 import argparse
+import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 LIBRARIES = ("dagster", "great_expectations", "matplotlib.pyplot", "lifelines", "pandas", "duckdb")
 RESTAGE = [sys.executable, "-c", "from pipelines.cli.main import main; main()"]
 
 
-def timed(command: list[str]) -> tuple[float, float]:
-    """Wall seconds of a process and its peak memory in GiB; ends here when the process fails."""
+class Cost(NamedTuple):
+    """What a process took: wall and processor seconds (its children's too), and the peak memory of the largest."""
+
+    wall: float
+    cpu: float
+    peak_gib: float
+
+
+def timed(command: list[str]) -> Cost:
+    """Run a process to its end; ends here when it fails."""
     started = time.perf_counter()
     process = subprocess.Popen(command, cwd=ROOT)
     _, status, usage = os.wait4(process.pid, 0)
@@ -28,18 +39,18 @@ def timed(command: list[str]) -> tuple[float, float]:
     if process.returncode:
         sys.exit(f"{' '.join(command[-6:])} ended with {process.returncode}")
     unit = 1 if sys.platform == "darwin" else 1024
-    return time.perf_counter() - started, usage.ru_maxrss * unit / 2**30
+    return Cost(time.perf_counter() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit / 2**30)
 
 
-def scan(home: Path) -> tuple[float, int, int]:
-    """Read every delivered CSV once with DuckDB, typed; returns seconds, rows and bytes.
+def prepare_scan(home: Path) -> tuple[list[str], int]:
+    """The queries that read every delivered CSV once, typed, and the bytes of the files.
 
-    Dialect and types are found out before the clock starts, so that only the reading is timed.
+    Dialect and types are found out here, so that only the reading is timed afterwards.
     """
     import duckdb
 
     con = duckdb.connect()
-    files = sorted(p for p in home.glob("inbox/*/*/**/*") if p.suffix.lower() == ".csv")
+    files = sorted(p for p in home.glob("inbox/*/*/**/*") if p.suffix.lower() in (".csv", ".tsv"))
     ready = home / "utf8"
     ready.mkdir(exist_ok=True)
     queries = []
@@ -53,11 +64,35 @@ def scan(home: Path) -> tuple[float, int, int]:
         except UnicodeDecodeError:
             copy.write_text(raw.decode("cp1252"), encoding="utf-8", newline="")
         queries.append(typed_read(con, copy))
-    started, rows = time.perf_counter(), 0
-    for query in queries:
+    return queries, sum(p.stat().st_size for p in files)
+
+
+def scan(queries: Path) -> None:
+    """The yardstick, in a process of its own: every column of every file is read and parsed."""
+    import duckdb
+
+    con, rows = duckdb.connect(), 0
+    for query in json.loads(queries.read_text(encoding="utf-8")):
         # every column is read: a count alone would skip the parsing of values
         rows += con.execute(f"select count(*), count(columns(*)) from {query}").fetchall()[0][0]
-    return time.perf_counter() - started, rows, sum(p.stat().st_size for p in files)
+    queries.with_suffix(".rows").write_text(str(rows))
+
+
+def take_in(home: Path) -> None:
+    """Landing and staging of everything in the inbox, in a process of its own; nothing else of the line."""
+    from pipelines import centres, study
+    from pipelines.deliveries import ledger
+    from pipelines.deliveries.intake import intake
+    from pipelines.orchestration.plan import centre_folders
+    from pipelines.orchestration.take_in import take_in as follow
+    from pipelines.warehouse import Home
+
+    place = Home(home)
+    intake(place, centre_folders())
+    for name, centre in centres.load_all(study.ROOT / "centres").items():
+        pending = tuple(d for d in ledger.read(place) if d.centre == name and d.state == "received")
+        if follow(place, centre, pending, "bench").rejected:
+            sys.exit(f"{name}: a delivery was rejected")
 
 
 def typed_read(con: Any, path: Path) -> str:
@@ -83,16 +118,39 @@ def imports() -> list[tuple[str, float]]:
     ]
 
 
+def again_with_one_centre(home: Path) -> None:
+    """The smallest centre's delivery once more, a newer one with one byte more in a file that nobody reads."""
+    smallest = min(home.glob("inbox/*"), key=lambda c: sum(p.stat().st_size for p in c.rglob("*") if p.is_file()))
+    (sent,) = smallest.iterdir()
+    newer = sent.with_name("2099-01-01_again")
+    shutil.copytree(sent, newer)
+    (newer / "manifest.yaml").unlink()
+    (newer / "remark.txt").write_text("sent once more")
+
+
 def bench(home: Path, patients: int) -> None:
-    simulate, _ = timed([*RESTAGE, "simulate", "--patients", str(patients), "--seed", "1", "--out", str(home)])
-    run, peak = timed([*RESTAGE, "run", "--home", str(home)])
-    again, _ = timed([*RESTAGE, "run", "--home", str(home)])
-    seconds, rows, size = scan(home)
+    me = [sys.executable, __file__]
+    simulate = timed([*RESTAGE, "simulate", "--patients", str(patients), "--seed", "1", "--out", str(home)])
+    queries, size = prepare_scan(home)
+    listed = home / "scan.json"
+    listed.write_text(json.dumps(queries), encoding="utf-8")
+    plain = timed([*me, "--scan", str(listed)])
+    rows = int(listed.with_suffix(".rows").read_text())
+    shutil.copytree(home / "inbox", home / "apart" / "inbox")
+    taken = timed([*me, "--take-in", str(home / "apart")])
+    shutil.rmtree(home / "apart")
+    run = timed([*RESTAGE, "run", "--home", str(home)])
+    again = timed([*RESTAGE, "run", "--home", str(home)])
+    again_with_one_centre(home)
+    one = timed([*RESTAGE, "run", "--home", str(home)])
     print(f"\n{patients:,} patients, {rows:,} rows in {size / 2**20:,.0f} MiB of CSV, {os.cpu_count()} cores")
-    print(f"  simulate               {simulate:8.1f} s")
-    print(f"  plain DuckDB scan      {seconds:8.1f} s")
-    print(f"  whole line             {run:8.1f} s   {run / seconds:.1f} times the scan, peak memory {peak:.1f} GiB")
-    print(f"  again, nothing new     {again:8.1f} s")
+    for name, cost in (
+        ("simulate", simulate), ("plain DuckDB scan", plain), ("landing and staging", taken), ("whole line", run),
+        ("again, nothing new", again), ("one centre sent again", one),
+    ):  # fmt: skip
+        times = f"{cost.cpu / plain.cpu:6.1f} times the scan" if cost.cpu > plain.cpu else ""
+        print(f"  {name:22} {cost.cpu:8.1f} s cpu {cost.wall:8.1f} s wall {cost.peak_gib:6.2f} GiB {times}")
+    print(f"  one centre sent again / whole line: {one.cpu / run.cpu:.2f}; nothing new: {again.cpu / run.cpu:.3f}")
 
 
 def reference(home: Path) -> None:
@@ -100,8 +158,8 @@ def reference(home: Path) -> None:
     example = ROOT / "examples" / "reference_study"
     cohort = ["--cohort", str(example / "cohort.csv"), "--lesions", str(example / "lesions.csv")]
     timed([*RESTAGE, "simulate", *cohort, "--out", str(home)])
-    run, peak = timed([*RESTAGE, "run", "--home", str(home)])
-    print(f"\nreference study: restage run {run:.1f} s, peak memory {peak:.1f} GiB")
+    run = timed([*RESTAGE, "run", "--home", str(home)])
+    print(f"\nreference study: restage run {run.wall:.1f} s, peak memory {run.peak_gib:.1f} GiB")
 
 
 def main() -> None:
@@ -109,7 +167,12 @@ def main() -> None:
     parser.add_argument("--patients", type=int, default=100_000)
     parser.add_argument("--home", type=Path, help="keep the study here; default: a folder that is removed")
     parser.add_argument("--reference", action="store_true", help="the reference study alone")
+    parser.add_argument("--scan", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--take-in", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.scan or options.take_in:
+        scan(options.scan) if options.scan else take_in(options.take_in)
+        return
     with tempfile.TemporaryDirectory(prefix="restage-bench-") as scratch:
         home = (options.home or Path(scratch)).resolve()
         reference(home / "reference")
