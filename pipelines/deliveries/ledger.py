@@ -106,7 +106,7 @@ def read(home: Home) -> list[Delivery]:
     """All deliveries in their order, each with its last state; in a home with `as_of` those received by then."""
     path = home.archive / "ledger.jsonl"
     found: dict[str, Delivery] = {}
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+    for line in path.read_text(encoding="utf-8").split("\n") if path.exists() else []:  # names may hold U+2028
         try:
             raw = json.loads(line)
         except json.JSONDecodeError:

@@ -1,6 +1,10 @@
 """Archives inside a delivery, read as folders: `a.zip` with `dir/x.dcm` becomes the source file `a.zip!dir/x.dcm`."""
 
+import errno
+import lzma
 import stat
+import struct
+import unicodedata
 import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
@@ -12,7 +16,12 @@ MAX_BYTES = 20 << 30
 # text and DICOM shrink ten- to fiftyfold; above this a small archive that fills a disk is more likely than an export
 MAX_RATIO, RATIO_FROM_BYTES = 200, 50 << 20
 ARCHIVES = {".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst"}
+LONGEST_NAME = 1000  # characters
 CHUNK = 1 << 20
+BROKEN = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, NotImplementedError, OSError, RuntimeError,
+    ValueError, IndexError, OverflowError,
+)  # fmt: skip
 
 
 def is_archive(name: str) -> bool:
@@ -34,7 +43,10 @@ def unpack(name: str, path: Path, folder: Path) -> tuple[list[tuple[str, Path]],
                 return [], problems
             folder.mkdir(parents=True)
             return [(f"{name}!{m.filename}", _extract(archive, m, folder / str(i))) for i, m in enumerate(members)], []
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError, RuntimeError):
+    except BROKEN as error:
+        # the disk's fault; a broken stream has no number, and an impossible offset is an invalid argument
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise
         return [], [Problem(name, "", "a complete zip archive", "Make the archive again and send it again.")]
 
 
@@ -54,8 +66,10 @@ def _check(name: str, members: list[zipfile.ZipInfo], packed: int) -> list[Probl
     if total > MAX_BYTES or (total > RATIO_FROM_BYTES and total > MAX_RATIO * packed):
         expected = f"at most {MAX_BYTES >> 30} GiB unpacked and {MAX_RATIO} times the archive's size"
         problems.append(Problem(name, "", expected, "Send the files unpacked."))
-    if len({m.filename for m in members}) < len(members):
-        problems.append(Problem(name, "", "each file name once", "Make the archive again and send it again."))
+    if len({str(PurePosixPath(m.filename)).casefold() for m in members}) < len(members):
+        problems.append(
+            Problem(name, "", "each file name once (case does not count)", "Make the archive again and send it again.")
+        )
     for number, member in enumerate(members, start=1):
         wanted = _unsafe(member)
         if wanted:
@@ -66,13 +80,13 @@ def _check(name: str, members: list[zipfile.ZipInfo], packed: int) -> list[Probl
 
 
 def _unsafe(member: zipfile.ZipInfo) -> str | None:
-    path = PurePosixPath(member.filename)
-    if not path.name or path.is_absolute() or ".." in path.parts or "\\" in member.orig_filename:
+    path, name = PurePosixPath(member.filename), member.orig_filename
+    if not path.name or path.is_absolute() or ".." in path.parts or "\\" in name or name[1:2] == ":":
         return "a name that stays inside the delivery"
-    if "\0" in member.orig_filename:
-        return "a name without control characters"
+    if any(unicodedata.category(c)[0] in "CZ" and c != " " for c in name) or len(name) > LONGEST_NAME:
+        return f"a name of at most {LONGEST_NAME} characters, none of them invisible"
     if path.suffix.lower() in ARCHIVES:
         return "no archive inside an archive"
-    if stat.S_ISLNK(member.external_attr >> 16):
-        return "a plain file, no link"
+    if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG):
+        return "a plain file, no link or device"
     return "a file without a password" if member.flag_bits & 1 else None

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 MOST_COLUMNS = 5000
 MOST_IN_FOOTER = 2
+MOST_FOOTER_LINES = 50
 MOST_REJECTS = 1000
 LONGEST_LINE = 4 << 20  # bytes of a line down to the header
 TAIL = 1 << 16  # bytes in which a footer is looked for
@@ -92,10 +93,13 @@ class Text:
             file.seek(self.records_at)
             reader = csv.reader(_lines(file, self.footer_at), delimiter=self.delimiter, quotechar=self.quote)
             found, before = [], 0
-            for record in reader:
-                if record or len(self.names) == 1:
-                    found.append(self.header_lines + before + 1)
-                before = reader.line_num
+            try:
+                for record in reader:
+                    if record or len(self.names) == 1:
+                        found.append(self.header_lines + before + 1)
+                    before = reader.line_num
+            except csv.Error:
+                raise wrong("", "cells shorter than 128 KiB", "Look for quotes that do not pair.") from None
         if len(found) != n_records:
             raise wrong("", "one reading of where records begin", "Look for quotes that do not pair; export it again.")
         return pa.array([str(n) for n in found] + [str(self.header_lines + n) for n, _ in self.footer], pa.string())
@@ -194,6 +198,9 @@ def _header(
 
 def _names(header: list[str], place: str) -> list[str]:
     """Column names as they stand; twice the same (SQL does not tell `id` from `ID`) or too many is a problem."""
+    if header[0].startswith("\ufeff"):
+        action = "Set `encoding: utf-8-sig` in the centre's mapping, or export without the mark."
+        raise wrong(place, "no byte order mark before the first column", action)
     if len(header) > MOST_COLUMNS:
         raise wrong(place, f"at most {MOST_COLUMNS} columns", "Check the delimiter and the file.")
     names = [name or f"column_{number}" for number, name in enumerate(header, 1)]
@@ -230,6 +237,8 @@ def _footer(
         ):
             break
         found.append((begin, cells))
+        if len(found) > MOST_FOOTER_LINES:
+            return size, 0, []
         body = body[:begin].rstrip(b"\n")
     after = tail.count(b"\n", len(body))
     return start + len(body), after, [(tail.count(b"\n", len(body), at), cells) for at, cells in found[::-1]]
