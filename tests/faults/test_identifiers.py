@@ -1,5 +1,12 @@
 """Values that look like a person's identifiers are found wherever they stand, and ordinary values are not."""
 
+import hashlib
+import itertools
+import re
+import uuid
+from collections.abc import Iterator
+from datetime import date, timedelta
+
 import pytest
 
 from pipelines import warehouse
@@ -41,3 +48,55 @@ def test_an_identifier_is_found(value: str, kind: str) -> None:
 )  # fmt: skip
 def test_an_ordinary_value_is_none(value: str) -> None:
     assert kinds(value) == []
+
+
+def realistic() -> Iterator[str]:
+    """Thousands of values as the seven kinds of export write them, none of which names anybody."""
+    day = date(2009, 12, 31)
+    formats = ("%Y-%m-%d", "%d/%m/%Y", "%d/%m/%y", "%d-%b-%Y", "%Y%m%d", "%d.%m.%Y", "%m/%Y", "%Y-%m-%dT08:30:00+02:00")
+    for number in range(0, 2600, 7):
+        yield from ((day + timedelta(number)).strftime(f) for f in formats)
+        yield f"RCC-ME{number % 3 + 1}-{number:03d}-{'ABCDEFGHIJ'[number % 10]}"
+        yield f"2.25.{number * 10**30 + 329800735698586629295641978511506172918 % 10**34}"
+        yield f"1.2.246.352.71.5.{number}33{number:04d}.{number}.20140{number % 9 + 1}"
+        yield from (f"{number / 100:.2f}", f"{number / 100:.2f}".replace(".", ","), f"{number:010d}", f"-{number}.5")
+        yield from (f"{number % 40 + 1}x{number % 12 + 1},5 Gy", f"{number} cGy/{number % 30 + 1} fr", f"1E{number}")
+        yield from (
+            f"{number % 9}.{number % 999:03d},5",
+            f"SS_{number}",
+            f"L{number}+L{number + 1}",
+            f">{number}",
+            "3-4",
+        )
+        yield from (
+            f"{number * 7919 % 10**6}.{number:03d}\\{number % 500}.0\\-{number % 300}.25",
+            f"COLONNA D{number % 12 + 1}",
+        )
+        yield hashlib.sha256(str(number).encode()).hexdigest()
+        yield str(uuid.UUID(int=number * 10**33 % 2**128))
+    yield from (
+        "Rx: plan 1.1 vs 1.2, 30 Gy @ 80 %",
+        "CTV@80%",
+        "a@b",
+        "v. ref. 12/2014 - fr 3/5",
+        "ALT 345 U/L, AST 320 U/L",
+    )
+    yield from ("isodose 80 % (27 Gy/3 fx)", "T10-T12", "cell count 12", "Hounsfield -350 / 120", "http://hl7.org/fhir")
+
+
+def test_values_of_real_exports_are_no_identifiers() -> None:
+    con = warehouse.memory()
+    con.execute("create table rows_read (source_file varchar, source_row varchar, note varchar)")
+    values = list(realistic())
+    con.execute("insert into rows_read select 'a.csv', unnest($v), unnest($v)", {"v": values})
+    assert con.execute("select count(distinct note) from rows_read").fetchall()[0][0] > 5000
+    assert [str(p) for p in identifiers.find(con, "rows_read", ["note"])] == []
+
+
+def test_a_fiscal_code_with_letters_for_any_of_its_digits_is_found() -> None:
+    code, digits = "RSSMRA80A01H501U", (6, 7, 9, 10, 12, 13, 14)
+    for many in range(1, len(digits) + 1):
+        for places in itertools.combinations(digits, many):
+            letters = [("LMNPQRSTUV"[int(c)] if n in places else c) for n, c in enumerate(code)]
+            assert re.search(identifiers.PATTERNS["Italian fiscal code"], "".join(letters)), places
+    assert kinds("RSSMRAULALMHRLMU") == ["Italian fiscal code"]
