@@ -12,14 +12,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipelines.centres import load
+from pipelines.centres import Centre, load
 from pipelines.deliveries import intake as intake_module
 from pipelines.deliveries import ledger, unpack
 from pipelines.deliveries.intake import intake
 from pipelines.errors import DeliveryRejected
+from pipelines.readers.csv import read_file
 from pipelines.warehouse import Home
+from tests.faults.test_fuzz_csv import damaged
 from tests.faults.test_intake import deliver
-from tests.faults.test_landing import MAPPING, landed
+from tests.faults.test_landing import GOOD, MAPPING, landed, rows
 
 QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 LONG = settings(QUICK, max_examples=3000)
@@ -221,6 +223,38 @@ def test_what_has_no_end_does_not_hang_the_run(home: Home, make: Callable[[Path]
     assert goes_on(home) == "rejected"
 
 
+@pytest.fixture(scope="module")
+def centre(tmp_path_factory: pytest.TempPathFactory) -> Centre:
+    folder = tmp_path_factory.mktemp("centres") / "north"
+    folder.mkdir()
+    (folder / "centre.yaml").write_text(MAPPING, encoding="utf-8")
+    return load(folder)
+
+
+@settings(QUICK, max_examples=25)
+@given(content=damaged(), name=st.sampled_from(["log.csv", "extra.csv", "notes.txt", "a.zip"]))
+def test_any_damage_lands_every_row_or_none(
+    tmp_path_factory: pytest.TempPathFactory, centre: Centre, content: bytes, name: str
+) -> None:
+    """One damaged file beside a whole one: what landing takes is what the reader alone reads."""
+    tmp_path = tmp_path_factory.mktemp("delivery")
+    content = content.replace(b",", b";").replace(b"id;b;c", b"ID;Code;c")
+    try:
+        folder = landed(tmp_path, centre, {"log.csv": GOOD, name: content})
+    except DeliveryRejected as error:
+        assert all(p.expected and p.action for p in error.problems)
+        assert not list((tmp_path / "home" / "landed").rglob("*.parquet"))
+        return
+    if name == "log.csv":
+        (tmp_path / "log.csv").write_bytes(content)
+        read = read_file(tmp_path / "log.csv", {"delimiter": ";"})
+        columns = [c for c in ("source_row", "ID", "Code") if c in read.column_names]
+        found = rows(folder / "log.parquet", ", ".join(columns))
+        assert found == [tuple(row[c] for c in columns) for row in read.to_pylist()]
+    else:
+        assert rows(folder / "log.parquet", "ID") == [("1",), ("2",)]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "expected"),
     [
@@ -232,11 +266,10 @@ def test_what_has_no_end_does_not_hang_the_run(home: Home, make: Callable[[Path]
         ("log.csv", b"ID;Code\n1;RSSMRA80A01H501U\n", "expected no direct identifier"),
     ],
 )
-def test_a_wrong_file_under_a_right_name_is_refused(tmp_path: Path, name: str, content: bytes, expected: str) -> None:
-    folder = tmp_path / "centres" / "north"
-    folder.mkdir(parents=True)
-    (folder / "centre.yaml").write_text(MAPPING, encoding="utf-8")
+def test_a_wrong_file_under_a_right_name_is_refused(
+    tmp_path: Path, centre: Centre, name: str, content: bytes, expected: str
+) -> None:
     with pytest.raises(DeliveryRejected) as rejected:
-        landed(tmp_path, load(folder), {name: content})
+        landed(tmp_path, centre, {name: content})
     assert expected in str(rejected.value)
     assert "RSSMRA" not in str(rejected.value)
