@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pipelines.deliveries import ledger
 from pipelines.deliveries.ledger import Delivery
-from pipelines.deliveries.manifest import NAME, compare, iso_date, read_manifest
+from pipelines.deliveries.manifest import NAME, Manifest, compare, iso_date, read_manifest
 from pipelines.errors import Problem
 from pipelines.warehouse import Home
 
@@ -104,14 +104,23 @@ def _take(home: Home, centre: str, folder: Path, known: bool) -> Delivery | None
     if not known:
         action = "Correct the folder's name, or add the centre's folder to centres/."
         problems.append(Problem("", "", "a centre that this study knows", action))
-    for name, path in _entries(folder):
+    for raw, path in [("", folder), *_entries(folder)]:
+        name = _spoken(raw)
+        if _spoken(path.name) != path.name:
+            expected = "a name in UTF-8 without control characters"
+            problems.append(Problem(_spoken(path.name), "", expected, "Rename it and send it again."))
+        if not raw:
+            continue
         if not stat.S_ISREG(path.lstat().st_mode):
             problems.append(
                 Problem(name, "", "a plain file, no link or device", "Put the file itself into the delivery.")
             )
         else:
-            files[name] = _archive(home, path)
-    manifest, unread = read_manifest(folder / NAME)
+            try:
+                files[name] = _archive(home, path)
+            except PermissionError:
+                problems.append(Problem(name, "", "a file that may be read", "Change its permissions."))
+    manifest, unread = read_manifest(folder / NAME) if NAME in files else (Manifest(), [])
     problems += unread or compare(manifest, {name: str(f["sha256"]) for name, f in files.items()})
     content = files.keys() - {NAME}
     if not content:
@@ -119,7 +128,8 @@ def _take(home: Home, centre: str, folder: Path, known: bool) -> Delivery | None
     day = manifest.extract_date or iso_date(folder.name)
     digest = ledger.content_hash({name: str(f["sha256"]) for name, f in files.items()})
     delivery = Delivery(
-        f"{centre}-{re.sub(r'[^0-9A-Za-z_-]+', '_', folder.name)[:40]}-{digest[:8]}", centre, folder.name, received,
+        f"{centre}-{re.sub(r'[^0-9A-Za-z_-]+', '_', folder.name)[:40]}-{digest[:8]}", centre, _spoken(folder.name),
+        received,
         day or received[:10], files, "rejected" if problems else "received", tuple(map(str, problems)),
         not problems, day is not None, removes=bool(manifest.removed),
     )  # fmt: skip
@@ -130,6 +140,12 @@ def _take(home: Home, centre: str, folder: Path, known: bool) -> Delivery | None
         return delivery.decided("answer")
     twin = None if problems else _twin(delivery, before)
     return delivery.decided("duplicate", (f"the same files as {twin.name}",)) if twin else delivery
+
+
+def _spoken(name: str) -> str:
+    """A name that can be written down: bytes that are no UTF-8 and control characters as escapes."""
+    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(c if c >= " " and c != "\x7f" else repr(c)[1:-1] for c in text)
 
 
 def _sha256(path: Path) -> str:

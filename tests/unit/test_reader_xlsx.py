@@ -220,7 +220,8 @@ class TestRefused:
             b'<x:row xmlns:x="%s" r="9"><x:c r="ZZZZ9999999"><x:v>1</x:v></x:c></x:row>' % SPREADSHEET.encode(),
         ],
     )
-    def test_a_cell_far_away(self, plain: Path, tmp_path: Path, body: bytes) -> None:
+    def test_a_cell_far_away(self, plain: Path, tmp_path: Path, body: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(xlsx, "SECONDS", 5)
         assert expected(with_sheet(plain, tmp_path / "far.xlsx", body)) in (
             "sheets without cells far away from the others",
             "a workbook that is complete",
