@@ -10,7 +10,8 @@ from pipelines import study, warehouse
 from pipelines.mapping import DICTIONARY, Centre
 from pipelines.staging_fields import MACROS, quote
 from pipelines.staging_findings import PLACE, dropped_sql, fillable, findings_sql, key_of, partial_dates_sql
-from pipelines.staging_rows import ORIGIN, PartSql, compile_part, make_source
+from pipelines.staging_numbers import MACROS as NUMBERS
+from pipelines.staging_rows import MOST_BLOCKS, ORIGIN, PartSql, compile_part, make_source
 from pipelines.staging_words import MACROS as WORDS
 from pipelines.study import sql_literal as lit
 
@@ -67,10 +68,12 @@ def _prepare(con: "duckdb.DuckDBPyConnection", centre: Centre, landed: Path) -> 
     missing = ", ".join(lit(m) for m in dict.fromkeys(["", *centre.missing]))
     blank = lit(INVISIBLE)
     con.execute(f"""
-        {MACROS} {WORDS}
+        {MACROS} {NUMBERS} {WORDS}
         -- a list, because `in` would be planned as one join per column
+        create temp macro unless_missing(t) as case when not list_contains([{missing}], t) then t end;
+        -- words of plain letters have nothing to trim, which takes three times as long as to see it
         create temp macro clean(t) as
-            case when not list_contains([{missing}], trim(t, {blank})) then trim(t, {blank}) end;
+            unless_missing(case when regexp_full_match(t, '[!-~]+( [!-~]+)*') then t else trim(t, {blank}) end);
         create temp table received as from read_parquet({lit(str(landed / "_received.parquet"))});
     """)
     columns = _landed_columns(con, landed)
@@ -93,6 +96,7 @@ def _make_sources(
         else:
             cells = "".join(f", null::varchar as {quote(c)}" for c in (*ORIGIN, *named, "_reason"))
             con.execute(f"create temp view source_{name} as select 0 as _rid{cells} where false")
+            con.execute(f"create temp view origin_{name} as select _rid, {', '.join(ORIGIN)} from source_{name}")
         # formats without a header leave out what is nowhere filled, and blocks name columns by pattern
         if name in columns and source.read["format"] in ("csv", "xlsx") and not wanted.patterns:
             wanted_here = [c for c in named if source.raw(c) not in there and c not in source.transacted]
@@ -166,6 +170,9 @@ def _union(con: "duckdb.DuckDBPyConnection", centre: Centre, table: str, parts: 
             rows, bad = sql.name, "null::varchar"
         for rollup in part.rollups:
             rows, names = _rollup(rows, rollup)
+        if part.rollups:
+            # in the order of the file, because its rows look for theirs among the rolled up
+            rows = f"origin_{part.source} join {rows} on _rid = _place // {MOST_BLOCKS}"
         cells = ", ".join(
             f"{f'try_cast({quote(c)} as {about.sql_type})' if c in names else f'null::{about.sql_type}'} as {quote(c)}"
             for c, about in fillable(table).items()
@@ -184,7 +191,6 @@ def _rollup(rows: str, rollup: Mapping[str, Sequence[str]]) -> tuple[str, set[st
     cells = [quote(c) for c in rollup["by"]]
     cells += [f"{sql.format(quote(c))} as {quote(c)}" for verb, sql in verbs.items() for c in rollup.get(verb, ())]
     cells += [f"count(*) as {quote(c)}" for c in rollup.get("count", ())]
-    cells += [f"min_by({c}, _place) as {c}" for c in ORIGIN]
     names = {c for columns in rollup.values() for c in columns}
     by = ", ".join(quote(c) for c in rollup["by"])
     return f"(select {', '.join(cells)}, min(_place) as _place from {rows} group by {by})", names

@@ -1,35 +1,29 @@
 """One field of a mapping as SQL: its text, its typed value, and what a finding says when the text is unusable."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 from pipelines import study
 from pipelines.mapping import BOX, CHECKED, COMPLETE, TICKED, UNCHECKED, UNITS, Centre, Field, box_column
+from pipelines.staging_numbers import NUMBERS, millionths, product
 from pipelines.staging_words import with_months
 from pipelines.study import sql_literal as lit
 
 WIDE = "decimal(18,6)"  # numbers before a rollup; rounded half-up to the staged scale at its end
-NUMBERS = {
-    ".": r"[+-]?\d+(\.\d+)?",
-    ",": r"[+-]?\d+(,\d+)?",
-    # where the sign may be either, 1.234 and 1,234 may be thousands
-    "either": r"[+-]?(\d+([.,](\d{1,2}|\d{4,}))?|(0+|0\d+|\d{4,})[.,]\d{3})",
-}
 WORDS = {"%Y": "YYYY", "%y": "YY", "%m": "MM", "%d": "DD", "%H": "hh", "%M": "mm", "%S": "ss", "%b": "MON",
          "serial": "a spreadsheet's day number"}  # fmt: skip
 MOST_WORDS = 20
 MACROS = """
-    create temp macro as_day(t, f) as
+    -- a text of another shape is not tried, because each trial that fails writes an error text first
+    create temp macro as_day(t, f, shape) as
         -- serial: 1954 to 2099, so that a year is none; %Y would read 28/02/14 as a day of the year 14; a spreadsheet
         -- writes an empty cell as 01/01/1900
         case when f = 'serial' then case when regexp_full_match(t, '[2-7]\\d{4}') and try_cast(t as integer) <= 73050
                 then date '1899-12-30' + try_cast(t as integer) end
-            when try_strptime(t, f) > timestamp '1900-01-01' then try_strptime(t, f)::date end;
-    create temp macro as_int(t) as try_cast(regexp_extract(t, '^([+-]?\\d+)(?:[.,]0+)?$', 1) as integer);
-    create temp macro as_number(t, pattern) as case when regexp_full_match(t, pattern) then replace(t, ',', '.') end;
-    create temp macro as_micro(t, pattern) as
-        (try_cast(as_number(t, pattern) as decimal(12,6))::decimal(30,6) * 1000000)::hugeint;
+            when regexp_full_match(t, shape) and try_strptime(t, f) > timestamp '1900-01-01'
+                then try_strptime(t, f)::date end;
 """
 
 
@@ -160,14 +154,21 @@ def _typed(centre: Centre, table: str, f: Field, i: int, text: str, wide: bool) 
 def _date(centre: Centre, f: Field, text: str) -> tuple[str, str, str]:
     """A day by the declared formats; one that is partly known has no value, and its own rule where that may be."""
     formats, partial = f.spec.get("formats") or centre.formats, f.spec.get("partial", False)
-    if partial or any("%b" in each for each in formats):
-        text = with_months(text, f.spec.get("months") or centre.months)
-    days = ", ".join(f"as_day({text}, {lit(each)})" for each in formats)
+    named = partial or any("%b" in each for each in formats)
+
+    def day(of: str) -> str:
+        return f"coalesce({', '.join(f'as_day({of}, {lit(each)}, {lit(_shape(each))})' for each in formats)}, null)"
+
     expected = "a date as " + " or ".join(map(_words, formats))
+    # as nearly all are: neither a month by name nor a part is missing, and both are slow to look for
+    plain = f"when regexp_full_match({text}, '\\d+([-/. ]\\d+){{2}}') then {day(text)}"
+    if named:
+        text = with_months(text, f.spec.get("months") or centre.months)
     if not partial:
-        return f"coalesce({days}, null)", "'structure/unreadable_date'", expected
+        value = f"case {plain} else {day(text)} end" if named else day(text)
+        return value, "'structure/unreadable_date'", expected
     # without a day there is none, whatever else four digits could mean
-    value = f"case when partial_lower({text}) is null then coalesce({days}, null) end"
+    value = f"case {plain} when partial_lower({text}) is null then {day(text)} end"
     rule = f"case when partial_lower({text}) is null then 'structure/unreadable_date' else 'structure/partial_date' end"
     return value, rule, expected
 
@@ -197,15 +198,16 @@ def _quantity(centre: Centre, table: str, f: Field, i: int, text: str, wide: boo
     columns = study.staged_columns(table)
     units = UNITS.get((columns[f.name].unit if f.name in columns else "") or "", {})
     times, kind = Fraction(f.spec.get("times", "1")), sql_type(table, f, wide)
+    divisor = [quote(f.spec["divide_by"])] if "divide_by" in f.spec else []
     sample = "a number such as 12,5" if decimal == "," else "a number such as 12.5"
 
     def scaled(factor: Fraction) -> str:
         if "product" in f.spec:
-            return _product(f, decimal, factor, kind)
+            return product([quote(c) for c in f.spec["product"]], divisor, lit(NUMBERS[decimal]), factor, kind)
         number = f"as_number({text}, {lit(NUMBERS[decimal])})"
         if factor == 1:
             return f"try_cast({number} as {kind})"
-        wide_number = f"try_cast({number} as decimal(26,6)) * {_decimal(factor)}"
+        wide_number = f"try_cast({number} as decimal(26,6)) * {millionths(factor)}"
         return f"try_cast({wide_number} as {kind})"
 
     if "unit_from" not in f.spec:
@@ -215,24 +217,12 @@ def _quantity(centre: Centre, table: str, f: Field, i: int, text: str, wide: boo
     return f"case _u{i} {cases} end", rule, f"{sample}, in {' or '.join(units)} ({f.spec['unit_from']})"
 
 
-def _decimal(factor: Fraction) -> str:
-    digits = 6
-    scaled = factor * 10**digits
-    return f"'{int(scaled) // 10**digits}.{int(scaled) % 10**digits:0{digits}d}'::decimal(12,6)"
-
-
-def _product(f: Field, decimal: str, factor: Fraction, kind: str) -> str:
-    """Product over quotient in whole millionths, because a quotient of decimals would become a float."""
-    pattern = lit(NUMBERS[decimal])
-    factors = [f"as_micro({quote(c)}, {pattern})" for c in f.spec["product"]]
-    # n factors hold n millions; the divisor takes one away and the result keeps one
-    factor /= Fraction(10) ** (6 * (len(factors) - 1 - ("divide_by" in f.spec)))
-    above = " * ".join([*factors, f"{factor.numerator}::hugeint"])
-    below = f"{factor.denominator}::hugeint"
-    if "divide_by" in f.spec:
-        below = f"as_micro({quote(f.spec['divide_by'])}, {pattern}) * {below}"
-    rounded = f"((2 * {above} + {below}) // nullif(2 * {below}, 0))"
-    return f"try_cast({rounded}::decimal(30,0) * '0.000001'::decimal(7,6) as {kind})"
+def _shape(date_format: str) -> str:
+    """The regular expression of the texts that a format can read."""
+    one_or_two = dict.fromkeys(("%d", "%m", "%H", "%M", "%S"), r"\d{1,2}")
+    codes = {"%Y": r"\d{4}", "%y": r"\d{2}", "%b": "[A-Za-z]{3}", **one_or_two}
+    parts = re.findall("%.|[^%]", date_format)
+    return "".join(codes.get(p, ".+" if p[0] == "%" else re.escape(p)) for p in parts)
 
 
 def _words(date_format: str) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from pipelines import study
 from pipelines.mapping import Centre
 from pipelines.staging_fields import quote
-from pipelines.staging_rows import BAD, PartSql
+from pipelines.staging_rows import BAD, MOST_BLOCKS, PartSql
 from pipelines.staging_words import MONTHS, with_months
 from pipelines.study import sql_literal as lit
 
@@ -47,8 +47,10 @@ def findings_sql(centre: Centre, landed: Path, parts: Sequence[PartSql], head: s
     kinds = lit("[{" + ", ".join(f'"{name}": "VARCHAR"' for name in BAD) + "}]")
     for part in parts:
         code = "p.usubjid" if part.table == "links" else "l.usubjid"
-        rows = part.name if centre.tables[part.table][part.number].rollups else f"all_{part.table}"
-        mine = "" if rows == part.name else f" and _part = {part.number}"
+        declared = centre.tables[part.table][part.number]
+        rows, mine = f"all_{part.table}", f" and _part = {part.number}"
+        if declared.rollups:
+            rows, mine = f"origin_{declared.source} join {part.name} on _rid = _place // {MOST_BLOCKS}", ""
         selects.append(f"""
             select {head}, {lit(part.table)}, local_id, {code}, {_record_key(centre, part, code)}, source_file,
                 source_row, b.field, b.staged_field,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pipelines.mapping import Centre, Part, Source, Where, taken
 from pipelines.staging_fields import FieldSql, compile_field, quote, sql_type
-from pipelines.staging_transactions import transacted
+from pipelines.staging_transactions import superseded, transacted
 from pipelines.study import sql_literal as lit
 
 if TYPE_CHECKING:
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 ORIGIN = ("delivery_id", "file_sha256", "source_file", "source_row")
 BAD = ("field", "staged_field", "value_received", "expected", "rule_id")
-NUMBER = "try_cast({} as decimal(38,6))"
 MOST_BLOCKS = 10_000  # more than a file may have columns: row and block make one number
 
 
@@ -83,8 +82,12 @@ def compile_source(
 def make_source(
     con: "duckdb.DuckDBPyConnection", name: str, source: Source, path: str, landed: Iterable[str], named: Sequence[str]
 ) -> None:
-    """Make `source_<name>`, a view unless rows are filled from above; what all rows together decide is found first."""
+    """Make `source_<name>`, a view unless rows are filled from above; what all rows together decide is found first.
+
+    `origin_<name>` gives the origin of a row by its number.
+    """
     reads = f"read_parquet({lit(path)}, file_row_number = true)"
+    con.execute(f"create temp view origin_{name} as select file_row_number as _rid, {', '.join(ORIGIN)} from {reads}")
     if source.transactions:
         reads = f"({transacted(con, name, source, path, list(landed), ORIGIN)})"
     stops = {}
@@ -97,37 +100,9 @@ def make_source(
     query = compile_source(source, reads, landed, named, stops)
     if source.current_row:
         query = (
-            f"select * replace (coalesce(_reason, {_superseded(con, name, source, query)}) as _reason) from ({query})"
+            f"select * replace (coalesce(_reason, {superseded(con, name, source, query)}) as _reason) from ({query})"
         )
     con.execute(f"create temp {'table' if source.fill_down else 'view'} source_{name} as {query}")
-
-
-def _superseded(con: "duckdb.DuckDBPyConnection", name: str, source: Source, query: str) -> str:
-    """SQL that gives `superseded` for the rows that are not the current version of their record."""
-    by = ", ".join(quote(c) for c in source.current_row["by"])
-    orders, values = [], []
-    for column, take in source.current_row["take"].items():
-        text = quote(column)
-        if take in ("max", "min"):
-            way = "desc" if take == "max" else "asc"
-            orders += [f"{NUMBER.format(text)} {way} nulls last", f"{text} {way} nulls last"]
-        else:
-            values.append(f"{text} is distinct from {lit(take)}")
-    wrong = " or ".join(values) or "false"
-    if orders:
-        # few records have versions: only those are ordered; a version that is dropped supersedes those before it, too
-        con.execute(f"""
-            create temp table superseded_{name} as
-            with candidate as (select * from ({query}) where not ({wrong})),
-            -- a record without an id is no version of another
-            several as (
-                select hash({by}) as h from candidate where coalesce({by}) is not null group by h having count(*) > 1
-            )
-            select _rid from candidate where hash({by}) in (from several)
-            qualify row_number() over (partition by {by} order by {", ".join(orders)}, _rid) > 1
-        """)
-        wrong += f" or _rid in (select _rid from superseded_{name})"
-    return f"case when {wrong} then 'superseded' end"
 
 
 def compile_part(
@@ -150,9 +125,11 @@ def compile_part(
     values = ", ".join(f"({f.value})::{t} as _v{i}" for i, (f, t) in enumerate(zip(fields, types, strict=True)))
     named = ", ".join(f"_v{i} as {quote(f.name)}" for i, f in enumerate(fields))
     bad = _bad(part, fields, raw, centre.sources[part.source].rename)
+    # rows that are rolled up take their origin from their place afterwards: texts are costly to carry through groups
+    origin = "" if part.rollups else f"{', '.join(ORIGIN)}, "
     query = (
         f"with {rows}, read as (select *, {reads} from rows), typed as (select *, {values} from read) "
-        f"select _rid * {MOST_BLOCKS} + _blk as _place, {', '.join(ORIGIN)}, {named}, {bad} as _bad from typed"
+        f"select _rid * {MOST_BLOCKS} + _blk as _place, {origin}{named}, {bad} as _bad from typed"
     )
     there = {f.name: ", ".join(map(centre.sources[part.source].raw, f.columns)) for f in part.fields}
     return PartSql(table, number, f"part_{table}_{number}", query, there)

@@ -1,4 +1,4 @@
-"""What a transactional export does to its records: rows that insert, update and remove become the rows that hold."""
+"""Which rows of a record hold: those of a transactional export after its changes, and the current one of versions."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -10,6 +10,7 @@ from pipelines.study import sql_literal as lit
 if TYPE_CHECKING:
     import duckdb
 
+NUMBER = "try_cast({} as decimal(38,6))"
 INSERTS, UPDATES = ("", "Insert"), ("Update", "Upsert")
 REMOVED, SUPERSEDED, CONTEXT, UNKNOWN = "removed_by_the_centre", "superseded", "context_only", "unknown_transaction"
 
@@ -96,3 +97,31 @@ def _told(name: str, reads: str, keys: Sequence[str], there: Sequence[str], null
         select * exclude (_rid) replace (coalesce(_why, {lit(SUPERSEDED)}) as _why) from several
         where _why is not null or file_row_number not in (select file_row_number from held)
     """
+
+
+def superseded(con: "duckdb.DuckDBPyConnection", name: str, source: Source, query: str) -> str:
+    """SQL that gives `superseded` for the rows that are not the current version of their record."""
+    by = ", ".join(quote(c) for c in source.current_row["by"])
+    orders, values = [], []
+    for column, take in source.current_row["take"].items():
+        text = quote(column)
+        if take in ("max", "min"):
+            way = "desc" if take == "max" else "asc"
+            orders += [f"{NUMBER.format(text)} {way} nulls last", f"{text} {way} nulls last"]
+        else:
+            values.append(f"{text} is distinct from {lit(take)}")
+    wrong = " or ".join(values) or "false"
+    if orders:
+        # few records have versions: only those are ordered; a version that is dropped supersedes those before it, too
+        con.execute(f"""
+            create temp table superseded_{name} as
+            with candidate as (select * from ({query}) where not ({wrong})),
+            -- a record without an id is no version of another
+            several as (
+                select hash({by}) as h from candidate where coalesce({by}) is not null group by h having count(*) > 1
+            )
+            select _rid from candidate where hash({by}) in (from several)
+            qualify row_number() over (partition by {by} order by {", ".join(orders)}, _rid) > 1
+        """)
+        wrong += f" or _rid in (select _rid from superseded_{name})"
+    return f"case when {wrong} then 'superseded' end"

@@ -21,7 +21,7 @@ FLOORS = [
     {"mapping"},
     {"mapping_checks", "mapping_words"},
     {"centres"},
-    {"staging_words"},
+    {"staging_words", "staging_numbers"},
     {"staging_fields"},
     {"staging_transactions"},
     {"staging_rows"},
