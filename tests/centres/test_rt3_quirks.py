@@ -129,6 +129,8 @@ def test_files_lie_in_a_zip_among_others(tmp_path: Path) -> None:
     folder = deliver(Home(tmp_path / "home"), "rt3", made)
     assert fractions(folder) == [(1, "2015-01-12", Decimal(3), "complete")]
     assert findings(folder) == [("structure/other_modality", "export.zip!DICOM/CT/1.dcm", "1", None, "CT")]
+    # both plans and records look for their files here
+    assert len(rows(folder / "findings.parquet", "rule_id")) == 1
     others = rows(folder / "received.parquet", "source_file", "source is null")
     assert others == [("export.zip!DICOM/DICOMDIR",), ("export.zip!DICOM/readme.txt",)]
 
