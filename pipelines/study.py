@@ -106,8 +106,17 @@ def codelist(name: str) -> tuple[str, ...]:
 
 @cache
 def protocol() -> dict[str, dict[str, Any]]:
-    """Every protocol number by name: `value`, `unit`, `citation`, `since`."""
-    return dict(read_yaml(STUDY / "protocol.yaml")["parameters"])
+    """Every protocol number by name: `value`, `unit`, `citation`, `since`; a contested one has `readings`."""
+    found = dict(read_yaml(STUDY / "protocol.yaml")["parameters"])
+    wrong = [name for name, p in found.items() if "readings" in p and p["readings"][0] != p["value"]]
+    if wrong:
+        raise MappingError(f"protocol.yaml: {', '.join(wrong)}: the value in force is the first of its readings.")
+    return found
+
+
+def readings() -> dict[str, list[Any]]:
+    """The contested points by name, each with its readings; the study's own one stands first."""
+    return {name: p["readings"] for name, p in protocol().items() if "readings" in p}
 
 
 @cache
@@ -154,6 +163,12 @@ def create_schema(con: "duckdb.DuckDBPyConnection", schema: str = "study") -> No
         for n, p in protocol().items()
     )
     con.execute(f"create table {schema}.parameters as from (values {rows}) t(name, value, unit, citation, since)")
+    contested = ", ".join(
+        f"({sql_literal(name)}, {sql_literal(str(reading))}, {place})"
+        for name, found in readings().items()
+        for place, reading in enumerate(found)
+    )
+    con.execute(f"create table {schema}.switches as from (values {contested}) t(switch, reading, reading_order)")
     for path in [*sorted((STUDY / "codelists").glob("*.csv")), STUDY / "published.csv"]:
         options = "header = true, all_varchar = true, delim = ',', quote = '\"', auto_detect = true"
         source = f"read_csv({sql_literal(str(path))}, {options})"

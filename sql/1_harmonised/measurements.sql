@@ -5,7 +5,7 @@
 select
     usubjid, lesion_id,
     coalesce(visitnum, max(visitnum) over (partition by usubjid, trdt)) as visitnum,
-    trdt, diameter_mm, lesion_state, method, centre, delivery_id, file_sha256,
+    trdt, diameter_mm, lesion_state, slice_mm, method, centre, delivery_id, file_sha256,
     source_file, source_row
 from staged.measurements
 where usubjid is not null

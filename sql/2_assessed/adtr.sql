@@ -2,11 +2,22 @@
 -- unit: mm; long axis, short axis for nodes
 -- why: a lesion that nothing was sent for at a visit is not assessed there, which is not the same as absent
 -- source: RECIST 1.1, 3.1 and 4.3.2 (absent = 0, too small to measure = 5); PROTOCOL, Sum
-with measurement as (
-    select * from harmonised.measurements
-    where visitnum is not null and trdt is not null
+with measured as (
+    select
+        m.usubjid, m.lesion_id, m.visitnum, m.trdt, m.diameter_mm, m.lesion_state, m.slice_mm, m.method, m.centre, m.delivery_id,
+        m.source_file, m.source_row, 0 as is_compound
+    from harmonised.measurements m
+    anti join assessed.lesion_parts k on k.usubjid = m.usubjid and k.part_id = m.lesion_id
+    where m.visitnum is not null and m.trdt is not null
+    union all
+    select *, 1 from assessed.part_measurements
+),
+measurement as (
+    select * from measured
     -- twice in one visit: the later one
-    qualify row_number() over (partition by usubjid, lesion_id, visitnum order by trdt desc, source_row) = 1
+    qualify row_number() over (
+        partition by usubjid, lesion_id, visitnum order by is_compound, trdt desc, source_row, diameter_mm desc
+    ) = 1
 ),
 first_fraction as (
     select k.usubjid, k.lesion_id, min(c.rtstdt) as rtstdt
@@ -32,9 +43,9 @@ assessment as (
             when m.diameter_mm > 0 then m.diameter_mm
             when m.diameter_mm = 0 or m.lesion_state = 'absent' then 0
             when m.lesion_state = 'too_small' then p.too_small_mm
-        end as counted_mm,
+        end as size_mm,
         case when f.rtstdt < v.adt then 'Y' else 'N' end as irradiated_fl,
-        p.normal_node_mm, m.method, m.centre, m.delivery_id, m.source_file, m.source_row
+        p.normal_node_mm, m.slice_mm, m.method, m.centre, m.delivery_id, m.source_file, m.source_row
     from followed b
     join harmonised.lesions l using (usubjid, lesion_id)
     join assessed.visits v on v.usubjid = b.usubjid and v.adt >= b.first_dt
@@ -45,10 +56,11 @@ assessment as (
 )
 select
     usubjid, lesion_id, visitnum, adt, lesion_role, anatomic_site, organ, node_fl, measurable_fl, diameter_mm, lesion_state,
-    counted_mm,
+    -- merged: the size counts for the other lesion, and neither is gone before the whole is
+    case when lesion_state = 'merged' then 0 else size_mm end as counted_mm,
     case
-        when counted_mm = 0 or (node_fl = 'Y' and counted_mm < normal_node_mm) then 'Y'
-        when counted_mm is not null or lesion_state <> 'not_assessed' then 'N'
+        when size_mm = 0 or (node_fl = 'Y' and size_mm < normal_node_mm) then 'Y'
+        when size_mm is not null or lesion_state <> 'not_assessed' then 'N'
     end as gone_fl,
-    irradiated_fl, method, centre, delivery_id, source_file, source_row
+    irradiated_fl, slice_mm, method, centre, delivery_id, source_file, source_row
 from assessment

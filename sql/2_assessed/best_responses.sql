@@ -1,7 +1,7 @@
--- one row per: linked subject with an assessment after the baseline of the first line
+-- one row per: linked subject with a baseline of the first line
 -- unit: day
 -- why: the study reports the unconfirmed best response; the confirmed one stands beside it
--- source: RECIST 1.1, 4.4 and 4.6; PROTOCOL, BOR
+-- source: RECIST 1.1, 4.4 and 4.6; PROTOCOL, BOR and Contested points
 with first_pd as (
     select usubjid, min(adt) as pd_dt from assessed.timepoint_responses
     where series = 'first_line' and overall_response = 'PD'
@@ -10,11 +10,13 @@ with first_pd as (
 response as (
     select
         t.usubjid, t.adt, t.visitnum, t.overall_response as response, t.adt - d.trtsdt as days,
-        t.adt - d.trtsdt >= p.min_sd_days as is_late_enough, p.min_sd_days, p.confirmation_days,
+        t.adt - d.trtsdt >= p.min_sd_days as is_late_enough, p.min_sd_days, p.confirmation_days, p.pr_after_cr,
         -- running counts: what lies between two assessments is a difference
         count(*) filter (t.overall_response = 'NE') over ordered as n_ne,
         count(*) filter (t.overall_response not in ('NE', 'CR', 'PR')) over ordered as n_worse,
-        count(*) filter (t.overall_response not in ('NE', 'CR')) over ordered as n_not_cr
+        count(*) filter (t.overall_response not in ('NE', 'CR')) over ordered as n_not_cr,
+        count(*) filter (t.overall_response = 'SD' and p.accept_sd = 'yes') over ordered as n_accepted,
+        lead(nullif(t.overall_response, 'NE') ignore nulls) over ordered as next_response
     from assessed.timepoint_responses t
     join assessed.subject_dates d using (usubjid)
     left join first_pd f using (usubjid)
@@ -28,7 +30,12 @@ confirmed as (
     select
         a.usubjid, a.adt,
         bool_or(a.response = 'CR' and b.response = 'CR' and b.n_not_cr = a.n_not_cr) as is_cr,
-        bool_or(b.response in ('CR', 'PR') and b.n_worse = a.n_worse) as is_pr
+        bool_or(
+            b.response in ('CR', 'PR')
+            -- stable disease between two partial responses, where it is accepted
+            and (b.n_worse = a.n_worse or (a.response = 'PR' and b.n_worse - a.n_worse = b.n_accepted - a.n_accepted))
+            and (a.response = 'PR' or a.pr_after_cr = 'general')
+        ) as is_pr
     from response a
     join response b on b.usubjid = a.usubjid and b.adt >= a.adt + a.confirmation_days
     where a.response in ('CR', 'PR') and b.n_ne - a.n_ne <= 1
@@ -45,6 +52,7 @@ candidate as (
         case
             when response = 'CR' and c.is_cr then 'CR'
             when response in ('CR', 'PR') and c.is_pr and not coalesce(c.is_cr, false) then 'PR'
+            when response = 'PR' and next_response = 'SD' then 'SD'
             when response in ('CR', 'PR') then case when is_late_enough then 'SD' else 'NE' end
             else unconfirmed
         end as confirmed
@@ -74,3 +82,7 @@ select
         else printf('first %s on %s, %d days after start', c.code, c.adt, c.days)
     end as cbor_reason
 from best
+union all
+select b.usubjid, 'NE', null, 'no assessment counts', 'NE', null, 'no assessment counts'
+from (select distinct usubjid from assessed.series_visits where series = 'first_line' and baseline_fl = 'Y') b
+anti join response r using (usubjid)

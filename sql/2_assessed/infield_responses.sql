@@ -50,7 +50,7 @@ assessment as (
         -- a recurrence outside the field says nothing about the lesion in it; gone on a bone scan is not gone (paper, Table II)
         case
             when coalesce(r.field_relation, 'in_field') in ('out', 'marginal') then null
-            when f.infield_response = 'CR' and r.method = 'bone_scan' then 'PR'
+            when f.infield_response = 'CR' and r.method = 'bone_scan' then upper(p.bone_scan_disappearance)
             else f.infield_response
         end as by_finding,
         coalesce(s.centre, r.centre) as centre, coalesce(s.source_file, r.source_file) as source_file,
@@ -59,6 +59,7 @@ assessment as (
     left join same_examination e using (usubjid, lesion_id, visitnum)
     full join restaging r on r.usubjid = s.usubjid and r.lesion_id = s.lesion_id and r.rsdt = e.rsdt
     left join study.finding f on f.code = r.finding
+    cross join study.protocol p
 )
 select
     usubjid, lesion_id, anatomic_site, target_id, visitnum, adt, restaging_fl,
@@ -73,7 +74,7 @@ select
         end
         when by_finding is not null then by_finding
         when lesion_state = 'unequivocal_progression' then 'PD'
-        when lesion_state = 'absent' then case scan_method when 'bone_scan' then 'PR' else 'CR' end
+        when lesion_state = 'absent' then case scan_method when 'bone_scan' then upper(p.bone_scan_disappearance) else 'CR' end
         when lesion_state = 'present' then 'SD'
         else 'NE'
     end as response,

@@ -14,6 +14,7 @@ sighting as (
         lead(a.gone_fl ignore nulls) over looks as next_gone_fl,
         lead(case when a.gone_fl is not null then a.adt end ignore nulls) over looks as next_dt,
         lag(a.gone_fl ignore nulls) over looks as last_gone_fl,
+        count(*) filter (a.gone_fl = 'Y') over looks as n_gone,
         case
             when a.lesion_state = 'equivocal' then 'stated as equivocal'
             when a.method = 'bone_scan' then 'on bone scan alone'
@@ -34,7 +35,8 @@ confirmed as (
             when node_fl = 'Y' and next_gone_fl = 'N' then next_dt
             when node_fl = 'Y' and last_gone_fl = 'N' then adt
             else min(case when doubt is null then adt end) over (
-                partition by series, usubjid, lesion_id order by adt, visitnum rows between 1 following and unbounded following
+                -- what was gone in between has not been confirmed
+                partition by series, usubjid, lesion_id, n_gone order by adt, visitnum rows between 1 following and unbounded following
             )
         end as confirmed_dt
     from sighting
