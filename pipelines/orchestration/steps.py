@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
-from pipelines import models, study
+from pipelines import alternatives, models, study
 from pipelines.errors import MappingError
 
 if TYPE_CHECKING:
@@ -62,6 +62,16 @@ def _python_step(
     return Step(makes, deps, why, "1", run_pass)
 
 
+def _alternatives_step() -> Step:
+    """The same SQL files once more for each other reading of a contested point."""
+    why = "Each contested point of RECIST read the other way, one at a time."
+
+    def run(con: "duckdb.DuckDBPyConnection", only_touched: bool) -> dict[str, int]:
+        return {alternatives.TABLE: alternatives.derive(con, only_touched)}
+
+    return Step((alternatives.TABLE,), alternatives.reads(), why, "1", run)
+
+
 def _passes() -> list[Step]:
     """What SQL cannot say well: the rules, which are texts of their own, and statistics."""
     from pipelines.rules.load import load_rules, tables_read
@@ -93,7 +103,7 @@ def _passes() -> list[Step]:
 
 def load_steps() -> list[Step]:
     """All steps, each after those it reads; raises `MappingError` for a circle or a step that reads a later layer."""
-    steps = [_model_step(m) for m in models.load().values()] + _passes()
+    steps = [_model_step(m) for m in models.load().values()] + [_alternatives_step(), *_passes()]
     maker = {name: step for step in steps for name in step.makes}
     graph = {step.makes[0]: [maker[d].makes[0] for d in step.deps if d in maker] for step in steps}
     try:

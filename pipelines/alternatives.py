@@ -1,0 +1,116 @@
+"""The other readings of the contested points, one at a time: the same SQL, with one value of the protocol replaced.
+
+The names in a model resolve to a third database, `other`: what the switch cannot change shows the stored rows of the
+subjects whom it can concern, the rest is made anew there. Columns that give a reason in words are left empty.
+"""
+
+import re
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from pipelines import models, study
+
+if TYPE_CHECKING:
+    import duckdb
+
+TABLE = "assessed.adrs_alternatives"
+RESPONSES = "assessed.adrs"
+CONCERNED = "assessed.switch_subjects"
+AT_ONCE = 250_000  # subjects; bounds the memory
+KEPT = "usubjid, paramcd, adt, avalc, lesion_id"
+
+
+@cache
+def chain(switch: str) -> tuple[models.Model, ...]:
+    """The models between a switch and the responses, in order: those that name it and those that read from them."""
+    loaded = models.load()
+    before: set[str] = {RESPONSES}
+    for name in reversed(loaded):
+        if name in before:
+            before.update(loaded[name].deps)
+    changed: list[str] = []
+    for name, model in loaded.items():
+        named = re.search(rf"\b{switch}\b", model.sql)
+        if name in before and (named or any(d in changed for d in model.deps)):
+            changed.append(name)
+    return tuple(loaded[name] for name in changed)
+
+
+def reads() -> tuple[str, ...]:
+    """Every stored table that some other reading is derived from."""
+    names = {d for switch in study.readings() for model in chain(switch) for d in model.deps}
+    return tuple(sorted(names | {RESPONSES, CONCERNED}))
+
+
+def derive(con: "duckdb.DuckDBPyConnection", only_touched: bool = False) -> int:
+    """Make `assessed.adrs_alternatives`, or replace the rows of the touched subjects; returns the rows of the table.
+
+    | in | grain |
+    |---|---|
+    | the tables of `reads()` in `store` | as declared |
+    | `study.protocol` with its `readings` | one row per study |
+
+    | out | grain |
+    |---|---|
+    | `switch, reading, usubjid, paramcd, adt, avalc, lesion_id` | one row per response that differs from the default |
+
+    Source of the rule: PROTOCOL, Contested points.
+    """
+    table = study.tables()[TABLE]
+    listed = ", ".join(f'"{c.name}" {c.sql_type}' for c in table.columns)
+    touched = " and usubjid in (from slice.main.touched)" if only_touched else ""
+    if only_touched:
+        con.execute(f"delete from store.{TABLE} where true{touched}")
+    else:
+        con.execute(f"create or replace table store.{TABLE} ({listed})")
+    for switch, found in study.readings().items():
+        where = f"switch = {study.sql_literal(switch)}{touched}"
+        n = con.execute(f"select count(*) from store.{CONCERNED} where {where}").fetchall()[0][0]
+        buckets = -(-n // AT_ONCE)
+        for reading in found[1:]:
+            for bucket in range(buckets):
+                chosen = f"select usubjid from store.{CONCERNED} where {where}"
+                if buckets > 1:
+                    chosen += f" and hash(usubjid) % {buckets} = {bucket}"
+                _derive_one(con, switch, reading, chosen)
+    return int(con.execute(f"select count(*) from store.{TABLE}").fetchall()[0][0])
+
+
+def _derive_one(con: "duckdb.DuckDBPyConnection", switch: str, reading: Any, chosen: str) -> None:
+    """One reading for the chosen subjects."""
+    con.execute("attach ':memory:' as other")
+    try:
+        con.execute(f"create table other.main.chosen as {chosen}")
+        for schema in (*models.LAYERS, "study"):
+            con.execute(f"create schema other.{schema}")
+        remade = chain(switch)
+        names = {m.full_name for m in remade}
+        for name in sorted({d for m in remade for d in m.deps} - names - {"study.protocol"}):
+            declared = study.tables().get(name)
+            narrowed = " where usubjid in (from other.main.chosen)" if declared and declared.by == "subject" else ""
+            con.execute(f"create view other.{name} as from store.{name}{narrowed}")
+        value = study.sql_literal(reading)
+        con.execute(
+            f'create view other.study.protocol as select * replace ({value} as "{switch}") from store.study.protocol'
+        )
+        con.execute("use other")
+        for model in remade[:-1]:
+            con.execute(f"create table other.{model.full_name} as select {_columns(model)} from (\n{model.sql}\n)")
+        con.execute(
+            f"""insert into store.{TABLE}
+            select {study.sql_literal(switch)}, {study.sql_literal(str(reading))}, * from (
+                select {KEPT} from (\n{remade[-1].sql}\n)
+                except select {KEPT} from store.{RESPONSES} where usubjid in (from other.main.chosen)
+            )"""
+        )
+    finally:
+        con.execute("use memory; detach other")
+
+
+def _columns(model: models.Model) -> str:
+    """The declared columns; no reason is put into words for a table that is not kept."""
+    made = []
+    for c in model.table.columns:
+        source = "null" if c.name == "reason" or c.name.endswith("_reason") else f'"{c.name}"'
+        made.append(f'cast({source} as {c.sql_type}) as "{c.name}"')
+    return ", ".join(made)
