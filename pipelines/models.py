@@ -86,13 +86,18 @@ def load(root: Path = SQL) -> dict[str, Model]:
         raise MappingError(f"These models read each other in a circle: {' -> '.join(error.args[1])}.") from error
 
 
-def prepare(con: "duckdb.DuckDBPyConnection", staged: Path) -> None:
-    """Attach `slice`, create the layers in both databases and show the centres' staged Parquet files as `staged.*`."""
+def attach(con: "duckdb.DuckDBPyConnection") -> None:
+    """Attach `slice` and create the layers there and in `store`."""
     con.execute("attach if not exists ':memory:' as slice")
     for schema in LAYERS:
         con.execute(f"create schema if not exists store.{schema}; create schema if not exists slice.{schema}")
     con.execute("create schema if not exists slice.staged; create schema if not exists slice.study")
     con.execute("create or replace table slice.main.touched (usubjid varchar); create schema if not exists store.study")
+
+
+def prepare(con: "duckdb.DuckDBPyConnection", staged: Path) -> None:
+    """`attach`, and show the centres' staged Parquet files as `staged.*`."""
+    attach(con)
     for name in [*study.staged_tables(), "findings", "partial_dates", "dropped", "received", "changes"]:
         source = f"read_parquet({study.sql_literal(str(staged / '*' / f'{name}.parquet'))}, union_by_name = true)"
         con.execute(f"create or replace view slice.main.staged_{name} as from {source}")

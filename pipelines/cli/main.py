@@ -7,6 +7,7 @@ import typer
 from pipelines.cli.centre import app as centre
 from pipelines.cli.demo import demo
 from pipelines.cli.rebuild import rebuild
+from pipelines.cli.recist import recist
 from pipelines.cli.run import run
 from pipelines.cli.simulate import simulate
 from pipelines.cli.ui import ui
@@ -19,7 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # they show locals, which may hold a patient's values
     help="Raw exports of oncology and radiotherapy units in; endpoints, tables and data-quality reports out.",
 )
-for command in (run, demo, rebuild, withdraw, simulate, ui):
+for command in (run, demo, rebuild, withdraw, simulate, recist, ui):
     app.command()(command)
 app.add_typer(centre, name="centre")
 

@@ -1,0 +1,125 @@
+"""`restage recist`: anyone's TU and TR in, RS out, with what could not be read beside it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipelines import study
+from pipelines.errors import UsageError
+from pipelines.recist.assess import assess, open_store
+from pipelines.recist.options import read_options
+from pipelines.recist.read import read
+
+if TYPE_CHECKING:
+    import duckdb
+
+HERE = Path(__file__).resolve().parent / "sql"
+TU = ("USUBJID", "TULNKID", "TUORRES", "TULOC", "VISITNUM", "TUDTC")
+TU_READER = ("TUEVAL", "TUEVALID")
+TR = ("USUBJID", "TRLNKID", "TRTESTCD", "TRSTRESN", "TRSTRESC", "VISITNUM", "TRDTC")
+TR_READER = ("TREVAL", "TREVALID")
+
+
+def run(tumours: Path, measurements: Path, out: Path, options: Path | None = None) -> dict[str, int]:
+    """Responses by RECIST 1.1 from files in the shape of SDTM; returns counts: subjects, responses, rejected.
+
+    | in | grain |
+    |---|---|
+    | `tumours`: `USUBJID TULNKID TUORRES TULOC VISITNUM TUDTC [TUEVAL TUEVALID]` | one row per lesion identified |
+    | `measurements`: `USUBJID TRLNKID TRTESTCD TRSTRESN TRSTRESC [TRSTAT] VISITNUM TRDTC [TREVAL TREVALID]` | one row \
+per result; mm |
+
+    | out | grain |
+    |---|---|
+    | `out`: `USUBJID [RSEVAL RSEVALID] VISITNUM RSDTC RSTESTCD RSSTRESC RSREASON` | one row per subject, visit after \
+the baseline and response; and two per subject (`BESTRESP`, `CBRESP`) |
+    | `<out>.rejected.csv`: `source_file, source_row, reason` | one row per record that could not be read |
+
+    The first visit of a subject is the baseline and day 0. Source of the rules: RECIST 1.1 as `sql/2_assessed` says.
+    Raises `UsageError` for files and options that cannot be read.
+    """
+    chosen = read_options(options) if options else {}
+    con = open_store(chosen)
+    con.execute("create schema raw")
+    given = read(con, tumours, "tu", TU, TU_READER) | read(con, measurements, "tr", TR, ("TRSTAT", *TR_READER))
+    if given & {*TU_READER} and not given & {*TR_READER}:
+        raise UsageError(
+            f"{measurements.name}: {tumours.name} tells readers apart (TUEVAL), so TREVAL is expected here."
+        )
+    make_responses(con, given)
+    with_readers = bool(given & {*TU_READER, *TR_READER})
+    columns = "*" if with_readers else '* exclude ("RSEVAL", "RSEVALID")'
+    _write(con, f"select {columns} from raw.rs", out)
+    tu, tr = study.sql_literal(tumours.name), study.sql_literal(measurements.name)
+    damaged = "'not a record of the columns in line 1'"
+    rejected = f"""
+        select source_file, source_row, reason from (
+            select 0 as place, {tu} as source_file, source_row, problem as reason from raw.tumours
+            union all select 0, {tu}, source_row, {damaged} from raw.tu_broken
+            union all select 1, {tr}, source_row, problem from raw.records
+            union all select 1, {tr}, source_row, {damaged}
+            from raw.tr_broken
+        ) where reason is not null order by place, source_row::bigint, reason"""
+    _write(con, rejected, out.with_name(out.name + ".rejected.csv"))
+    return {
+        "subjects": _count(con, "(select distinct usubjid from raw.reads)"),
+        "responses": _count(con, "raw.rs"),
+        "rejected": _count(con, f"({rejected})"),
+    }
+
+
+def make_responses(con: "duckdb.DuckDBPyConnection", given: set[str]) -> None:
+    """From `raw.tu` and `raw.tr` to `raw.rs`: clean, hand over in the study's shape, assess, name in words of RS."""
+    flags = ", ".join(f"{name in given} as {name[:2].lower()}_{name[2:].lower()}" for name in (*TU_READER, *TR_READER))
+    con.execute(f"create table raw.given as select {flags}")
+    con.execute("use store")
+    for name in ("tumours", "results", "reads", "lesions", "records", "measurements"):
+        con.execute(f"create table memory.raw.{name} as {_sql(name)}")
+    con.execute(
+        """create table memory.raw.visits as
+        select read_id, visit, dense_rank() over (order by visit)::integer as visitnum, min(dt) as dt
+        from memory.raw.measurements group by read_id, visit"""
+    )
+    con.execute(
+        """insert into harmonised.lesions by name
+        select read_id as usubjid, lesion_id, lesion_role, tuloc as anatomic_site, measurable_fl, dt as tudt
+        from memory.raw.lesions"""
+    )
+    con.execute(
+        """insert into harmonised.measurements by name
+        select read_id as usubjid, lesion_id, v.visitnum, m.dt as trdt, diameter_mm, lesion_state, source_file,
+            source_row
+        from memory.raw.measurements m join memory.raw.visits v using (read_id, visit)"""
+    )
+    con.execute(
+        """insert into assessed.subject_dates by name
+        select read_id as usubjid, min(dt) as trtsdt from memory.raw.visits group by read_id"""
+    )
+    con.execute(
+        """create or replace table study.anatomic_site as
+        select tuloc as code, tuloc as label, min(organ) as organ, min(node_fl) as nodal_fl
+        from memory.raw.lesions group by tuloc"""
+    )
+    con.execute("use memory")
+    assess(con)
+    con.execute("use store")
+    con.execute(f"create table memory.raw.rs as {_sql('rs')}")
+    con.execute("use memory")
+
+
+def _sql(name: str) -> str:
+    """A statement of this folder; its names `raw.…` lie in the private database, `study.…` in the store."""
+    return (HERE / f"{name}.sql").read_text(encoding="utf-8").replace(" raw.", " memory.raw.")
+
+
+def _write(con: "duckdb.DuckDBPyConnection", select: str, path: Path) -> None:
+    import duckdb
+
+    try:
+        con.execute(f"copy ({select}) to {study.sql_literal(str(path))} (format csv, header true)")
+    except duckdb.IOException:
+        raise UsageError(f"{path}: cannot be written.") from None
+
+
+def _count(con: "duckdb.DuckDBPyConnection", source: str) -> int:
+    found: Any = con.execute(f"select count(*) from {source}").fetchall()
+    return int(found[0][0])
