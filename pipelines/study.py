@@ -112,19 +112,74 @@ def protocol() -> dict[str, dict[str, Any]]:
 
 @cache
 def endpoints() -> list[dict[str, Any]]:
-    """The declared time-to-event endpoints, in the order of their `order`."""
-    found = [{"paramcd": path.stem.upper(), **read_yaml(path)} for path in (STUDY / "endpoints").glob("*.yaml")]
+    """The declared time-to-event endpoints by their `order`; raises `MappingError` for a date that nobody knows."""
+    found = [
+        {"paramcd": path.stem.upper(), "until": [], **read_yaml(path)} for path in (STUDY / "endpoints").glob("*.yaml")
+    ]
+    for e in found:
+        _known_dates(f"endpoints/{e['paramcd'].lower()}.yaml", e)
     return sorted(found, key=lambda e: (e["order"], e["paramcd"]))
 
 
+@cache
+def sensitivity() -> list[dict[str, Any]]:
+    """The declared sensitivity analyses: which endpoints each looks at, and what it does otherwise than declared.
+
+    `of`: by endpoint, what replaces its start, events, until or censors (dates by name); `bounds`: other bounds of
+    oligo-progression, with the rules that they stand in for. Raises `MappingError` for an unknown endpoint or date.
+    """
+    known = {e["paramcd"] for e in endpoints()}
+    found = [{"analysis": path.stem, **read_yaml(path)} for path in (STUDY / "sensitivity").glob("*.yaml")]
+    for a in found:
+        where = f"sensitivity/{a['analysis']}.yaml"
+        named = {*a.get("of", ()), *a.get("sum_of", ())} | ({a["beside"]} if "beside" in a else set())
+        if named - known:
+            raise MappingError(f"{where}: no endpoint is called {sorted(named - known)}; one of {sorted(known)}.")
+        for change in a.get("of", {}).values():
+            _known_dates(where, change)
+    return sorted(found, key=lambda a: (a["order"], a["analysis"]))
+
+
+def _names(steps: list[Any]) -> list[str]:
+    """Dates by name, from steps with a description or from bare names."""
+    return [step["date"] if isinstance(step, dict) else step for step in steps]
+
+
+def _known_dates(where: str, declared: dict[str, Any]) -> None:
+    """A misspelt date would be a date that nobody has."""
+    steps = _names([s for role in ("events", "until", "censors") for s in declared.get(role, [])])
+    unknown = {*steps, *([declared["start"]] if "start" in declared else [])} - {*codelist("date_name")}
+    if unknown:
+        raise MappingError(f"{where}: no date is called {sorted(unknown)}; see codelists/date_name.csv.")
+
+
 def endpoint_steps() -> list[tuple[Any, ...]]:
-    """The endpoints as rows: one per endpoint, role (start, event, censor) and rank within the role."""
+    """The endpoints as rows: one per endpoint, role (start, event, censor) and rank within the role.
+
+    What ends the observation (`until`) censors as well, and goes before the other censors.
+    """
     rows = []
     for e in endpoints():
         head = (e["paramcd"], e["param"], e["order"], e["decimals"])
-        rows.append((*head, "start", 1, e["start"], "Start"))
-        for role, steps in (("event", e["events"]), ("censor", e["censors"])):
-            rows += [(*head, role, rank, step["date"], step["description"]) for rank, step in enumerate(steps, 1)]
+        rows.append((*head, "start", 1, e["start"], "Start", None))
+        for role, steps in (("event", e["events"]), ("censor", e["until"] + e["censors"])):
+            rows += [
+                (*head, role, rank, step["date"], step["description"], step.get("competing"))
+                for rank, step in enumerate(steps, 1)
+            ]
+    return rows
+
+
+def analyses() -> list[tuple[Any, ...]]:
+    """Every endpoint in every analysis (`main`: as declared): names of dates, other bounds, rules set aside."""
+    rows = []
+    for a in [{"analysis": "main", "of": {e["paramcd"]: {} for e in endpoints()}}, *sensitivity()]:
+        bounds = [a.get("bounds", {}).get(name) for name in ("max_progressing_lesions", "max_new_lesions")]
+        for e in endpoints():
+            if e["paramcd"] in a.get("of", {}):
+                steps = e | a["of"][e["paramcd"]]
+                names = (_names(steps[role]) for role in ("events", "until", "censors"))
+                rows.append((a["analysis"], e["paramcd"], steps["start"], *names, *bounds, a.get("instead_of", [])))
     return rows
 
 
@@ -162,5 +217,12 @@ def create_schema(con: "duckdb.DuckDBPyConnection", schema: str = "study") -> No
         )
     con.execute(f"alter table {schema}.response alter worst_order type integer")
     steps = ", ".join(f"({', '.join(sql_literal(v) for v in step)})" for step in endpoint_steps())
-    columns = "paramcd, param, endpoint_order, decimals, role, step_rank, date_name, description"
+    columns = "paramcd, param, endpoint_order, decimals, role, step_rank, date_name, description, competing"
     con.execute(f"create table {schema}.endpoints as from (values {steps}) t({columns})")
+    con.execute(f"""
+        create table {schema}.analyses (
+            analysis varchar, paramcd varchar, start_name varchar, event_names varchar[], until_names varchar[],
+            censor_names varchar[], max_progressing_lesions integer, max_new_lesions integer, instead_of varchar[])
+    """)
+    rows = ", ".join(f"({', '.join(sql_literal(v) for v in row)})" for row in analyses())
+    con.execute(f"insert into {schema}.analyses values {rows}")
