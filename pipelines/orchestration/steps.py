@@ -64,9 +64,10 @@ def _python_step(
 
 def _passes() -> list[Step]:
     """What SQL cannot say well: the rules, which are texts of their own, and statistics."""
+    from pipelines.endpoints import sensitivity, summarise_all
     from pipelines.rules.load import load_rules, tables_read
     from pipelines.rules.run import run_rules
-    from pipelines.survival import exact_limits, summarise
+    from pipelines.survival import exact_limits
 
     rules = load_rules()
     return [
@@ -80,7 +81,13 @@ def _passes() -> list[Step]:
             ("reports.pfs_summary", "reports.survival_curve"),
             ("derived.adtte",),
             "Product-limit estimates with their limits.",
-            summarise,
+            summarise_all,
+        ),
+        _python_step(
+            ("reports.sensitivity",),
+            ("derived.endpoint_times",),
+            "What the endpoints would be, were a rule another one.",
+            sensitivity,
         ),
         _python_step(
             ("reports.exact_limits",),

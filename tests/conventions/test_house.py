@@ -27,7 +27,7 @@ FLOORS = [
     {"staging_rows"},
     {"staging_findings"},
     {"staging", "models"},
-    {"deliveries", "rules", "queries", "figures"},
+    {"deliveries", "rules", "queries", "figures", "endpoints"},
     {"backup", "outbox", "withdraw", "profile", "trace", "reports"},
     {"orchestration"},
     {"definitions"},
