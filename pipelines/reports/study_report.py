@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 CSV_TABLES = {
     "table1": "row_no", "table2": "row_no", "table3": "row_no", "pfs_summary": "paramcd", "subject_flow": "step_no",
     "response_by_anatomic_site": "anatomic_site", "response_by_centre": "centre, response_basis",
+    "response_by_level": "level", "recurrences": "grouping, group_key", "sensitivity": "analysis, paramcd",
     "toxicity": "toxicity_group", "reconciliation": "fact_id",
 }  # fmt: skip
 RESPONSE = "n, n_cr, n_pr, n_sd, n_pd, n_ne, orr_pct, orr_lcl, orr_ucl, dcr_pct, dcr_lcl, dcr_ucl"
@@ -80,11 +81,44 @@ def _survival(con: "duckdb.DuckDBPyConnection") -> dict[str, Any]:
     """)  # fmt: skip
     for p in pfs:
         endpoint = declared[p["paramcd"]]
+        # competing events together are the curve of another endpoint
+        p["curve"] = not any("competing" in event for event in endpoint["events"])
+        p["headline"] = endpoint.get("headline", False)
         p["label"], p["range"] = endpoint["param"], "-".join(printed(p[m], whole) for m in ("min_months", "max_months"))
         for name in ("median_months", "median_lcl", "median_ucl"):
             p[name] = printed(p[name], endpoint["decimals"])
     shown = ("label", "n", "n_event", "n_censored", "median_months", "median_lcl", "median_ucl", "range")
-    return {"pfs": pfs, "pfs_rows": [[p[name] for name in shown] for p in pfs]}
+    failures = con.execute("""
+        select any_value(a.param), coalesce(a.evntdesc, 'Censored'), count(*) from derived.adtte a
+        where paramcd in (select paramcd from study.endpoints where competing is not null)
+        group by a.paramcd, a.evntdesc
+        order by a.paramcd, a.evntdesc is null, count(*) desc, a.evntdesc
+    """).fetchall()
+    return {
+        "pfs": pfs, "pfs_rows": [[p[name] for name in shown] for p in pfs if p["curve"]], "failures": failures,
+        "sensitivity": _sensitivity(con),
+    }  # fmt: skip
+
+
+def _sensitivity(con: "duckdb.DuckDBPyConnection") -> list[list[Any]]:
+    """Each analysis beside the main one, at the decimals of the endpoint; a sum of medians has neither n nor limits."""
+    decimals = {endpoint["paramcd"]: endpoint["decimals"] for endpoint in study.endpoints()}
+    main = dict(con.execute("select paramcd, median_months from reports.pfs_summary").fetchall())
+    beside = {a["analysis"]: a["beside"] for a in study.sensitivity() if "beside" in a}
+    order = [a["analysis"] for a in study.sensitivity()]
+    found = rows_of(con, "from reports.sensitivity order by analysis, paramcd")
+    shown: list[list[Any]] = []
+    for r in sorted(found, key=lambda r: order.index(r["analysis"])):
+        other = beside.get(r["analysis"], r["paramcd"])
+        middle, lcl, ucl = (printed(r[f"median_{name}"], decimals[other]) for name in ("months", "lcl", "ucl"))
+        limits = [r["n"], r["n_event"], middle, lcl, ucl] if r["n"] is not None else ["–", "–", middle, "–", "–"]
+        difference: Any = "–"
+        if r["difference_months"] is not None:
+            difference = str(Decimal(printed(r["difference_months"], decimals[other])) + 0)  # no minus before nothing
+        # said once for the endpoints that it looks at
+        told = r["why"] if r["why"] not in (row[0] for row in shown) else ""
+        shown.append([told, r["paramcd"], *limits, printed(main.get(other), decimals[other]), difference])
+    return shown
 
 
 def _tables(con: "duckdb.DuckDBPyConnection") -> dict[str, Any]:
@@ -101,6 +135,19 @@ def _tables(con: "duckdb.DuckDBPyConnection") -> dict[str, Any]:
             select a.label, {RESPONSE} from reports.response_by_anatomic_site r
             join study.anatomic_site a on a.code = r.anatomic_site order by a.list_order
         """),
+        "by_level": rates(f"""
+            select case level when 'patients' then 'Patients (worst site)' when 'lesions' then 'Irradiated lesions'
+                else 'Irradiated sites' end, {RESPONSE}
+            from reports.response_by_level order by level <> 'patients', level
+        """),
+        "recurrences": con.execute("""
+            select label, counted_as, n_lesions, n_patients, n_with_new_lesion from reports.recurrences
+            where grouping = 'field_relation' order by group_key
+        """).fetchall(),
+        "second_progressions": con.execute("""
+            select label, n_patients, n_with_new_lesion from reports.recurrences
+            where grouping = 'second_progression' order by group_key
+        """).fetchall(),
         "by_centre": rates(f"""
             select centre, case response_basis when 'first_line' then 'pazopanib' else 'radiotherapy' end, {RESPONSE}
             from reports.response_by_centre
