@@ -117,6 +117,16 @@ def endpoints() -> list[dict[str, Any]]:
     return sorted(found, key=lambda e: (e["order"], e["paramcd"]))
 
 
+@cache
+def survival_groups() -> dict[str, dict[str, Any]]:
+    """The columns of ADSL by which curves are compared: `label`, `starts`; raises `MappingError` for one it lacks."""
+    found = dict(read_yaml(STUDY / "survival_groups.yaml"))
+    unknown = found.keys() - {c.name for c in tables()["derived.adsl"].columns}
+    if unknown:
+        raise MappingError(f"survival_groups.yaml: derived.adsl has no column {', '.join(sorted(unknown))}.")
+    return found
+
+
 def endpoint_steps() -> list[tuple[Any, ...]]:
     """The endpoints as rows: one per endpoint, role (start, event, censor) and rank within the role."""
     rows = []
@@ -161,6 +171,14 @@ def create_schema(con: "duckdb.DuckDBPyConnection", schema: str = "study") -> No
             f"create table {schema}.{path.stem} as select *, row_number() over ()::integer as list_order from {source}"
         )
     con.execute(f"alter table {schema}.response alter worst_order type integer")
+    groups = ", ".join(
+        f"({', '.join(sql_literal(v) for v in (name, about['label'], order, start))})"
+        for order, (name, about) in enumerate(survival_groups().items(), 1)
+        for start in about["starts"]
+    )
+    con.execute(
+        f"create table {schema}.survival_groups as from (values {groups}) t(grouping, label, group_order, date_name)"
+    )
     steps = ", ".join(f"({', '.join(sql_literal(v) for v in step)})" for step in endpoint_steps())
     columns = "paramcd, param, endpoint_order, decimals, role, step_rank, date_name, description"
     con.execute(f"create table {schema}.endpoints as from (values {steps}) t({columns})")
