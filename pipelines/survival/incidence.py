@@ -3,28 +3,29 @@
 lifelines' AalenJohansenFitter moves tied times apart at random, so that two runs differ, and drops events at time 0.
 """
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+SAME = 1e-12  # an incidence this near to 0 or 1 is that, but for binary digits
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
 
-def cumulative_incidence(times: "pd.DataFrame", kinds: Sequence[str], alpha: float) -> "pd.DataFrame":
+def cumulative_incidence(times: "pd.DataFrame", kinds: "pd.DataFrame", alpha: float) -> "pd.DataFrame":
     """How many have had each kind of event first, by time.
 
-    Input: a row per distinct time in order, `t`, `n_censored` and a column of counts for each of `kinds`. Output: a row
-    per kind and time with kind, t, n_at_risk, n_event (of this kind), incidence, std_error, lcl, ucl. The incidences
-    of all kinds add up to 1 - S. The variance is the infinitesimal jackknife's, which is Greenwood's for a single kind;
-    limits are log-log, missing where the incidence is 0 or 1.
+    Input: `times`, a row per distinct time in order, `t` and `n_censored`; `kinds`, the same rows with a column of
+    counts for each kind of event. Output: a row per kind and time with kind, t, n_at_risk, n_event (of this kind),
+    incidence, std_error, lcl, ucl. The incidences of all kinds add up to 1 - S. The variance is the infinitesimal
+    jackknife's, which is Greenwood's for a single kind; limits are log-log, missing where the incidence is 0 or 1.
     Source: R, survfit(Surv(time, factor) ~ 1, conf.type = "log-log"); Aalen and Johansen 1978.
     """
     import numpy as np
     import pandas as pd
     from scipy.stats import norm
 
-    by_kind = {kind: times[kind].to_numpy(dtype=float) for kind in kinds}
+    by_kind = {str(kind): kinds[kind].to_numpy(dtype=float) for kind in kinds.columns}
     events = np.sum(list(by_kind.values()), axis=0)
     leaving = events + times["n_censored"].to_numpy(dtype=float)
     at_risk = np.cumsum(leaving[::-1])[::-1]
@@ -32,8 +33,8 @@ def cumulative_incidence(times: "pd.DataFrame", kinds: Sequence[str], alpha: flo
     made = []
     for kind, of_kind in by_kind.items():
         incidence = np.cumsum(before * of_kind / at_risk)
-        std_error = np.sqrt(_variance(incidence, of_kind, events, at_risk, before))
-        inside = (incidence > 0) & (incidence < 1) & (std_error > 0)
+        inside = (incidence > SAME) & (incidence < 1 - SAME)
+        std_error = np.where(inside, np.sqrt(_variance(incidence, of_kind, events, at_risk, before)), 0.0)
         p = np.where(inside, incidence, 0.5)
         spread = norm.ppf(1 - alpha / 2) * std_error / (p * np.log(p))
         limits = [np.where(inside, p ** np.exp(sign * spread), np.nan) for sign in (-1, 1)]

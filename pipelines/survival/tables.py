@@ -27,13 +27,14 @@ SURVIVAL_READS = ("derived.adtte", "derived.adsl", "study.endpoints", "study.sur
 
 @dataclass(frozen=True)
 class Group:
-    """One group's counts by time: t, n_event, n_censored, and of the whole cohort every kind of event."""
+    """One group's counts by time: t, n_event, n_censored; of everybody also those of each kind of event."""
 
     paramcd: str
     grouping: str
     key: str
     counted: str
     times: "pd.DataFrame"
+    kinds: "pd.DataFrame | None" = None
 
 
 def survival(con: "duckdb.DuckDBPyConnection", target: str = "reports") -> None:
@@ -83,12 +84,9 @@ def _everybody(con: "duckdb.DuckDBPyConnection") -> Iterator[Group]:
     """).df()
     for paramcd, rows in counted.groupby("paramcd"):
         times = _by_time(rows)
-        kinds = rows[rows["happened"]].pivot_table("n", "t", "evntdesc", aggfunc="sum", fill_value=0)
-        of_lesion = bool(rows["of_lesion"].iloc[0])
-        yield Group(
-            str(paramcd), EVERYBODY, EVERYBODY, "lesion" if of_lesion else "subject",
-            times.join(kinds.astype("int64"), on="t").fillna(0),
-        )  # fmt: skip
+        kinds = rows[rows["happened"]].pivot_table("n", "t", "evntdesc", aggfunc="sum").reindex(times["t"]).fillna(0)
+        counted_by = "lesion" if bool(rows["of_lesion"].iloc[0]) else "subject"
+        yield Group(str(paramcd), EVERYBODY, EVERYBODY, counted_by, times, kinds)
 
 
 def _grouped(con: "duckdb.DuckDBPyConnection") -> Iterator[Group]:
@@ -96,16 +94,23 @@ def _grouped(con: "duckdb.DuckDBPyConnection") -> Iterator[Group]:
     columns = list(study.survival_groups())
     if not columns:
         return
-    named = " ".join(f"when grouping(s.{c}) = 0 then '{c}'" for c in columns)
-    keys = " ".join(f"when grouping(s.{c}) = 0 then s.{c}::varchar" for c in columns)
-    sets = ", ".join(f"(paramcd, of_lesion, aval_days, happened, s.{c})" for c in columns)
+    named = " ".join(f"when grouping({c}) = 0 then '{c}'" for c in columns)
+    keys = " ".join(f"when grouping({c}) = 0 then {c}::varchar" for c in columns)
+    sets = ", ".join(f"(paramcd, of_lesion, aval_days, happened, {c})" for c in columns)
     counted = con.execute(f"""
-        with counted as (
+        with by_day as materialized (
             select
                 a.paramcd, a.lesion_id is not null as of_lesion, a.aval_days, a.cnsr = 0 as happened,
-                case {named} end as grouped, case {keys} end as group_key, count(*) as n, min(a.aval_months) as t
+                {", ".join(f"s.{c}" for c in columns)}, count(*) as n, min(a.aval_months) as t
             from derived.adtte a
             join derived.adsl s using (usubjid)
+            group by all
+        ),
+        counted as (
+            select
+                paramcd, of_lesion, happened, case {named} end as grouped, case {keys} end as group_key,
+                sum(n)::bigint as n, min(t) as t
+            from by_day
             group by grouping sets ({sets})
         )
         select c.* from counted c
@@ -136,10 +141,12 @@ def _incidences(con: "duckdb.DuckDBPyConnection", groups: Sequence[Group], alpha
     """).fetchall():
         declared.setdefault(paramcd, []).append(kind)
     for group in groups:
-        kinds = [kind for kind in declared.get(group.paramcd, []) if kind in group.times]
-        if group.grouping == EVERYBODY and len(declared.get(group.paramcd, [])) > 1 and kinds:
-            made = cumulative_incidence(group.times, kinds, alpha)
-            yield made.assign(paramcd=group.paramcd).rename(columns={"kind": "evntdesc"})
+        kinds = declared.get(group.paramcd, [])
+        if group.kinds is not None and len(kinds) > 1:
+            happened = group.kinds[[kind for kind in kinds if kind in group.kinds]]
+            made = cumulative_incidence(group.times, happened, alpha) if len(happened.columns) else None
+            if made is not None:
+                yield made.assign(paramcd=group.paramcd).rename(columns={"kind": "evntdesc"})
 
 
 def exact_limits(con: "duckdb.DuckDBPyConnection", target: str = "reports") -> None:

@@ -128,8 +128,8 @@ def test_nothing_is_compared_where_everybody_has_the_event_at_once() -> None:
 
 @pytest.mark.parametrize(("paramcd", "expected"), by_cohort("incidence"))
 def test_cumulative_incidence_with_limits(paramcd: str, expected: list[Row]) -> None:
-    kinds = sorted({row["kind"] for row in expected})
-    found = cumulative_incidence(times_of(members(paramcd)), kinds, 0.05).to_dict("records")
+    kinds, times = sorted({row["kind"] for row in expected}), times_of(members(paramcd))
+    found = cumulative_incidence(times, times[kinds], 0.05).to_dict("records")
     for made, row in zip(found, expected, strict=True):
         assert (made["kind"], made["n_at_risk"]) == (row["kind"], int(row["n_at_risk"]))
         for name in ("t", "incidence", "std_error", "lcl", "ucl"):
