@@ -10,6 +10,7 @@ from pipelines.deliveries import ledger
 from pipelines.figures import printed, write_figures
 from pipelines.reports.pages import RULES, note_of, page, reading, rows_of
 from pipelines.reports.sources import write_sources
+from pipelines.reports.statistics import statistics
 from pipelines.warehouse import Home
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ CSV_TABLES = {
     "table1": "row_no", "table2": "row_no", "table3": "row_no", "pfs_summary": "paramcd", "subject_flow": "step_no",
     "response_by_anatomic_site": "anatomic_site", "response_by_centre": "centre, response_basis",
     "toxicity": "toxicity_group", "reconciliation": "fact_id",
+    "survival_summary": "paramcd, grouping, group_key", "survival_at_times": "paramcd, grouping, group_key, t_months",
+    "cumulative_incidence": "paramcd, evntdesc, t_months", "centre_funnel": "measure, centre, limits_pct",
 }  # fmt: skip
 RESPONSE = "n, n_cr, n_pr, n_sd, n_pd, n_ne, orr_pct, orr_lcl, orr_ucl, dcr_pct, dcr_lcl, dcr_ucl"
 
@@ -34,7 +37,7 @@ def write_study(con: "duckdb.DuckDBPyConnection", home: Home) -> list[Path]:
     with reading(con):
         written = [_csv(con, f"reports.{table}", order, folder) for table, order in CSV_TABLES.items()]
         written += write_figures(con, folder / "figures", note_of(home))
-        values = _head(con, home) | _survival(con) | _tables(con) | _findings(con)
+        values = _head(con, home) | _survival(con) | statistics(con) | _tables(con) | _findings(con)
         written.append(page("study.html", folder / "report.html", figures=_inlined(folder / "figures"), **values))
     return [*written, write_sources(con, home)]
 
