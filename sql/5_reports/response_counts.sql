@@ -10,7 +10,11 @@ with response as (
     union all
     select 'after_srt', 'centre', rtsiteid, srt_response from derived.adsl where eligible_fl = 'Y' and rtstdt is not null
     union all
-    select 'after_srt', 'anatomic_site', t.anatomic_site, t.response
+    select 'first_line', 'all', 'patients', bor from derived.adsl where eligible_fl = 'Y'
+    union all
+    select 'after_srt', 'all', 'patients', srt_response from derived.adsl where eligible_fl = 'Y' and rtstdt is not null
+    union all
+    select 'after_srt', unnest(['anatomic_site', 'all']), unnest([t.anatomic_site, 'anatomic_sites']), t.response
     from derived.treated_sites t
     join derived.adsl s using (usubjid)
     where s.eligible_fl = 'Y'
