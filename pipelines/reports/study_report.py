@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines import study
 from pipelines.deliveries import ledger
-from pipelines.figures import printed, write_figures
+from pipelines.figures.words import printed
+from pipelines.figures.write import write_figures
 from pipelines.reports.pages import RULES, note_of, page, reading, rows_of
 from pipelines.reports.sources import write_sources
 from pipelines.reports.statistics import statistics

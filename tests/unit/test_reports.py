@@ -11,7 +11,7 @@ import duckdb
 import pytest
 
 from pipelines import centres, models, study, warehouse
-from pipelines.figures import printed
+from pipelines.figures.words import printed
 from pipelines.reports.centre_report import write_centre
 from pipelines.reports.pages import TEMPLATES
 from pipelines.reports.study_report import write_study
