@@ -82,7 +82,7 @@ def spider(rows: Rows, series: str) -> "Figure":
         courses.setdefault(row["rank_no"], []).append(row)
     best = [course[0] for course in courses.values()]
     notes = [
-        f"{words.window} Every line starts at its baseline, drawn at month 0.",
+        f"{words.window} Baseline is drawn at month 0.",
         *_limits(len(best), rows, "change_pct"),
     ]
     figure = style.blank(words.course, _measured(rows, words), 4.3, notes)

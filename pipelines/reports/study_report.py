@@ -88,7 +88,7 @@ def _survival(con: "duckdb.DuckDBPyConnection") -> dict[str, Any]:
         for name in ("median_months", "median_lcl", "median_ucl"):
             p[name] = printed(p[name], endpoint["decimals"])
     shown = ("label", "n", "n_event", "n_censored", "median_months", "median_lcl", "median_ucl", "range")
-    return {"pfs": pfs, "pfs_rows": [[p[name] for name in shown] for p in pfs]}
+    return {"endpoints": study.endpoints(), "pfs": pfs, "pfs_rows": [[p[name] for name in shown] for p in pfs]}
 
 
 def _tables(con: "duckdb.DuckDBPyConnection") -> dict[str, Any]:
