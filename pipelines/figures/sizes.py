@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipelines import study
-from pipelines.figures import style
+from pipelines.figures import style, timeline
 from pipelines.figures.style import HATCHED, INK, RESPONSES, SOFT, Rows
 from pipelines.figures.words import counted, signed
 
@@ -93,7 +93,7 @@ def spider(rows: Rows, series: str) -> "Figure":
             months = [0.0, *(row["t_months"] for row in course)]
             change = [0.0, *(row["change_pct"] for row in course)]
             axes.plot(months, change, color=colour, ls=line, lw=1.1, marker="o", ms=2.4, alpha=0.9)
-    ticks = style.month_ticks(max(row["t_months"] for row in rows))
+    ticks = timeline.months(max(row["t_months"] for row in rows))
     top = max(_bounds()[1] + 5, *(row["change_pct"] for row in rows))
     axes.set(xlim=(0, 1.01 * ticks[-1]), ylim=(-104, min(top, CEILING) + 4), xlabel=f"Months since {words.start}")
     axes.set_xticks(ticks)

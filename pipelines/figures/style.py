@@ -3,7 +3,6 @@
 The colours of responses differ in lightness, too, so that they are told apart in grey and by colour-blind readers.
 """
 
-import math
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -109,12 +108,6 @@ def response_keys(rows: Rows, count: bool) -> "list[Artist]":
 def empty(title: str, about: str = "Nothing to draw") -> "Figure":
     """What stands in place of a figure without data."""
     return blank(title, about, 0.9)
-
-
-def month_ticks(longest: float, room: int = 10) -> list[int]:
-    """Whole months from 0 to beyond the longest, at most about `room` of them, in steps that people count in."""
-    step = next(s for s in (1, 2, 3, 6, 12, 24, 60, 120, 240, 600) if longest / s <= room)
-    return [step * i for i in range(max(1, math.ceil(longest / step)) + 1)]
 
 
 def save(figure: "Figure", stem: Path, note: str) -> list[Path]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipelines import study
-from pipelines.figures import style
+from pipelines.figures import style, timeline
 from pipelines.figures.style import DARK_BLUE, INK, LINE, PALE_BLUE, RED, RESPONSES, SOFT, Rows
 from pipelines.figures.words import counted
 
@@ -64,7 +64,7 @@ def swimmer(rows: Rows) -> "Figure":
         shown += f" of {rows[0]['n_all']:,}, evenly spaced by length of follow-up"
     figure = style.blank(title, shown, lane * len(places) + 2.0)
     axes = style.panel(figure, 1.25 if lane >= NAMED else 0.4, 0.25, 1.2, 0.8)
-    ticks = style.month_ticks(max(row["end_months"] or row["start_months"] for row in rows), 12)
+    ticks = timeline.months(max(row["end_months"] or row["start_months"] for row in rows), 12)
     axes.set(
         xlim=(min(0, *(row["start_months"] for row in rows)), 1.01 * ticks[-1]),
         ylim=(len(places) - 0.4, -0.6),

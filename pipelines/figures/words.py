@@ -19,3 +19,8 @@ def signed(value: float, decimals: int = 0) -> str:
 def counted(n: int, one: str, many: str | None = None) -> str:
     """`1 patient`, `1,200 patients`."""
     return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
+def p_value(p: float) -> str:
+    """`p = 0.03`, `p = 0.004`, `p < 0.001`."""
+    return "p < 0.001" if p < 0.001 else f"p = {printed(p, 2 if p >= 0.01 else 3)}"

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
-from pipelines.figures import bars, flow, forest, sizes, style, survival, swimmer, words, write
+from pipelines.figures import bars, flow, forest, incidence, sizes, style, survival, swimmer, timeline, words, write
 from pipelines.warehouse import Home, open_read
 
 Rows = list[dict[str, Any]]
@@ -33,7 +33,34 @@ def curve(times: list[float], n: int, each: int, censored: bool = False) -> Rows
 
 
 def summary(n: int, median: float | None) -> dict[str, Any]:
-    return {"n": n, "n_event": n, "median_months": median, "median_lcl": median, "median_ucl": None}
+    return {
+        "n": n,
+        "counted": "subject",
+        "n_event": n,
+        "median_months": median,
+        "median_lcl": median,
+        "median_ucl": None,
+    }
+
+
+def grouped(panel: int, groups: int, n: int) -> Rows:
+    """The curves of one grouping."""
+    title = "Oligo-progression in known or new lesions"
+    about = {"grouping": f"column{panel}", "grouping_label": title, "n": n, "counted": "subject"}
+    return [
+        row | about | {"group_key": f"{group}", "group_label": f"At pre-existing lesions only {group}",
+                       "logrank_p": 0.0004 if panel else None}
+        for group in range(groups) for row in curve([3.0, 30.0 + group], n, n // 2 or 1, censored=True)
+    ]  # fmt: skip
+
+
+def kinds(ends: tuple[float, ...], n: int) -> Rows:
+    """Kinds of event, each with its incidence at the end."""
+    return [
+        {"evntdesc": f"Outside the irradiated volume only {i}", "t_months": t, "n_at_risk": n, "n_event": 1,
+         "incidence": end * share}
+        for i, end in enumerate(ends) for t, share in ((3.0, 0.5), (30.0, 1.0))
+    ]  # fmt: skip
 
 
 def bar(rank: int, best: float, response: str, n: int, **more: Any) -> dict[str, Any]:
@@ -92,6 +119,11 @@ def invented() -> dict[str, Figure]:
         ),
         "km: one": survival.kaplan_meier(curve([0.0], 1, 1), ENDPOINT, summary(1, 0.0), 95),
         "km: censored": survival.kaplan_meier(curve([1, 5.5], 2, 1, censored=True), ENDPOINT, summary(2, None), 95),
+        "by group: four": survival.by_group([row for i in range(4) for row in grouped(i, i + 2, MANY)], ENDPOINT),
+        "by group: one": survival.by_group(grouped(0, 1, 1), ENDPOINT),
+        "incidence: narrow": incidence.incidence(kinds((0.01, 0.01, 0.01, 0.96), MANY), ENDPOINT),
+        "incidence: five": incidence.incidence(kinds((0.3, 0.001, 0.2, 0.0, 0.001), 1000), ENDPOINT),
+        "incidence: one": incidence.incidence(kinds((1.0,), 1), ENDPOINT),
         "waterfall: growth": sizes.waterfall(
             [bar(i, 400 - 5 * i, FIVE[i % 5], MANY) for i in range(1, 101)], "irradiated"
         ),
@@ -254,7 +286,7 @@ def test_the_numbers_at_risk_are_those_just_before_each_month(reference: dict[st
     [(0, [0, 1]), (10, list(range(11))), (10.5, [0, 2, 4, 6, 8, 10, 12]), (30, list(range(0, 31, 3)))],
 )
 def test_months_are_counted_in_steps_that_people_use(longest: float, ticks: list[int]) -> None:
-    assert style.month_ticks(longest) == ticks
+    assert timeline.months(longest) == ticks
 
 
 @pytest.mark.parametrize(
@@ -262,3 +294,23 @@ def test_months_are_counted_in_steps_that_people_use(longest: float, ticks: list
 )
 def test_a_change_has_a_sign(value: float, text: str) -> None:
     assert words.signed(value) == text
+
+
+@pytest.mark.parametrize(
+    ("p", "text"), [(0.5, "p = 0.50"), (0.0104, "p = 0.01"), (0.004, "p = 0.004"), (1e-9, "p < 0.001")]
+)
+def test_a_p_value_is_not_more_exact_than_it_is(p: float, text: str) -> None:
+    assert words.p_value(p) == text
+
+
+def test_every_group_has_its_curve_and_its_numbers(reference: dict[str, Figure]) -> None:
+    """Three oncology centres of 12, 9 and 7 patients, and the two sexes."""
+    texts = shown(reference["km_pfs1_by_group"]).split("\n")
+    assert {"Oncology centre", "ME1", "ME2", "ME3", "12", "9", "7", "Sex", "female", "male", "22"} <= {*texts}
+    curves = [line for axes in reference["km_pfs1_by_group"].axes for line in axes.lines if len(line.get_xdata()) > 2]
+    assert len(curves) == 5
+
+
+def test_competing_events_and_the_free_make_up_everybody(extreme: dict[str, Figure]) -> None:
+    ends = [t.split(":")[-1] for t in shown(extreme["incidence: narrow"]).split("\n") if t.endswith("%")]
+    assert sorted(int(end.strip(" %\N{NO-BREAK SPACE}")) for end in ends) == [1, 1, 1, 1, 96]
