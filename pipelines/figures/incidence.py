@@ -21,6 +21,8 @@ def incidence(rows: Rows, endpoint: dict[str, Any]) -> "Figure":
 
     Input: the endpoint's rows of reports.cumulative_incidence in the order of kinds and times; months.
     """
+    if not rows:
+        return style.empty(endpoint["param"], "No event")
     kinds = {kind: list(part) for kind, part in groupby(rows, key=lambda row: row["evntdesc"])}
     first = next(iter(kinds.values()))
     about = f"{counted(first[0]['n_at_risk'], 'patient')}, {counted(sum(row['n_event'] for row in rows), 'event')}"
@@ -40,8 +42,8 @@ def incidence(rows: Rows, endpoint: dict[str, Any]) -> "Figure":
         axes.step(times, above, where="post", color="white", lw=0.4)
         labels.append((kind, above[-1] - below[-1], below[-1], colour))
         below = above
-    timeline.frame(axes, last, "Patients with the event first", 6)
-    _labels(axes, times[-1], [*labels, ("Free of all", 100 - below[-1], below[-1], "white")])
+    timeline.frame(axes, last, "Cumulative incidence", 6)
+    _labels(axes, times[-1], [*labels, ("Free of all events", 100 - below[-1], below[-1], "white")])
     timeline.at_risk(axes, [timeline.Group(first, first[0]["n_at_risk"])], 0.1)
     return figure
 

@@ -117,12 +117,14 @@ def invented() -> dict[str, Figure]:
         "km: a million": survival.kaplan_meier(
             curve([0.1 * i for i in range(1, 1001)], MANY, MANY // 1000), ENDPOINT, summary(MANY, 50.0), 95
         ),
+        "km: lesions": survival.kaplan_meier(curve([1], 1, 1), ENDPOINT, summary(1, 1.0) | {"counted": "lesion"}, 95),
         "km: one": survival.kaplan_meier(curve([0.0], 1, 1), ENDPOINT, summary(1, 0.0), 95),
         "km: censored": survival.kaplan_meier(curve([1, 5.5], 2, 1, censored=True), ENDPOINT, summary(2, None), 95),
         "by group: four": survival.by_group([row for i in range(4) for row in grouped(i, i + 2, MANY)], ENDPOINT),
         "by group: one": survival.by_group(grouped(0, 1, 1), ENDPOINT),
         "incidence: narrow": incidence.incidence(kinds((0.01, 0.01, 0.01, 0.96), MANY), ENDPOINT),
         "incidence: five": incidence.incidence(kinds((0.3, 0.001, 0.2, 0.0, 0.001), 1000), ENDPOINT),
+        "incidence: nothing": incidence.incidence([], ENDPOINT),
         "incidence: one": incidence.incidence(kinds((1.0,), 1), ENDPOINT),
         "waterfall: growth": sizes.waterfall(
             [bar(i, 400 - 5 * i, FIVE[i % 5], MANY) for i in range(1, 101)], "irradiated"
@@ -269,6 +271,7 @@ def test_a_sample_says_that_it_is_one(extreme: dict[str, Figure]) -> None:
 
 def test_a_median_that_is_not_reached_is_said_and_not_drawn(extreme: dict[str, Figure]) -> None:
     assert "2 patients, 2 events; median not reached" in shown(extreme["km: censored"])
+    assert "1 lesion, 1 event; median 1.00 months" in shown(extreme["km: lesions"])
     dashed = [line for line in extreme["km: censored"].axes[0].lines if line.get_linestyle() == "--"]
     assert dashed == []
 
