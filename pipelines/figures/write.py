@@ -70,8 +70,10 @@ def drawings(con: "duckdb.DuckDBPyConnection") -> Iterator[Drawing]:
         yield Drawing(
             f"waterfall_{series}", f"from reports.waterfall {chosen}", partial(sizes.waterfall, series=series)
         )
-        yield Drawing(f"spider_{series}", f"from reports.spider {chosen}, adt", partial(sizes.spider, series=series))
-    yield Drawing("swimmer", "from reports.swimmer order by rank_no, start_months, kind, detail", swimmer.swimmer)
+        yield Drawing(
+            f"spider_{series}", f"from reports.spider {chosen}, adt, size_mm", partial(sizes.spider, series=series)
+        )
+    yield Drawing("swimmer", "from reports.swimmer order by rank_no, start_dt, kind, detail, end_dt", swimmer.swimmer)
     yield Drawing("forest", "from reports.forest order by row_no", forest.forest)
     by_site = """
         select a.label, r.* from reports.response_by_anatomic_site r

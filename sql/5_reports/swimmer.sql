@@ -27,7 +27,10 @@ thing as (
     join shown s using (usubjid)
     join study.protocol p on p.study_drug = e.extrt
     union all
-    select distinct t.usubjid, 'radiotherapy', null, t.rtstdt, coalesce(t.rtendt, t.rtstdt) from derived.treated_sites t join shown using (usubjid)
+    -- sites that were begun on one day are one bar, to the last of their fractions
+    select t.usubjid, 'radiotherapy', null, t.rtstdt, max(coalesce(t.rtendt, t.rtstdt))
+    from derived.treated_sites t join shown using (usubjid)
+    group by t.usubjid, t.rtstdt
     union all
     select t.usubjid, 'response', t.overall_response, min(t.adt), null
     from assessed.timepoint_responses t
