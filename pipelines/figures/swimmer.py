@@ -38,8 +38,8 @@ class Mark:
 EVENTS = {
     ("response", "PR"): Mark("Partial response", "o", RESPONSES["PR"], 0.6),
     ("response", "CR"): Mark("Complete response", "o", RESPONSES["CR"], 0.6),
-    ("progression", "first"): Mark("First progression", "v", RESPONSES["SD"], 0.6, down=-0.3),
-    ("progression", "second"): Mark("Second progression", "v", RED, 0.6, down=-0.3),
+    ("progression", "first"): Mark("First progression", "v", RESPONSES["SD"], 0.52, down=-0.38),
+    ("progression", "second"): Mark("Second progression", "v", RED, 0.52, down=-0.38),
     ("next_therapy", None): Mark("Next systemic therapy", "|", INK, 0.8),
     ("death", None): Mark("Death", "X", INK, 0.66, after=0.4),
     ("alive", None): Mark("Alive at last contact", ">", SOFT, 0.55, after=0.4),
@@ -90,18 +90,18 @@ def swimmer(rows: Rows) -> "Figure":
 
 def _intervals(axes: "Axes", rows: Rows, places: dict[str, int]) -> None:
     """Follow-up as a line, the drug as a bar with gaps, radiotherapy along its lower edge; none too narrow to see."""
-    narrowest = axes.get_xlim()[1] * 0.006
-    # kind: height and place below the lane's middle in lanes, colour
+    narrowest = axes.get_xlim()[1] * 0.007
+    # kind: height and place below the lane's middle in lanes, colour, colour of the edge
     looks = {
-        "follow_up": (0.1, 0.0, LINE), "drug": (0.6, 0.0, PALE_BLUE), "interruption": (0.64, 0.0, "white"),
-        "radiotherapy": (0.44, 0.18, DARK_BLUE),
+        "follow_up": (0.1, 0.0, LINE, "none"), "drug": (0.6, 0.0, PALE_BLUE, "none"),
+        "interruption": (0.6, 0.0, "white", SOFT), "radiotherapy": (0.32, 0.28, DARK_BLUE, "none"),
     }  # fmt: skip
-    for order, (kind, (height, down, colour)) in enumerate(looks.items()):
+    for order, (kind, (height, down, colour, edge)) in enumerate(looks.items()):
         found = [row for row in rows if row["kind"] == kind]
         spans = [max(row["end_months"] - row["start_months"], narrowest) for row in found]
         axes.barh(
             [places[row["usubjid"]] + down for row in found], spans, left=[row["start_months"] for row in found],
-            height=height, color=colour, zorder=order, lw=0,
+            height=height, fc=colour, ec=edge, lw=0.5, zorder=order,
         )  # fmt: skip
 
 
@@ -113,7 +113,7 @@ def _keys(figure: "Figure", found: set[tuple[str, str | None]]) -> None:
     drug = study.protocol()["study_drug"]["value"].capitalize()
     keys: list[Artist] = [Patch(color=PALE_BLUE, label=drug)]
     if ("interruption", None) in found:
-        keys.append(Patch(facecolor="white", edgecolor=PALE_BLUE, label="Interrupted"))
+        keys.append(Patch(facecolor="white", edgecolor=SOFT, lw=0.5, label="Interrupted"))
     keys.append(Patch(color=DARK_BLUE, label="Radiotherapy"))
     keys += [Line2D([], [], label=mark.label, **mark.look(0.16)) for name, mark in EVENTS.items() if name in found]
     rows = [keys[:5], keys[5:]]
