@@ -174,13 +174,13 @@ def _rows(centre: Centre, part: Part, landed: Mapping[str, Sequence[str]]) -> tu
     for i, look in enumerate(part.lookups):
         there, here = f"there{i}", f"looked{i}"
         keys = ", ".join(f"{quote(c)} as _k{n}" for n, c in enumerate(look["on"].values()))
-        takes = ", ".join(f"{quote(old)} as {quote(new)}" for new, old in taken(look).items())
+        # rows that say different things give both, which no type reads: it is asked, and never chosen
+        told = "min({0}) || if(min({0}) < max({0}), ' | ' || max({0}), '') as {1}"
+        takes = ", ".join(told.format(quote(old), quote(new)) for new, old in taken(look).items())
         on = " and ".join(f"{last}.{quote(c)} = {there}._k{n}" for n, c in enumerate(look["on"]))
-        by = ", ".join(quote(c) for c in look["on"].values())
         steps.append(
             f"{there} as (select {keys}, {takes} from source_{look['source']} "
-            f"where _reason is null and {condition(look.get('where', {}))} "
-            f"qualify row_number() over (partition by {by} order by _rid) = 1)"
+            f"where _reason is null and {condition(look.get('where', {}))} group by all)"
         )
         joined = ", ".join(f"{there}.{quote(new)}" for new in taken(look))
         steps.append(f"{here} as (select {last}.*, {joined} from {last} left join {there} on {on})")

@@ -30,15 +30,18 @@ def transacted(
     reads = f"read_parquet({lit(path)}, file_row_number = true)"
     plain = f"select *, null::varchar as _why from {reads}"
     verb = source.transactions
-    if verb["type"] not in landed:
+    # rows are as landed: in the names of their layout
+    changed, nulls = source.raw(verb["type"]), source.raw(verb.get("nulls", ""))
+    if changed not in landed:
         return plain
-    kind = f"coalesce(trim({quote(verb['type'])}), '')"
+    kind = f"coalesce(trim({quote(changed)}), '')"
     if not con.execute(f"select 1 from {reads} where {kind} not in {_listed(INSERTS)} limit 1").fetchall():
         return plain
     there = [c for c in landed if c not in origin]
-    keys = [f"nullif(trim({quote(c)}), '')" if c in there else "null::varchar" for c in verb["by"]]
+    by = map(source.raw, verb["by"])
+    keys = [f"nullif(trim({quote(c)}), '')" if c in there else "null::varchar" for c in by]
     con.execute(f"create temp table touched_{name} as {_touched(reads, kind, keys)}")
-    con.execute(f"create temp table told_{name} as {_told(name, reads, keys, there, verb.get('nulls', ''), origin)}")
+    con.execute(f"create temp table told_{name} as {_told(name, reads, keys, there, nulls, origin)}")
     kept = f"{plain} where file_row_number not in (select _rid from touched_{name})"
     return f"{kept} union all by name from told_{name}"
 

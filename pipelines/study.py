@@ -10,7 +10,7 @@ import yaml
 from pipelines.errors import MappingError
 
 if TYPE_CHECKING:
-    import duckdb
+    pass
 
 ROOT = Path(__file__).resolve().parent.parent
 STUDY = ROOT / "study"
@@ -140,47 +140,27 @@ def sensitivity() -> list[dict[str, Any]]:
     return sorted(found, key=lambda a: (a["order"], a["analysis"]))
 
 
-def _names(steps: list[Any]) -> list[str]:
+def names_of(steps: list[Any]) -> list[str]:
     """Dates by name, from steps with a description or from bare names."""
     return [step["date"] if isinstance(step, dict) else step for step in steps]
 
 
 def _known_dates(where: str, declared: dict[str, Any]) -> None:
     """A misspelt date would be a date that nobody has."""
-    steps = _names([s for role in ("events", "until", "censors") for s in declared.get(role, [])])
+    steps = names_of([s for role in ("events", "until", "censors") for s in declared.get(role, [])])
     unknown = {*steps, *([declared["start"]] if "start" in declared else [])} - {*codelist("date_name")}
     if unknown:
         raise MappingError(f"{where}: no date is called {sorted(unknown)}; see codelists/date_name.csv.")
 
 
-def endpoint_steps() -> list[tuple[Any, ...]]:
-    """The endpoints as rows: one per endpoint, role (start, event, censor) and rank within the role.
-
-    What ends the observation (`until`) censors as well, and goes before the other censors.
-    """
-    rows = []
-    for e in endpoints():
-        head = (e["paramcd"], e["param"], e["order"], e["decimals"])
-        rows.append((*head, "start", 1, e["start"], "Start", None))
-        for role, steps in (("event", e["events"]), ("censor", e["until"] + e["censors"])):
-            rows += [
-                (*head, role, rank, step["date"], step["description"], step.get("competing"))
-                for rank, step in enumerate(steps, 1)
-            ]
-    return rows
-
-
-def analyses() -> list[tuple[Any, ...]]:
-    """Every endpoint in every analysis (`main`: as declared): names of dates, other bounds, rules set aside."""
-    rows = []
-    for a in [{"analysis": "main", "of": {e["paramcd"]: {} for e in endpoints()}}, *sensitivity()]:
-        bounds = [a.get("bounds", {}).get(name) for name in ("max_progressing_lesions", "max_new_lesions")]
-        for e in endpoints():
-            if e["paramcd"] in a.get("of", {}):
-                steps = e | a["of"][e["paramcd"]]
-                names = (_names(steps[role]) for role in ("events", "until", "censors"))
-                rows.append((a["analysis"], e["paramcd"], steps["start"], *names, *bounds, a.get("instead_of", [])))
-    return rows
+@cache
+def survival_groups() -> dict[str, dict[str, Any]]:
+    """The columns of ADSL by which curves are compared: `label`, `starts`; raises `MappingError` for one it lacks."""
+    found = dict(read_yaml(STUDY / "survival_groups.yaml"))
+    unknown = found.keys() - {c.name for c in tables()["derived.adsl"].columns}
+    if unknown:
+        raise MappingError(f"survival_groups.yaml: derived.adsl has no column {', '.join(sorted(unknown))}.")
+    return found
 
 
 def sql_literal(value: Any) -> str:
@@ -195,34 +175,3 @@ def sql_literal(value: Any) -> str:
         return "[" + ", ".join(sql_literal(v) for v in value) + "]"
     text = str(value).replace("'", "''")
     return f"date '{text}'" if type(value).__name__ == "date" else f"'{text}'"
-
-
-def create_schema(con: "duckdb.DuckDBPyConnection", schema: str = "study") -> None:
-    """Load protocol, code lists, endpoints and published figures as tables of `schema` (dropped and made anew)."""
-    con.execute(f"drop schema if exists {schema} cascade; create schema {schema}")
-    wide = ", ".join(f"{sql_literal(p['value'])} as {name}" for name, p in protocol().items())
-    con.execute(f"create table {schema}.protocol as select {wide}")
-    rows = ", ".join(
-        "({})".format(
-            ", ".join(sql_literal(v) for v in (n, str(p["value"]), p.get("unit"), p["citation"], str(p["since"])))
-        )
-        for n, p in protocol().items()
-    )
-    con.execute(f"create table {schema}.parameters as from (values {rows}) t(name, value, unit, citation, since)")
-    for path in [*sorted((STUDY / "codelists").glob("*.csv")), STUDY / "published.csv"]:
-        options = "header = true, all_varchar = true, delim = ',', quote = '\"', auto_detect = true"
-        source = f"read_csv({sql_literal(str(path))}, {options})"
-        con.execute(
-            f"create table {schema}.{path.stem} as select *, row_number() over ()::integer as list_order from {source}"
-        )
-    con.execute(f"alter table {schema}.response alter worst_order type integer")
-    steps = ", ".join(f"({', '.join(sql_literal(v) for v in step)})" for step in endpoint_steps())
-    columns = "paramcd, param, endpoint_order, decimals, role, step_rank, date_name, description, competing"
-    con.execute(f"create table {schema}.endpoints as from (values {steps}) t({columns})")
-    con.execute(f"""
-        create table {schema}.analyses (
-            analysis varchar, paramcd varchar, start_name varchar, event_names varchar[], until_names varchar[],
-            censor_names varchar[], max_progressing_lesions integer, max_new_lesions integer, instead_of varchar[])
-    """)
-    rows = ", ".join(f"({', '.join(sql_literal(v) for v in row)})" for row in analyses())
-    con.execute(f"insert into {schema}.analyses values {rows}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines import study, warehouse
 from pipelines.deliveries.changes import CHANGE
-from pipelines.deliveries.history import QUERY_ID, VANISHED, rewrite
+from pipelines.deliveries.history import QUERY_ID, VANISHED, rewrite, write_partial_dates
 from pipelines.deliveries.ledger import Delivery, object_path
 from pipelines.deliveries.manifest import NAME
 from pipelines.errors import DeliveryRejected, Problem, UnreadableFile
@@ -91,6 +91,7 @@ def confirm(centre: "Centre", state: Path, delivery_id: str, query_ids: Collecti
         others = f"from read_parquet({lit(str(findings))}) where not ({answered})"
         at = "using (table_name, delivery_id, source_file, source_row)"
         rewrite(con, f"from ({others}) anti join places {at}", findings)
+        write_partial_dates(con, state)
         before = f"from read_parquet({lit(str(changes))}) union all" if changes.exists() else ""
         rewrite(con, f"from ({before} from removed) order by all", changes)
     return counts

@@ -13,7 +13,8 @@ from pipelines.errors import DeliveryRejected, Problem
 from pipelines.mapping import Centre
 from pipelines.staging import PARQUET
 from pipelines.staging_fields import quote
-from pipelines.staging_findings import FINDING, fillable, key_of, record_sql
+from pipelines.staging_findings import FINDING, fillable, key_of, partial_dates_sql, record_sql
+from pipelines.staging_words import MACROS as WORDS
 from pipelines.study import sql_literal as lit
 
 if TYPE_CHECKING:
@@ -206,6 +207,7 @@ def _write_findings(
         where l.local_id is null or rule_id <> 'structure/no_study_code'
     """
     rewrite(con, f"from ({found} union all {' union all '.join(selects)}) order by all", target)
+    write_partial_dates(con, draft)
     # a row brought over becomes one of this state, with the day since when it is missing
     for table in tables:
         con.execute(f"update gone_{table} set _since = coalesce(_since, {lit(step.delivery_id)})")
@@ -214,6 +216,12 @@ def _write_findings(
 def _received(con: "duckdb.DuckDBPyConnection", draft: Path, part: Any) -> bool:
     query = f"select 1 from read_parquet({lit(str(draft / 'received.parquet'))}) where source = {lit(part.source)}"
     return bool(con.execute(f"{query} limit 1").fetchall())
+
+
+def write_partial_dates(con: "duckdb.DuckDBPyConnection", state: Path) -> None:
+    """Make a state's partial dates anew from its findings: those of records that were brought over stay, and go."""
+    con.execute(WORDS)
+    rewrite(con, partial_dates_sql(state / "findings.parquet"), state / "partial_dates.parquet")
 
 
 def rewrite(con: "duckdb.DuckDBPyConnection", query: str, target: Path) -> None:

@@ -171,8 +171,10 @@ def _write_lists(landing: Landing, files: Sequence[File]) -> None:
     con = landing.con
     columns = ("rule_id", "source", "source_file", "source_row", "field", "value_received", "expected")
     con.execute(f"create table notes ({', '.join(f'{c} varchar' for c in columns)})")
+    # what is noted of a file as a whole, or of its row, is noted once, however many sources look at it
+    notes = list({note if note[4] else (note[0], *note[2:]): note for note in reversed(landing.notes)}.values())[::-1]
     for table, rows in (
-        ("notes", landing.notes),
+        ("notes", notes),
         ("received", [(None, f.source_file, f.sha256, None) for f in files if f.source_file not in landing.used]),
     ):
         if rows:

@@ -92,7 +92,8 @@ def mapping(draft: Draft, kind_why: str, language_why: str) -> str:
     formats = draft.formats or ["%Y-%m-%d"]
     lines += [f"formats: {flow(formats)} # guess: " + ("they read its dates" if draft.formats else "it has no dates")]
     lines += [draft.ask(f"{place} has no row of column names of its own. How is it read?") for place in draft.skipped]
-    lines += ["", "sources:"]
+    asked = "Names of files, sheets and columns are written as they stand. Does one of them hold somebody's name or id?"
+    lines += ["", draft.ask(f"{asked} Then change it in the export, and profile that."), "sources:"]
     for seen, columns, guesses in draft.tables:
         lines += _source(draft, seen, columns, guesses)
     lines += ["", "tables:"]

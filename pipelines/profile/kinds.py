@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from pipelines.deliveries.identifiers import PATTERNS
+from pipelines.profile.header import PERSON
 from pipelines.profile.look import Seen, words
 from pipelines.profile.names import tokens
 
@@ -18,7 +18,6 @@ MOST_DISTINCT = 200_000  # of a column; what is invented is none of them
 TRIED = 5000  # of them, evenly chosen, on which date formats are tried
 FEW = 30  # values that a code may have
 REPEATED = 3  # rows in which a value must stand before it is shown: what is rarer may be somebody's
-PERSON = [re.compile(p) for p in PATTERNS.values()]
 NUMBER = re.compile(r"[-+]?\d+([.,]\d+)?")
 ID = re.compile(r"[\w./-]+")
 STUDY_CODE = re.compile(r"[A-Z]{2,}-[A-Z0-9]+-\d+(-[0-9A-Z*])?")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines import yaml_schema
 from pipelines.errors import UnreadableFile, UsageError
+from pipelines.profile.header import header_row, is_row_of_values
 from pipelines.readers.read import read
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 DELIMITERS = (";", "\t", ",", "|")
 LOOKED_AT = 200  # lines or rows that tell how wide a table is
 HEADER_WITHIN = 20  # lines or rows in which its header is looked for
-NUMBER_OR_DATE = re.compile(r"[-+\d.,/: ]*\d[-+\d.,/: ]*")
+NAMES = "Put one row with the names of its columns above its rows, or export it again with them."
 OTHER = {
     b"<?xml": "XML (ODM)", b"<ODM": "XML (ODM)", b'{"resourceType"': "FHIR", b'{"res': "FHIR",
 }  # fmt: skip
@@ -83,17 +84,19 @@ def _text(path: Path) -> Seen:
     if width < 2:
         raise UsageError(f"{path.name}: no delimiter (; tab , |) cuts its lines into columns. Is it a table?")
     records = list(csv.reader(lines, delimiter=delimiter))
-    above = records[:HEADER_WITHIN]
-    at = next((i for i, cells in enumerate(above) if len(cells) == width and _is_header(cells)), None)
-    if at is None:
-        raise UsageError(f"{path.name}: no line holds the names of {width} columns. Export it with a header.")
+    at = header_row(records[:HEADER_WITHIN], width)
+    if at is None or len(records[at]) != width:
+        raise UsageError(f"{path.name}: no line holds the names of {width} columns. {NAMES}")
     spec: dict[str, Any] = {"format": "csv", "encoding": encoding, "delimiter": delimiter}
     if at:
         spec["header"] = {"find": records[at][:2], "within": at + 5}
     shown = {"\t": "tab"}.get(delimiter, delimiter)
     why = [f"its bytes are {encoding}", f"{shown!r} cuts its lines into {width} columns", f"header in line {at + 1}"]
     newline = "\r\n" if b"\r\n" in data else "\n"
-    return _seen(path, path.stem, spec, why, at, newline)
+    seen = _seen(path, path.stem, spec, why, at, newline)
+    if is_row_of_values(seen.names, seen.rows):
+        raise UsageError(f"{path.name}: line {at + 1} looks like a row of values. {NAMES}")
+    return seen
 
 
 def _encoding(path: Path, data: bytes) -> str:
@@ -123,18 +126,6 @@ def _delimiter(lines: Sequence[str]) -> tuple[str, int]:
     return delimiter, width
 
 
-def _is_header(cells: Sequence[str | None]) -> bool:
-    """Names: all given, none twice, none a number or a date."""
-    names = [(c or "").strip() for c in cells]
-    given = [n for n in names if n]
-    folded = {n.casefold() for n in given}
-    return (
-        len(given) >= max(2, len(names) - 1)
-        and len(folded) == len(given)
-        and not any(NUMBER_OR_DATE.fullmatch(n) for n in given)
-    )
-
-
 def _workbook(path: Path) -> tuple[list[Seen], list[str]]:
     from pipelines.readers import xlsx
 
@@ -149,10 +140,8 @@ def _workbook(path: Path) -> tuple[list[Seen], list[str]]:
             continue
         columns = [batch[c].to_pylist()[:LOOKED_AT] for c in batch.column_names if c.isdigit()]
         rows = list(zip(*columns, strict=True))
-        # as wide as the rows below it: a total of two cells is no header, and may hold a value
-        least = 0.6 * max(len(_trimmed(row)) for row in rows)
         above = [_trimmed(row) for row in rows[:HEADER_WITHIN]]
-        at = next((i for i, row in enumerate(above) if len(row) >= least and _is_header(row)), None)
+        at = header_row(above, max(len(_trimmed(row)) for row in rows))
         if at is None:
             skipped.append(f"{path.name}, sheet {sheet!r}")
             continue
@@ -160,9 +149,13 @@ def _workbook(path: Path) -> tuple[list[Seen], list[str]]:
         line = batch["row"].to_pylist()[at]
         spec = {"format": "xlsx", "sheet": sheet, "header": {"find": names[:2], "within": at + 5}}
         why = [f"a workbook's sheet; header in row {line}"]
-        found.append(_seen(path, sheet if len(book.sheets) > 1 else path.stem, spec, why, at, ""))
+        seen = _seen(path, sheet if len(book.sheets) > 1 else path.stem, spec, why, at, "")
+        if is_row_of_values(seen.names, seen.rows):
+            skipped.append(f"{path.name}, sheet {sheet!r}")
+        else:
+            found.append(seen)
     if not found:
-        raise UsageError(f"{path.name}: no visible sheet has one row of column names. Write its sources by hand.")
+        raise UsageError(f"{path.name}: no visible sheet has one. {NAMES} Two rows of names are mapped by hand.")
     return found, skipped
 
 

@@ -27,10 +27,11 @@ def batches(path: Path, spec: Mapping[str, Any]) -> "Iterator[pa.Table]":
     """One row per resource of `spec.resource`, and of `spec.profile` by the end of its address; of each, if stated.
 
     `spec.columns` maps each raw column to a path of steps with dots between them: `status`, `identifier[0].value`;
-    `extension('total-dose')`, `coding('sct')`: the first entry whose url or system ends so; `reference('Patient')`: the
-    id of a reference to that resource. `spec.each` is a path to a list; then there is a row per entry, and a path that
-    begins with a dot starts from the entry. `source_row` is the line. Raises `UnreadableFile` with the lines that are
-    no JSON object, `MappingError` for a path that is none of these. Source: HL7 FHIR R4, CodeX-RT profiles.
+    `extension('total-dose')`, `coding('sct')`: the entries whose url or system ends so, whose texts are all given where
+    they differ (`3000 | 2500`, which no type reads); `reference('Patient')`: the id of a reference to that resource.
+    `spec.each` is a path to a list; then there is a row per entry, and a path that begins with a dot starts from the
+    entry. `source_row` is the line. Raises `UnreadableFile` with the lines that are no JSON object, `MappingError` for
+    a path that is none of these. Source: HL7 FHIR R4, CodeX-RT profiles.
     """
     import duckdb
 
@@ -133,24 +134,45 @@ def _steps(path: str) -> list[tuple[str, str, str]]:
 
 
 def _text(path: str) -> str:
-    """The SQL of a path's text."""
-    *before, (name, index, ending) = _steps(path.removeprefix("."))
-    value = _reach("entry" if path.startswith(".") else "line", before)
+    """The SQL of a path's text; where it leads to several that differ, all of them, which no mapping reads as one."""
+    *before, last = _steps(path.removeprefix("."))
+    value, is_list = _reach("entry" if path.startswith(".") else "line", before)
+    name, _, ending = last
     if name == "reference" and ending:
-        return f"regexp_extract({value} ->> '$.reference', {sql_literal(f'(?:^|/){ending}/([^/]+)')}, 1)"
-    return f"({_reach(value, [(name, index, ending)])} ->> '$')"
+        text = (
+            _one(f"list_transform({value}, lambda v: v ->> '$.reference')") if is_list else f"{value} ->> '$.reference'"
+        )
+        return f"regexp_extract({text}, {sql_literal(f'(?:^|/){ending}/([^/]+)')}, 1)"
+    value, is_list = _reach(value, [last], is_list)
+    return _one(f"list_transform({value}, lambda v: v ->> '$')") if is_list else f"({value} ->> '$')"
+
+
+def _one(texts: str) -> str:
+    """The text that all of a list are, numbers by value; else all, as they stand."""
+    given = f"list_filter({texts}, lambda t: t is not null)"
+    same = f"list_distinct(list_transform({given}, lambda t: coalesce(try_cast(t as decimal(38,9))::varchar, t)))"
+    return f"case when len({same}) > 1 then array_to_string({given}, ' | ') else {given}[1] end"
 
 
 def _every(path: str) -> str:
     """The SQL of the list that a path leads to."""
     *before, (name, _, ending) = _steps(path)
-    return _matching(_reach("line", before), name, ending)
+    value, is_list = _reach("line", before)
+    return _matching(f"{value}[1]" if is_list else value, name, ending)
 
 
-def _reach(value: str, steps: Sequence[tuple[str, str, str]]) -> str:
+def _reach(value: str, steps: Sequence[tuple[str, str, str]], is_list: bool = False) -> tuple[str, bool]:
+    """The SQL of what steps lead to, and whether it is a list: of all that ends as a step says."""
     for name, index, ending in steps:
-        value = f"{_matching(value, name, ending)}[1]" if ending else f"({value} -> {_member(name, index)})"
-    return value
+        step = (
+            _matching("v" if is_list else value, name, ending)
+            if ending
+            else f"({'v' if is_list else value} -> {_member(name, index)})"
+        )
+        value = f"list_transform({value}, lambda v: {step})" if is_list else step
+        value = f"flatten({value})" if is_list and ending else value
+        is_list = is_list or bool(ending)
+    return value, is_list
 
 
 def _member(name: str, index: str) -> str:

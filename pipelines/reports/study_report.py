@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines import study
 from pipelines.deliveries import ledger
-from pipelines.figures import printed, write_figures
+from pipelines.figures.words import printed
+from pipelines.figures.write import write_figures
 from pipelines.reports.pages import RULES, note_of, page, reading, rows_of
 from pipelines.reports.sources import write_sources
+from pipelines.reports.statistics import statistics
 from pipelines.warehouse import Home
 
 if TYPE_CHECKING:
@@ -18,10 +20,25 @@ if TYPE_CHECKING:
 CSV_TABLES = {
     "table1": "row_no", "table2": "row_no", "table3": "row_no", "pfs_summary": "paramcd", "subject_flow": "step_no",
     "response_by_anatomic_site": "anatomic_site", "response_by_centre": "centre, response_basis",
+    "toxicity": "toxicity_group", "toxicity_windows": "analysis_window, term_level, term", "exposure": "row_no",
     "response_by_level": "level", "recurrences": "grouping, group_key", "sensitivity": "analysis, paramcd",
-    "toxicity": "toxicity_group", "reconciliation": "fact_id",
+    "reconciliation": "fact_id", "survival_summary": "paramcd, grouping, group_key",
+    "survival_at_times": "paramcd, grouping, group_key, t_months",
+    "cumulative_incidence": "paramcd, evntdesc, t_months", "centre_funnel": "measure, centre, limits_pct",
 }  # fmt: skip
+PRINTED = ("table1", "table2", "table3", "exposure")
 RESPONSE = "n, n_cr, n_pr, n_sd, n_pd, n_ne, orr_pct, orr_lcl, orr_ucl, dcr_pct, dcr_lcl, dcr_ucl"
+
+# a row of Table III, and for each window the patients with any grade and (with worst grade 3-4)
+WINDOWS = """
+    select
+        g.label,
+        list(if(t.n_grade34 > 0, printf('%d (%d)', t.n_any, t.n_grade34), t.n_any::varchar) order by w.list_order)
+    from reports.toxicity_windows t
+    join study.toxicity_window w on w.code = t.analysis_window
+    join study.toxicity_row g on g.code = t.term and t.term_level = 'group'
+    group by g.label, g.list_order order by g.list_order
+"""
 
 
 def write_study(con: "duckdb.DuckDBPyConnection", home: Home) -> list[Path]:
@@ -35,7 +52,7 @@ def write_study(con: "duckdb.DuckDBPyConnection", home: Home) -> list[Path]:
     with reading(con):
         written = [_csv(con, f"reports.{table}", order, folder) for table, order in CSV_TABLES.items()]
         written += write_figures(con, folder / "figures", note_of(home))
-        values = _head(con, home) | _survival(con) | _tables(con) | _findings(con)
+        values = _head(con, home) | _survival(con) | statistics(con) | _tables(con) | _findings(con)
         written.append(page("study.html", folder / "report.html", figures=_inlined(folder / "figures"), **values))
     return [*written, write_sources(con, home)]
 
@@ -95,7 +112,8 @@ def _survival(con: "duckdb.DuckDBPyConnection") -> dict[str, Any]:
         order by a.paramcd, a.evntdesc is null, count(*) desc, a.evntdesc
     """).fetchall()
     return {
-        "pfs": pfs, "pfs_rows": [[p[name] for name in shown] for p in pfs if p["curve"]], "failures": failures,
+        "endpoints": study.endpoints(), "pfs": pfs, "failures": failures,
+        "pfs_rows": [[p[name] for name in shown] for p in pfs if p["curve"]],
         "sensitivity": _sensitivity(con),
     }  # fmt: skip
 
@@ -129,7 +147,7 @@ def _tables(con: "duckdb.DuckDBPyConnection") -> dict[str, Any]:
         return [cells(row, decimals, "–") for row in con.execute(query).fetchall()]
 
     return {
-        **{name: rows_of(con, f"from reports.{name} order by row_no") for name in ("table1", "table2", "table3")},
+        **{name: rows_of(con, f"from reports.{name} order by row_no") for name in PRINTED},
         "behind": {row[0] for row in con.execute("select distinct row_key from reports.table_sources").fetchall()},
         "by_site": rates(f"""
             select a.label, {RESPONSE} from reports.response_by_anatomic_site r
@@ -158,6 +176,11 @@ def _tables(con: "duckdb.DuckDBPyConnection") -> dict[str, Any]:
                 n_grade34, pct_grade34, pct_grade34_lcl, pct_grade34_ucl
             from reports.toxicity t join study.toxicity_row g on g.code = t.toxicity_group order by g.list_order
         """),
+        "windows": [
+            row[0] for row in con.execute("select label from study.toxicity_window order by list_order").fetchall()
+        ],
+        "by_window": [[label, *counts] for label, counts in con.execute(WINDOWS).fetchall()],
+        "acute_days": study.protocol()["acute_days"]["value"],
     }
 
 

@@ -272,3 +272,31 @@ def test_what_could_not_be_read_in_a_vanished_record_is_asked_until_it_is_confir
     answer(home, "reply", "confirmed", finding)
     run(home)
     assert rows(home, "findings", f"{unreadable} or {VANISHED}") == []
+
+
+def test_a_record_that_is_brought_over_keeps_the_bounds_of_its_dates(
+    tmp_path: Path, export: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = Home(tmp_path / "home")
+    folder = shutil.copytree(study.ROOT / "centres" / "me1", tmp_path / "me1")
+    text = (folder / "centre.yaml").read_text().replace("{from: ae_end}", "{from: ae_end, partial: true}")
+    (folder / "centre.yaml").write_text(text)
+    monkeypatch.setattr(f"{__name__}.CENTRE", load(folder))
+
+    def of_a_month(all_rows: list[Row]) -> list[Row]:
+        is_first = first("toxicity")
+        return [row | {"ae_end": "03/2014"} if is_first(row) else row for row in all_rows]
+
+    deliver(home, export, "2017-01-01", of_a_month)
+    run(home)
+    known = rows(home, "partial_dates")
+    assert [(d["value_received"], str(d["lower_dt"]), str(d["upper_dt"])) for d in known] == [
+        ("03/2014", "2014-03-01", "2014-03-31")
+    ]
+    deliver(home, export, "2017-04-01", without("toxicity"))
+    run(home)
+    assert rows(home, "partial_dates") == known
+    (finding,) = rows(home, "findings", VANISHED)
+    answer(home, "reply", "confirmed", finding)
+    run(home)
+    assert rows(home, "partial_dates") == []

@@ -104,6 +104,18 @@ def test_a_session_and_its_continuation_are_one_fraction(tmp_path: Path) -> None
     assert findings(folder) == []
 
 
+def test_a_continuation_on_another_day_is_a_second_session_of_one_fraction(tmp_path: Path) -> None:
+    """A row is a session: the courses count fractions by their number, and its doses stay two for the BED."""
+    first = record("2.1", 1, (1, "TREATMENT", "60", "MACHINE"))
+    again = record("2.2", 1, (1, "CONTINUATION", "90", "NORMAL"), (2, "TREATMENT", "150", "NORMAL"), day="20150113")
+    folder = staged(tmp_path, plan(), first, again)
+    assert fractions(folder) == [
+        (1, "2015-01-12", Decimal("0.6"), "stopped"),
+        (1, "2015-01-13", Decimal("2.4"), "complete"),
+    ]
+    assert findings(folder) == []
+
+
 def test_files_lie_in_a_zip_among_others(tmp_path: Path) -> None:
     buffer = BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
@@ -117,6 +129,8 @@ def test_files_lie_in_a_zip_among_others(tmp_path: Path) -> None:
     folder = deliver(Home(tmp_path / "home"), "rt3", made)
     assert fractions(folder) == [(1, "2015-01-12", Decimal(3), "complete")]
     assert findings(folder) == [("structure/other_modality", "export.zip!DICOM/CT/1.dcm", "1", None, "CT")]
+    # both plans and records look for their files here
+    assert len(rows(folder / "findings.parquet", "rule_id")) == 1
     others = rows(folder / "received.parquet", "source_file", "source is null")
     assert others == [("export.zip!DICOM/DICOMDIR",), ("export.zip!DICOM/readme.txt",)]
 

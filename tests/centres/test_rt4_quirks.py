@@ -56,14 +56,18 @@ def volume(number: int, **more: Any) -> Resource:
 
 
 def stage(
-    home: Home, *procedures: Resource, planned: Resource | None = None, volumes: list[Resource] | None = None
+    home: Home,
+    *procedures: Resource,
+    planned: Resource | None = None,
+    volumes: list[Resource] | None = None,
+    more: list[Resource] | None = None,
 ) -> Path:
     """Take one delivery of rt4 in; returns the folder of its staged tables."""
     inbox = home.inbox / "rt4" / "2017-01-01"
     inbox.mkdir(parents=True)
     files = {
         "Procedure": list(procedures), "BodyStructure": volumes or [volume(1)],
-        "ServiceRequest": [prescription(1, planned or dose(3000, name="totalDose"))],
+        "ServiceRequest": [prescription(1, planned or dose(3000, name="totalDose")), *(more or [])],
     }  # fmt: skip
     for name, resources in files.items():
         (inbox / f"{name}.ndjson").write_text("".join(json.dumps(r) + "\n" for r in resources), encoding="utf-8")
@@ -136,9 +140,23 @@ def test_a_unit_that_we_do_not_know_is_asked_for(tmp_path):
 def test_two_volumes_and_the_phases_of_a_course_are_counted_once(tmp_path):
     phases = [course(1, kind="treated-phase", id=f"phase-{n}") for n in (1, 2)]
     planning = volume(1, id="margin", meta={"versionId": "1", "profile": ["http://x/BodyStructure"]})
-    folder = stage(Home(tmp_path), course(1, dose(3000), dose(2500)), *phases, volumes=[volume(1), planning])
+    folder = stage(Home(tmp_path), course(1, dose(3000), dose(3000.0)), *phases, volumes=[volume(1), planning])
     assert rows(folder, "courses", DELIVERED) == [("ck-1", "30.000", "1")]
     assert rows(folder, "targets", "local_id, target_id") == [("ck-1", "T1")]
+
+
+def test_two_volumes_with_two_doses_are_asked_and_never_chosen(tmp_path):
+    folder = stage(Home(tmp_path), course(1, dose(3000), dose(2500)))
+    assert rows(folder, "courses", DELIVERED) == [("ck-1", None, "1")]
+    assert asked(folder, "delivered_dose_gy") == [("total_dose_delivered", "3000 | 2500", "Procedure.ndjson", "1")]
+
+
+def test_two_prescriptions_of_a_course_are_asked_and_never_chosen(tmp_path):
+    """The other system's dose is looked up by the course, whose first prescription once held."""
+    second = prescription(1, dose(2500, name="totalDose")) | {"id": "rx-2"}
+    folder = stage(Home(tmp_path), course(1), more=[second])
+    assert rows(folder, "courses", "planned_dose_gy, delivered_dose_gy::varchar") == [(None, "30.000")]
+    assert asked(folder, "planned_dose_gy") == [("total_dose", "2500 | 3000", "Procedure.ndjson", "1")]
 
 
 @pytest.mark.parametrize("start", ["2015-03", "2015"])

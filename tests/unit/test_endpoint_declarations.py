@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pipelines import study, warehouse
+from pipelines import study, study_schema, warehouse
 from pipelines.endpoints import sensitivity, summarise_all
 from pipelines.errors import MappingError
 from pipelines.rules.load import load_rules
@@ -78,7 +78,7 @@ def test_every_named_date_is_made_and_every_made_date_is_named() -> None:
 @pytest.fixture
 def con() -> Iterator[duckdb.DuckDBPyConnection]:
     with closing(warehouse.memory()) as con:
-        study.create_schema(con)
+        study_schema.create_schema(con)
         con.execute("""
             create schema derived; create schema reports;
             create table derived.endpoint_times

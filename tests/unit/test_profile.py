@@ -178,6 +178,50 @@ def test_a_file_that_cannot_be_read_is_refused(
     assert not (tmp_path / "centres").exists()
 
 
+NO_HEADER = {
+    "a number": "Kilo;Bianco;41\nEcho;Nero;42\n",
+    "a date": "Kilo;Bianco;3-Mar-2014\nEcho;Nero;n.v.\n",
+    "a measure": "Kilo;Bianco;28,5 mm\nEcho;Nero;piccola\n",
+    "an id like those below": "P001-A;Bianco;x\nP002-B;Nero;y\n",
+    "a value that recurs": "Kilo;Bianco;F\nEcho;Nero;M\nTango;Blu;f\n",
+    "a fiscal code": "Kilo;CNRWLM60A41F205X;x\nEcho;Nero;y\n",
+    "the last row without a number": "Kilo;Bianco;41\nEcho;Nero;n.v.\nTango;Blu;5\n",
+    "rows twice": "Kilo;Bianco;F\nKilo;Bianco;F\nTango;Blu;F\n",
+}
+
+
+@pytest.mark.parametrize("kind", ["csv", "xlsx"])
+@pytest.mark.parametrize("rows", NO_HEADER.values(), ids=NO_HEADER)
+def test_a_table_without_a_header_is_refused(tmp_path: Path, others: dict[str, Centre], kind: str, rows: str) -> None:
+    """Its first row was once taken for names, and stood in centre.yaml."""
+    import xlsxwriter
+
+    path = tmp_path / f"a.{kind}"
+    path.write_text(rows)
+    if kind == "xlsx":
+        with xlsxwriter.Workbook(str(path)) as book:
+            sheet = book.add_worksheet("Foglio")
+            for i, line in enumerate(rows.splitlines()):
+                sheet.write_row(i, 0, line.split(";"))
+    with pytest.raises(UsageError, match="names of its columns") as error:
+        new("on7", [path], tmp_path / "centres", others)
+    assert not [v for v in re.split("[;\n]", rows) if len(v) > 3 and v in str(error.value)]
+    assert not (tmp_path / "centres").exists()
+
+
+def test_a_header_that_every_page_repeats_is_one(tmp_path: Path, others: dict[str, Centre]) -> None:
+    (tmp_path / "a.csv").write_text("Codice;Sesso\nP1;M\nCodice;Sesso\nP2;F\n")
+    new("on7", [tmp_path / "a.csv"], tmp_path / "centres", others)
+    assert centres.load(tmp_path / "centres" / "on7").sources["a"].read["delimiter"] == ";"
+
+
+def test_names_of_files_and_columns_are_asked_for(tmp_path: Path, others: dict[str, Centre]) -> None:
+    (tmp_path / "Canarini.csv").write_text("Codice;Sesso\nP1;M\nP2;F\n")
+    new("on7", [tmp_path / "Canarini.csv"], tmp_path / "centres", others)
+    asked = (tmp_path / "centres" / "on7" / "questions.md").read_text()
+    assert "\n1. Names of files, sheets and columns are written as they stand" in asked
+
+
 @pytest.mark.parametrize("name", ["On7", "7on", "on-7", "../on7", ""])
 def test_a_name_that_is_no_good_is_refused(tmp_path: Path, others: dict[str, Centre], name: str) -> None:
     with pytest.raises(UsageError, match="lower-case"):

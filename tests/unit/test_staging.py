@@ -331,7 +331,7 @@ def test_delivered_dose_is_counted_once_per_fraction_and_exactly(tmp_path: Path)
     rows.append(["2", "C1", "P", "1", "200", "1", "0", "01/03/2014", None])
     rows.append(["2", None, "P", "1", "200", "1", "1", "01/03/2014", None])
     beams = (["id", "course", "plan", "fraction", "dose", "delivered", "specified", "day", "corrected"], rows)
-    plans: tuple[list[str], list[list[str | None]]] = (["name", "technique"], [["P", "imrt"], ["P", "3dcrt"]])
+    plans: tuple[list[str], list[list[str | None]]] = (["name", "technique"], [["P", "imrt"], ["P", "imrt"]])
     staged = stage(tmp_path, sources, tables, {"beams": beams, "plans": plans})
     columns = "local_id, course_id, technique, delivered_dose_gy, delivered_fractions, rtstdt, rtendt"
     day = date(2014, 3, 1)

@@ -104,3 +104,15 @@ def test_rows_without_a_type_column_stay_as_they_are(tmp_path):
     source = Source(("x.csv",), {"format": "csv"}, transactions={"by": ["subject"], "type": "none"})
     rows: list[Row] = [("1", None, None, "Remove", "x", None, None)] * 2
     assert len(told(tmp_path, rows, source)[0]) == 2
+
+
+def test_an_old_layout_says_its_transactions_in_its_own_names(tmp_path):
+    renamed = {"subject": "Patient", "change": "Transaction", "emptied": "Nulls"}
+    verb = {"by": ["Patient", "event", "no"], "type": "Transaction", "nulls": "Nulls"}
+    rows: list[Row] = [
+        ("1", "e", "1", "Insert", "x", "z", None), ("1", "e", "1", "Update", None, None, "b"),
+        ("2", "e", "1", None, "x", None, None), ("2", None, None, "Remove", None, None, None),
+    ]  # fmt: skip
+    found = told(tmp_path, rows, Source(("x.csv",), {"format": "csv"}, transactions=verb, rename=renamed))
+    assert found == told(tmp_path, rows)
+    assert found[0] == [("2", "1", "e", "1", "x", None)]
