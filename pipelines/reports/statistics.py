@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from pipelines import study
-from pipelines.figures import printed
+from pipelines.figures.words import printed
 
 if TYPE_CHECKING:
     import duckdb
