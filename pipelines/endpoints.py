@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     import duckdb
     import pandas as pd
 
+Figures = tuple[int, int, float | None, float | None, float | None]  # n, events, median with its limits
 # of times to event, counted by day, so that their number does not matter
 COUNTED = """
     select
@@ -51,15 +52,13 @@ def _counted(
     return counted.groupby(group.split(", "))
 
 
-def _summary(times: "pd.DataFrame", alpha: float) -> tuple[int, int, float | None, float | None, float | None]:
+def _summary(times: "pd.DataFrame", alpha: float) -> Figures:
     """n, events, and the median with its limits."""
     n_event, n_censored = int(times["n_event"].sum()), int(times["n_censored"].sum())
     return n_event + n_censored, n_event, *medians(kaplan_meier(times, alpha))
 
 
-def _main(
-    found: Mapping[tuple[str, ...], tuple[int, int, float | None, float | None, float | None]], paramcd: str
-) -> float | None:
+def _main(found: Mapping[tuple[str, ...], Figures], paramcd: str) -> float | None:
     """The median of the main analysis, if anybody is in it and it is reached."""
     return found["main", paramcd][2] if ("main", paramcd) in found else None
 

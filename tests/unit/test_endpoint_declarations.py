@@ -9,7 +9,7 @@ import duckdb
 import pytest
 
 from pipelines import study, study_schema, warehouse
-from pipelines.endpoints import sensitivity, summarise_all
+from pipelines.endpoints import sensitivity
 from pipelines.errors import MappingError
 from pipelines.rules.load import load_rules
 
@@ -55,7 +55,7 @@ def test_an_analysis_is_the_endpoint_but_for_what_it_says(declared: Path) -> Non
     text = "{order: 1, of: {OS: {start: first_fraction}}, bounds: {max_new_lesions: 4}, instead_of: [a/b]}"
     (declared / "sensitivity" / "late.yaml").write_text(text, encoding="utf-8")
     censors = ["last_followup", "last_assessment", "first_dose"]
-    assert study.analyses() == [
+    assert study_schema.analyses() == [
         ("main", "OS", "first_dose", ["death"], [], censors, None, None, []),
         ("late", "OS", "first_fraction", ["death"], [], censors, None, 4, ["a/b"]),
     ]
@@ -131,24 +131,3 @@ def test_a_sum_needs_both_medians(con: duckdb.DuckDBPyConnection) -> None:
 def test_nobody_is_in_no_analysis(con: duckdb.DuckDBPyConnection) -> None:
     sensitivity(con)
     assert con.execute("select paramcd, median_months from reports.sensitivity").fetchall() == [("PFSSUM", None)]
-
-
-def test_lesions_are_counted_as_lesions(con: duckdb.DuckDBPyConnection) -> None:
-    """One, two and three months; the curve of patients beside it is another one."""
-    con.execute("""
-        insert into derived.adtte
-        select * replace (aval_days / 30.4375 as aval_months, date '2014-01-10' + aval_days as adt) from (values
-            ('LOCALCTRL', 'L1', date '2014-01-10', null::date, 30, null::double, 0),
-            ('LOCALCTRL', 'L2', date '2014-01-10', null, 60, null, 0),
-            ('LOCALCTRL', 'L3', date '2014-01-10', null, 90, null, 1),
-            ('PFS1', null, date '2014-01-10', null, 45, null, 0)
-        ) t(paramcd, lesion_id, startdt, adt, aval_days, aval_months, cnsr)
-    """)
-    summarise_all(con)
-    rows = con.execute("""
-        select paramcd, n, n_event, n_censored, round(median_months * 30.4375) from reports.pfs_summary order by paramcd
-    """).fetchall()
-    assert rows == [("LOCALCTRL", 3, 2, 1, 60), ("PFS1", 1, 1, 0, 45)]
-    assert con.execute("""
-        select n_at_risk, round(survival, 3) from reports.survival_curve where paramcd = 'LOCALCTRL' order by t_months
-    """).fetchall() == [(3, 0.667), (2, 0.333), (1, 0.333)]
