@@ -10,7 +10,7 @@ import yaml
 from pipelines.errors import MappingError
 
 if TYPE_CHECKING:
-    import duckdb
+    pass
 
 ROOT = Path(__file__).resolve().parent.parent
 STUDY = ROOT / "study"
@@ -121,20 +121,55 @@ def readings() -> dict[str, list[Any]]:
 
 @cache
 def endpoints() -> list[dict[str, Any]]:
-    """The declared time-to-event endpoints, in the order of their `order`."""
-    found = [{"paramcd": path.stem.upper(), **read_yaml(path)} for path in (STUDY / "endpoints").glob("*.yaml")]
+    """The declared time-to-event endpoints by their `order`; raises `MappingError` for a date that nobody knows."""
+    found = [
+        {"paramcd": path.stem.upper(), "until": [], **read_yaml(path)} for path in (STUDY / "endpoints").glob("*.yaml")
+    ]
+    for e in found:
+        _known_dates(f"endpoints/{e['paramcd'].lower()}.yaml", e)
     return sorted(found, key=lambda e: (e["order"], e["paramcd"]))
 
 
-def endpoint_steps() -> list[tuple[Any, ...]]:
-    """The endpoints as rows: one per endpoint, role (start, event, censor) and rank within the role."""
-    rows = []
-    for e in endpoints():
-        head = (e["paramcd"], e["param"], e["order"], e["decimals"])
-        rows.append((*head, "start", 1, e["start"], "Start"))
-        for role, steps in (("event", e["events"]), ("censor", e["censors"])):
-            rows += [(*head, role, rank, step["date"], step["description"]) for rank, step in enumerate(steps, 1)]
-    return rows
+@cache
+def sensitivity() -> list[dict[str, Any]]:
+    """The declared sensitivity analyses: which endpoints each looks at, and what it does otherwise than declared.
+
+    `of`: by endpoint, what replaces its start, events, until or censors (dates by name); `bounds`: other bounds of
+    oligo-progression, with the rules that they stand in for. Raises `MappingError` for an unknown endpoint or date.
+    """
+    known = {e["paramcd"] for e in endpoints()}
+    found = [{"analysis": path.stem, **read_yaml(path)} for path in (STUDY / "sensitivity").glob("*.yaml")]
+    for a in found:
+        where = f"sensitivity/{a['analysis']}.yaml"
+        named = {*a.get("of", ()), *a.get("sum_of", ())} | ({a["beside"]} if "beside" in a else set())
+        if named - known:
+            raise MappingError(f"{where}: no endpoint is called {sorted(named - known)}; one of {sorted(known)}.")
+        for change in a.get("of", {}).values():
+            _known_dates(where, change)
+    return sorted(found, key=lambda a: (a["order"], a["analysis"]))
+
+
+def names_of(steps: list[Any]) -> list[str]:
+    """Dates by name, from steps with a description or from bare names."""
+    return [step["date"] if isinstance(step, dict) else step for step in steps]
+
+
+def _known_dates(where: str, declared: dict[str, Any]) -> None:
+    """A misspelt date would be a date that nobody has."""
+    steps = names_of([s for role in ("events", "until", "censors") for s in declared.get(role, [])])
+    unknown = {*steps, *([declared["start"]] if "start" in declared else [])} - {*codelist("date_name")}
+    if unknown:
+        raise MappingError(f"{where}: no date is called {sorted(unknown)}; see codelists/date_name.csv.")
+
+
+@cache
+def survival_groups() -> dict[str, dict[str, Any]]:
+    """The columns of ADSL by which curves are compared: `label`, `starts`; raises `MappingError` for one it lacks."""
+    found = dict(read_yaml(STUDY / "survival_groups.yaml"))
+    unknown = found.keys() - {c.name for c in tables()["derived.adsl"].columns}
+    if unknown:
+        raise MappingError(f"survival_groups.yaml: derived.adsl has no column {', '.join(sorted(unknown))}.")
+    return found
 
 
 def sql_literal(value: Any) -> str:
@@ -149,33 +184,3 @@ def sql_literal(value: Any) -> str:
         return "[" + ", ".join(sql_literal(v) for v in value) + "]"
     text = str(value).replace("'", "''")
     return f"date '{text}'" if type(value).__name__ == "date" else f"'{text}'"
-
-
-def create_schema(con: "duckdb.DuckDBPyConnection", schema: str = "study") -> None:
-    """Load protocol, code lists, endpoints and published figures as tables of `schema` (dropped and made anew)."""
-    con.execute(f"drop schema if exists {schema} cascade; create schema {schema}")
-    wide = ", ".join(f"{sql_literal(p['value'])} as {name}" for name, p in protocol().items())
-    con.execute(f"create table {schema}.protocol as select {wide}")
-    rows = ", ".join(
-        "({})".format(
-            ", ".join(sql_literal(v) for v in (n, str(p["value"]), p.get("unit"), p["citation"], str(p["since"])))
-        )
-        for n, p in protocol().items()
-    )
-    con.execute(f"create table {schema}.parameters as from (values {rows}) t(name, value, unit, citation, since)")
-    contested = ", ".join(
-        f"({sql_literal(name)}, {sql_literal(str(reading))}, {place})"
-        for name, found in readings().items()
-        for place, reading in enumerate(found)
-    )
-    con.execute(f"create table {schema}.switches as from (values {contested}) t(switch, reading, reading_order)")
-    for path in [*sorted((STUDY / "codelists").glob("*.csv")), STUDY / "published.csv"]:
-        options = "header = true, all_varchar = true, delim = ',', quote = '\"', auto_detect = true"
-        source = f"read_csv({sql_literal(str(path))}, {options})"
-        con.execute(
-            f"create table {schema}.{path.stem} as select *, row_number() over ()::integer as list_order from {source}"
-        )
-    con.execute(f"alter table {schema}.response alter worst_order type integer")
-    steps = ", ".join(f"({', '.join(sql_literal(v) for v in step)})" for step in endpoint_steps())
-    columns = "paramcd, param, endpoint_order, decimals, role, step_rank, date_name, description"
-    con.execute(f"create table {schema}.endpoints as from (values {steps}) t({columns})")

@@ -10,6 +10,7 @@ from pipelines.cli.rebuild import rebuild
 from pipelines.cli.recist import recist
 from pipelines.cli.run import run
 from pipelines.cli.simulate import simulate
+from pipelines.cli.survival import survival
 from pipelines.cli.ui import ui
 from pipelines.cli.withdraw import withdraw
 from pipelines.errors import RestageError
@@ -20,7 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # they show locals, which may hold a patient's values
     help="Raw exports of oncology and radiotherapy units in; endpoints, tables and data-quality reports out.",
 )
-for command in (run, demo, rebuild, withdraw, simulate, recist, ui):
+for command in (run, demo, rebuild, withdraw, simulate, recist, survival, ui):
     app.command()(command)
 app.add_typer(centre, name="centre")
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import PrivateAttr
 
-from pipelines import models, study, warehouse
+from pipelines import models, study_schema, warehouse
 from pipelines.centres import create_table, load_all
 from pipelines.mapping import Centre
 from pipelines.orchestration.plan import CENTRES, Plan, make_plan, write_state
@@ -60,7 +60,7 @@ class Session:
             con = warehouse.open_write(self.home)
             declare_staged(con, self.home.staged)
             con.execute("create schema if not exists store.study; use store")
-            study.create_schema(con)
+            study_schema.create_schema(con)
             create_table(con, self.centres)
             con.execute("use memory")
             models.prepare(con, self.home.staged)

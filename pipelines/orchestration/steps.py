@@ -74,9 +74,10 @@ def _alternatives_step() -> Step:
 
 def _passes() -> list[Step]:
     """What SQL cannot say well: the rules, which are texts of their own, and statistics."""
+    from pipelines.endpoints import sensitivity
     from pipelines.rules.load import load_rules, tables_read
     from pipelines.rules.run import run_rules
-    from pipelines.survival import exact_limits, summarise
+    from pipelines.survival import tables as statistics
 
     rules = load_rules()
     return [
@@ -87,16 +88,28 @@ def _passes() -> list[Step]:
             lambda con: run_rules(con, rules),
         ),
         _python_step(
-            ("reports.pfs_summary", "reports.survival_curve"),
-            ("derived.adtte",),
-            "Product-limit estimates with their limits.",
-            summarise,
+            statistics.SURVIVAL_TABLES,
+            statistics.SURVIVAL_READS,
+            "Product-limit and Aalen-Johansen estimates with their limits.",
+            statistics.survival,
+        ),
+        _python_step(
+            ("reports.sensitivity",),
+            ("derived.endpoint_times",),
+            "What the endpoints would be, were a rule another one.",
+            sensitivity,
         ),
         _python_step(
             ("reports.exact_limits",),
-            ("reports.response_counts", "reports.toxicity_counts"),
+            ("reports.response_counts", "reports.toxicity_counts", "study.protocol"),
             "DuckDB has no beta quantile.",
-            exact_limits,
+            statistics.exact_limits,
+        ),
+        _python_step(
+            ("reports.centre_funnel",),
+            ("reports.centre_counts", "study.protocol"),
+            "DuckDB has no binomial quantile.",
+            statistics.centre_funnel,
         ),
     ]
 

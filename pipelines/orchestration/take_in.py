@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines import study, warehouse
+from pipelines import study, study_schema, warehouse
 from pipelines.deliveries import denylist, ledger
 from pipelines.deliveries.answers import confirm, replies
 from pipelines.deliveries.changes import CHANGE
@@ -150,7 +150,7 @@ def stop_rules(staged: Path) -> tuple[int, list[Problem]]:
     if not rules:
         return 0, []
     with closing(warehouse.memory()) as con:
-        study.create_schema(con)
+        study_schema.create_schema(con)
         con.execute("create schema staged")
         for path in sorted(staged.glob("*.parquet")):
             con.execute(f"create view staged.{path.stem} as from {study.sql_literal(str(path))}")

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from pipelines import models, study, warehouse
+from pipelines import models, study, study_schema, warehouse
 
 if TYPE_CHECKING:
     import duckdb
@@ -25,7 +25,7 @@ def open_store(options: Mapping[str, Any], empty: Iterable[str] = WITHOUT) -> "d
     con.execute("attach ':memory:' as store")
     models.attach(con)
     con.execute("use store")
-    study.create_schema(con)
+    study_schema.create_schema(con)
     if options:
         chosen = ", ".join(f'{study.sql_literal(reading)} as "{name}"' for name, reading in options.items())
         con.execute(f"create or replace table study.protocol as select * replace ({chosen}) from study.protocol")

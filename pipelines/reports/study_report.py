@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines import study
 from pipelines.deliveries import ledger
-from pipelines.figures import printed, write_figures
+from pipelines.figures.words import printed
+from pipelines.figures.write import write_figures
 from pipelines.reports.pages import RULES, note_of, page, reading, rows_of
 from pipelines.reports.sources import write_sources
+from pipelines.reports.statistics import statistics
 from pipelines.warehouse import Home
 
 if TYPE_CHECKING:
@@ -18,9 +20,25 @@ if TYPE_CHECKING:
 CSV_TABLES = {
     "table1": "row_no", "table2": "row_no", "table3": "row_no", "pfs_summary": "paramcd", "subject_flow": "step_no",
     "response_by_anatomic_site": "anatomic_site", "response_by_centre": "centre, response_basis",
-    "toxicity": "toxicity_group", "reconciliation": "fact_id",
+    "toxicity": "toxicity_group", "toxicity_windows": "analysis_window, term_level, term", "exposure": "row_no",
+    "response_by_level": "level", "recurrences": "grouping, group_key", "sensitivity": "analysis, paramcd",
+    "reconciliation": "fact_id", "survival_summary": "paramcd, grouping, group_key",
+    "survival_at_times": "paramcd, grouping, group_key, t_months",
+    "cumulative_incidence": "paramcd, evntdesc, t_months", "centre_funnel": "measure, centre, limits_pct",
 }  # fmt: skip
+PRINTED = ("table1", "table2", "table3", "exposure")
 RESPONSE = "n, n_cr, n_pr, n_sd, n_pd, n_ne, orr_pct, orr_lcl, orr_ucl, dcr_pct, dcr_lcl, dcr_ucl"
+
+# a row of Table III, and for each window the patients with any grade and (with worst grade 3-4)
+WINDOWS = """
+    select
+        g.label,
+        list(if(t.n_grade34 > 0, printf('%d (%d)', t.n_any, t.n_grade34), t.n_any::varchar) order by w.list_order)
+    from reports.toxicity_windows t
+    join study.toxicity_window w on w.code = t.analysis_window
+    join study.toxicity_row g on g.code = t.term and t.term_level = 'group'
+    group by g.label, g.list_order order by g.list_order
+"""
 
 
 def write_study(con: "duckdb.DuckDBPyConnection", home: Home) -> list[Path]:
@@ -34,7 +52,7 @@ def write_study(con: "duckdb.DuckDBPyConnection", home: Home) -> list[Path]:
     with reading(con):
         written = [_csv(con, f"reports.{table}", order, folder) for table, order in CSV_TABLES.items()]
         written += write_figures(con, folder / "figures", note_of(home))
-        values = _head(con, home) | _survival(con) | _tables(con) | _findings(con)
+        values = _head(con, home) | _survival(con) | statistics(con) | _tables(con) | _findings(con)
         written.append(page("study.html", folder / "report.html", figures=_inlined(folder / "figures"), **values))
     return [*written, write_sources(con, home)]
 
@@ -80,11 +98,45 @@ def _survival(con: "duckdb.DuckDBPyConnection") -> dict[str, Any]:
     """)  # fmt: skip
     for p in pfs:
         endpoint = declared[p["paramcd"]]
+        # competing events together are the curve of another endpoint
+        p["curve"] = not any("competing" in event for event in endpoint["events"])
+        p["headline"] = endpoint.get("headline", False)
         p["label"], p["range"] = endpoint["param"], "-".join(printed(p[m], whole) for m in ("min_months", "max_months"))
         for name in ("median_months", "median_lcl", "median_ucl"):
             p[name] = printed(p[name], endpoint["decimals"])
     shown = ("label", "n", "n_event", "n_censored", "median_months", "median_lcl", "median_ucl", "range")
-    return {"pfs": pfs, "pfs_rows": [[p[name] for name in shown] for p in pfs]}
+    failures = con.execute("""
+        select any_value(a.param), coalesce(a.evntdesc, 'Censored'), count(*) from derived.adtte a
+        where paramcd in (select paramcd from study.endpoints where competing is not null)
+        group by a.paramcd, a.evntdesc
+        order by a.paramcd, a.evntdesc is null, count(*) desc, a.evntdesc
+    """).fetchall()
+    return {
+        "endpoints": study.endpoints(), "pfs": pfs, "failures": failures,
+        "pfs_rows": [[p[name] for name in shown] for p in pfs if p["curve"]],
+        "sensitivity": _sensitivity(con),
+    }  # fmt: skip
+
+
+def _sensitivity(con: "duckdb.DuckDBPyConnection") -> list[list[Any]]:
+    """Each analysis beside the main one, at the decimals of the endpoint; a sum of medians has neither n nor limits."""
+    decimals = {endpoint["paramcd"]: endpoint["decimals"] for endpoint in study.endpoints()}
+    main = dict(con.execute("select paramcd, median_months from reports.pfs_summary").fetchall())
+    beside = {a["analysis"]: a["beside"] for a in study.sensitivity() if "beside" in a}
+    order = [a["analysis"] for a in study.sensitivity()]
+    found = rows_of(con, "from reports.sensitivity order by analysis, paramcd")
+    shown: list[list[Any]] = []
+    for r in sorted(found, key=lambda r: order.index(r["analysis"])):
+        other = beside.get(r["analysis"], r["paramcd"])
+        middle, lcl, ucl = (printed(r[f"median_{name}"], decimals[other]) for name in ("months", "lcl", "ucl"))
+        limits = [r["n"], r["n_event"], middle, lcl, ucl] if r["n"] is not None else ["–", "–", middle, "–", "–"]
+        difference: Any = "–"
+        if r["difference_months"] is not None:
+            difference = str(Decimal(printed(r["difference_months"], decimals[other])) + 0)  # no minus before nothing
+        # said once for the endpoints that it looks at
+        told = r["why"] if r["why"] not in (row[0] for row in shown) else ""
+        shown.append([told, r["paramcd"], *limits, printed(main.get(other), decimals[other]), difference])
+    return shown
 
 
 def _tables(con: "duckdb.DuckDBPyConnection") -> dict[str, Any]:
@@ -95,12 +147,25 @@ def _tables(con: "duckdb.DuckDBPyConnection") -> dict[str, Any]:
         return [cells(row, decimals, "–") for row in con.execute(query).fetchall()]
 
     return {
-        **{name: rows_of(con, f"from reports.{name} order by row_no") for name in ("table1", "table2", "table3")},
+        **{name: rows_of(con, f"from reports.{name} order by row_no") for name in PRINTED},
         "behind": {row[0] for row in con.execute("select distinct row_key from reports.table_sources").fetchall()},
         "by_site": rates(f"""
             select a.label, {RESPONSE} from reports.response_by_anatomic_site r
             join study.anatomic_site a on a.code = r.anatomic_site order by a.list_order
         """),
+        "by_level": rates(f"""
+            select case level when 'patients' then 'Patients (worst site)' when 'lesions' then 'Irradiated lesions'
+                else 'Irradiated sites' end, {RESPONSE}
+            from reports.response_by_level order by level <> 'patients', level
+        """),
+        "recurrences": con.execute("""
+            select label, counted_as, n_lesions, n_patients, n_with_new_lesion from reports.recurrences
+            where grouping = 'field_relation' order by group_key
+        """).fetchall(),
+        "second_progressions": con.execute("""
+            select label, n_patients, n_with_new_lesion from reports.recurrences
+            where grouping = 'second_progression' order by group_key
+        """).fetchall(),
         "by_centre": rates(f"""
             select centre, case response_basis when 'first_line' then 'pazopanib' else 'radiotherapy' end, {RESPONSE}
             from reports.response_by_centre
@@ -111,6 +176,11 @@ def _tables(con: "duckdb.DuckDBPyConnection") -> dict[str, Any]:
                 n_grade34, pct_grade34, pct_grade34_lcl, pct_grade34_ucl
             from reports.toxicity t join study.toxicity_row g on g.code = t.toxicity_group order by g.list_order
         """),
+        "windows": [
+            row[0] for row in con.execute("select label from study.toxicity_window order by list_order").fetchall()
+        ],
+        "by_window": [[label, *counts] for label, counts in con.execute(WINDOWS).fetchall()],
+        "acute_days": study.protocol()["acute_days"]["value"],
     }
 
 

@@ -87,6 +87,6 @@ select
         when by_finding is not null then 'not measurable; the radiotherapy centre saw: ' || finding
         else 'not measurable; the oncology centre saw: ' || coalesce(lesion_state, 'nothing')
     end as reason,
-    centre, source_file, source_row
+    centre, source_file, source_row, counted_mm as size_mm, baseline_mm
 from assessment
 cross join study.protocol p

@@ -27,24 +27,6 @@ treatment as (
         max(stereotactic_fl) as stereotactic_fl
     from derived.treated_sites group by usubjid
 ),
-pause as (
-    -- without the drug around radiotherapy, and the daily dose before and after
-    select
-        e.usubjid,
-        sum(e.exendt - e.exstdt + 1) filter (
-            e.exdose_mg = 0 and e.exendt >= d.rtstdt - p.interruption_window_days and e.exstdt <= d.rtendt + p.interruption_window_days
-        ) as days,
-        max(e.exadj) filter (
-            e.exdose_mg = 0 and e.exendt >= d.rtstdt - p.interruption_window_days and e.exstdt <= d.rtendt + p.interruption_window_days
-        ) as reason,
-        arg_max(e.exdose_mg, e.exstdt) filter (e.exdose_mg > 0 and e.exstdt <= d.rtstdt) as dose_before,
-        arg_min(e.exdose_mg, e.exstdt) filter (e.exdose_mg > 0 and coalesce(e.exendt, d.rtendt + 1) > d.rtendt) as dose_after
-    from harmonised.exposures e
-    join assessed.subject_dates d using (usubjid)
-    cross join study.protocol p
-    where e.extrt = p.study_drug
-    group by e.usubjid
-),
 srt as (
     select usubjid, max(adt) as restagingdt, max(avalc) as srt_response from assessed.adrs where paramcd = 'SRTRESP' group by usubjid
 )
@@ -58,8 +40,8 @@ select
     d.trtsdt, d.trtedt, b.bor, b.cbor, p.oligodt, p.oligo_pattern, p.n_progressing, p.n_new,
     coalesce(n.n_oligo_sites, 0) as n_oligo_sites, coalesce(n.n_treated_sites, 0) as n_treated_sites,
     d.rtstdt, d.rtendt, t.technique, t.stereotactic_fl, r.restagingdt, r.srt_response, p.seconddt, p.second_pattern, p.new_lesion_fl,
-    coalesce(x.days, 0) as interrupted_days, x.reason as interruption_reason,
-    case when x.dose_after = x.dose_before then 'Y' when x.dose_after is not null then 'N' end as same_dose_fl,
+    coalesce(x.days_off, 0) as interrupted_days, x.reason as interruption_reason,
+    case when x.dose_after_mg = x.dose_before_mg then 'Y' when x.dose_after_mg is not null then 'N' end as same_dose_fl,
     d.next_therapy_dt, d.death_dt, d.fudt, p.last_assessed_dt
 from assessed.subject_dates d
 join harmonised.subjects s using (usubjid)
@@ -70,5 +52,5 @@ left join history h using (usubjid)
 left join declared c using (usubjid)
 left join site_count n using (usubjid)
 left join treatment t using (usubjid)
-left join pause x using (usubjid)
+left join derived.drug_around_rt x using (usubjid)
 left join srt r using (usubjid)

@@ -1,35 +1,20 @@
--- one row per: eligible subject and endpoint
+-- one row per: eligible subject and endpoint; LOCALCTRL: and irradiated lesion
 -- unit: day (adt - startdt) and month, unrounded
 -- why: an endpoint is declared in study/endpoints; a new one needs no change here
 -- source: CDISC ADaM ADTTE; PROTOCOL, Endpoints
-with started as (
-    select e.paramcd, e.param, s.usubjid, s.siteid, s.rtsiteid, d.adt as startdt
-    from study.endpoints e
-    join derived.dates d on d.date_name = e.date_name
-    join derived.adsl s on s.usubjid = d.usubjid
-    where e.role = 'start' and s.eligible_fl = 'Y'
-),
-candidate as (
-    select
-        b.*, e.role, e.step_rank, e.description, d.adt, d.srcdom, d.srcvar, d.srcseq,
-        -- the earliest event holds, else the first censoring date on record
-        row_number() over (
-            partition by b.usubjid, b.paramcd
-            order by e.role = 'censor', case e.role when 'event' then d.adt end, e.step_rank
-        ) as choice
-    from started b
-    join study.endpoints e on e.paramcd = b.paramcd and e.role <> 'start'
-    join derived.dates d on d.usubjid = b.usubjid and d.date_name = e.date_name
-    where d.adt >= b.startdt
-)
 select
-    c.usubjid, c.siteid, c.rtsiteid, null as lesion_id, c.paramcd, c.param, c.startdt, c.adt,
-    c.adt - c.startdt as aval_days,
-    (c.adt - c.startdt) / p.days_per_month as aval_months,
-    case c.role when 'event' then 0 else c.step_rank end as cnsr,
-    case c.role when 'event' then c.description end as evntdesc,
-    case c.role when 'censor' then c.description end as cnsdtdsc,
-    c.srcdom, c.srcvar, c.srcseq
-from candidate c
+    t.usubjid, s.siteid, s.rtsiteid, t.lesion_id, t.paramcd, e.param, t.startdt, t.adt,
+    t.adt - t.startdt as aval_days,
+    (t.adt - t.startdt) / p.days_per_month as aval_months,
+    t.cnsr,
+    case t.cnsr when 0 then e.description end as evntdesc,
+    case when t.cnsr > 0 then e.description end as cnsdtdsc,
+    coalesce(l.srcdom, d.srcdom) as srcdom, coalesce(l.srcvar, d.srcvar) as srcvar, coalesce(l.srcseq, d.srcseq) as srcseq
+from derived.endpoint_times t
+join derived.adsl s using (usubjid)
+join study.endpoints e
+    on e.paramcd = t.paramcd and e.date_name = t.date_name and e.role = case t.cnsr when 0 then 'event' else 'censor' end
+left join derived.lesion_dates l on l.usubjid = t.usubjid and l.lesion_id = t.lesion_id and l.date_name = t.date_name
+left join derived.dates d on d.usubjid = t.usubjid and d.date_name = t.date_name
 cross join study.protocol p
-where c.choice = 1
+where t.analysis = 'main'

@@ -8,18 +8,27 @@ with first_dose as (
     group by d.usubjid, d.trtsdt
 ),
 seen as (
+    -- two centres that saw the patient on one day: always the same of them
     select
-        usubjid, max(fudt) as fudt, arg_max(printf('%s %s:%s', centre, source_file, source_row), fudt) as fu_source,
-        min(death_dt) as death_dt, arg_min(printf('%s %s:%s', centre, source_file, source_row), death_dt) as death_source
+        usubjid, max(struct_pack(adt := fudt, centre := centre, file := source_file, place := source_row)) filter (fudt is not null) as last,
+        min(struct_pack(adt := death_dt, centre := centre, file := source_file, place := source_row))
+            filter (death_dt is not null) as death
     from harmonised.followup group by usubjid
 ),
 progression as (
     select
-        p.*, coalesce(d.rtendt, d.rtstdt) >= p.oligodt as is_irradiated,
+        p.*, d.rtstdt, coalesce(d.rtendt, d.rtstdt) >= p.oligodt as is_irradiated,
         printf('%s %s:%s', oligo_centre, oligo_source_file, oligo_source_row) as oligo_source,
         printf('%s %s:%s', second_centre, second_source_file, second_source_row) as second_source
     from assessed.progressions p
     join assessed.subject_dates d using (usubjid)
+),
+first_fraction as (
+    select p.usubjid, p.rtstdt, min(struct_pack(dom := c.srcdom, var := c.srcvar, seq := c.srcseq)) as source
+    from progression p
+    join derived.course_starts c on c.usubjid = p.usubjid and c.rtstdt = p.rtstdt
+    where p.is_irradiated
+    group by p.usubjid, p.rtstdt
 ),
 named as (
     select usubjid, 'first_dose' as date_name, adt, 'exposures' as srcdom, 'exstdt' as srcvar, srcseq from first_dose
@@ -30,11 +39,19 @@ named as (
     union all
     select usubjid, 'second_progression', seconddt, 'progressions', 'seconddt', second_source from progression
     union all
-    select usubjid, 'last_assessment', last_assessed_dt, 'progressions', 'last_assessed_dt', null from progression
+    -- an unknown recurrence has no pattern: whether it is local is a question to the radiotherapy centre
+    select usubjid, 'second_' || second_pattern, seconddt, 'progressions', 'second_pattern', second_source
+    from progression where second_pattern is not null
     union all
-    select usubjid, 'death', death_dt, 'followup', 'death_dt', death_source from seen
+    select usubjid, 'first_fraction', rtstdt, source.dom, source.var, source.seq from first_fraction
     union all
-    select usubjid, 'last_followup', fudt, 'followup', 'fudt', fu_source from seen
+    select usubjid, 'death', death.adt, 'followup', 'death_dt', printf('%s %s:%s', death.centre, death.file, death.place) from seen
+    union all
+    select usubjid, 'last_followup', last.adt, 'followup', 'fudt', printf('%s %s:%s', last.centre, last.file, last.place) from seen
+    union all
+    select usubjid, date_name, adt, srcdom, srcvar, srcseq from derived.assessment_dates
+    union all
+    select usubjid, date_name, adt, srcdom, srcvar, srcseq from derived.reported_dates
 )
 select usubjid, date_name, adt, srcdom, srcvar, srcseq from named
 join assessed.subject_dates using (usubjid)

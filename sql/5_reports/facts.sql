@@ -10,6 +10,8 @@ with printed as (
     select row_key, n, denominator, value, value_min, value_max from reports.table3
     union all
     select row_key, n, denominator, value, value_min, value_max from reports.text_figures
+    union all
+    select row_key, n, denominator, value, value_min, value_max from reports.exposure
 ),
 treated as (
     select t.* from derived.treated_sites t

@@ -10,9 +10,21 @@ with response as (
     union all
     select 'after_srt', 'centre', rtsiteid, srt_response from derived.adsl where eligible_fl = 'Y' and rtstdt is not null
     union all
-    select 'after_srt', 'anatomic_site', t.anatomic_site, t.response
+    select 'first_line', 'all', 'patients', bor from derived.adsl where eligible_fl = 'Y'
+    union all
+    select 'after_srt', 'all', 'patients', srt_response from derived.adsl where eligible_fl = 'Y' and rtstdt is not null
+    union all
+    select 'after_srt', unnest(['anatomic_site', 'all']), unnest([t.anatomic_site, 'anatomic_sites']), t.response
     from derived.treated_sites t
     join derived.adsl s using (usubjid)
+    where s.eligible_fl = 'Y'
+    union all
+    select 'after_srt', 'all', 'lesions', r.response
+    from assessed.irradiated_lesions i
+    join derived.adsl s using (usubjid)
+    left join derived.treated_sites t on t.usubjid = i.usubjid and t.rtsiteid = i.rtsiteid and t.target_id = i.target_id
+    -- each lesion at the restaging of its own target
+    left join assessed.infield_responses r on r.usubjid = i.usubjid and r.lesion_id = i.lesion_id and r.adt = t.restagingdt
     where s.eligible_fl = 'Y'
 )
 select

@@ -26,7 +26,7 @@ step as (
     from derived.adsl
     union all
     select 4 + row_number() over (order by e.endpoint_order), 'evaluable_' || lower(e.paramcd), 'Evaluable for ' || e.paramcd,
-        count(a.usubjid), null
+        count(distinct a.usubjid), null
     from study.endpoints e left join derived.adtte a using (paramcd)
     where e.role = 'start'
     group by e.paramcd, e.endpoint_order

@@ -5,7 +5,7 @@
 select
     row_number() over (order by r.severe, g.list_order) as row_no,
     case when r.severe then 'Grade 3-4' else 'Any grade' end as section,
-    case when r.severe then 'tox_g34.' else 'tox_any.' end || t.toxicity_group as row_key,
+    case when r.severe then 'tox_g34.' else 'tox_any.' end || t.term as row_key,
     g.label,
     case when r.severe then t.n_grade34 else t.n_any end as n,
     t.n_denominator as denominator,
@@ -17,6 +17,6 @@ select
         else '0'
     end as value_text
 from reports.toxicity_counts t
-join study.toxicity_row g on g.code = t.toxicity_group
+join study.toxicity_row g on g.code = t.term and t.term_level = 'group' and t.analysis_window = 'after'
 cross join (select unnest([false, true]) as severe) r
 cross join study.protocol p

@@ -61,11 +61,15 @@ behind as (
     select 'second_pattern.' || second_pattern, usubjid, second_centre, second_source_file, second_source_row
     from assessed.progressions join eligible using (usubjid, second_pattern)
     union all
-    select unnest(['tox_any.' || g.toxicity_group, case d.grade34_fl when 'Y' then 'tox_g34.' || g.toxicity_group end]), a.usubjid, a.centre,
+    select unnest(['tox_any.' || g.toxicity_group, case when d.grade34_fl = 'Y' and w.after <= p.severe_grade_max::varchar then 'tox_g34.' || g.toxicity_group end]), a.usubjid, a.centre,
         a.source_file, a.source_row
     from harmonised.adverse_events a
     join study.toxicity_groups g on g.code = a.aedecod
-    join derived.adae d on d.usubjid = a.usubjid and d.aedecod = a.aedecod and d.aestdt = a.aestdt and d.srt_window_fl = 'Y'
+    left join derived.merged_events m on m.usubjid = a.usubjid and m.aedecod = a.aedecod and m.aestdt = a.aestdt
+    join derived.adae d on d.usubjid = a.usubjid and d.aedecod = a.aedecod and d.aestdt is not distinct from coalesce(m.event_dt, a.aestdt)
+    join derived.worst_grades w on w.usubjid = a.usubjid and w.term_level = 'group' and w.term = g.toxicity_group
+    cross join study.protocol p
+    where d.srt_window_fl = 'Y'
 )
 select distinct row_key, usubjid, centre, source_file, source_row from behind
 where row_key is not null and source_row is not null

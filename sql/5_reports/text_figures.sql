@@ -25,12 +25,6 @@ share as (
     where s.baseline_fl = 'Y'
     group by a.dose_group
     union all
-    select 'drug.kept', count(*) filter (interrupted_days = 0), count(*) from eligible
-    union all
-    select 'drug.interrupted', count(*) filter (interrupted_days > 0), count(*) from eligible
-    union all
-    select 'drug.same_dose', count(*) filter (same_dose_fl = 'Y'), count(*) from eligible
-    union all
     select 'centres.oncology', count(distinct siteid), null from eligible
     union all
     select 'centres.radiotherapy', count(distinct rtsiteid), null from eligible
@@ -47,8 +41,6 @@ spread as (
     select 'pfs.' || paramcd as row_key, median_months as value, min_months as value_min, max_months as value_max from reports.pfs_summary
     union all
     select 'ecog', median(ecog), min(ecog), max(ecog) from eligible
-    union all
-    select 'drug.days_off', median(interrupted_days), min(interrupted_days), max(interrupted_days) from eligible where interrupted_days > 0
     union all
     select 'progressing_lesions', median(n_progressing + n_new), min(n_progressing + n_new), max(n_progressing + n_new) from eligible
     union all

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import duckdb
 
-from pipelines import models, staging, study, warehouse
+from pipelines import models, staging, study, study_schema, warehouse
 from pipelines.centres import create_table, load_all
 from pipelines.deliveries import ledger
 from pipelines.deliveries.intake import intake
@@ -33,7 +33,7 @@ def open_study(home: Home) -> duckdb.DuckDBPyConnection:
     con = warehouse.open_write(home)
     declare_staged(con, home.staged)
     con.execute("create schema if not exists store.study; use store")
-    study.create_schema(con)
+    study_schema.create_schema(con)
     create_table(con, load_all(CENTRES))
     con.execute("use memory")
     models.prepare(con, home.staged)

@@ -36,6 +36,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[duckdb.Duck
 def test_planted_defects_are_found(runs: tuple[duckdb.DuckDBPyConnection, Path]) -> None:
     """All of the structure, 98 % over all, and hardly a finding that points at a clean field."""
     con, truth = runs
+    assert con.execute("from clean.validated.findings where rule_id = 'ctcae/grade_and_laboratory'").fetchall() == []
     got = score(con, "spoiled", "clean", truth)
     assert got["kinds"] >= 40
     structure = got["families"]["structure"]

@@ -6,7 +6,7 @@ from contextlib import closing
 import duckdb
 import pytest
 
-from pipelines import models, study, warehouse
+from pipelines import models, study, study_schema, warehouse
 from pipelines.orchestration.take_in import TECHNICAL
 from pipelines.rules.load import load_rules, table_columns
 from pipelines.rules.run import run_rules
@@ -58,7 +58,7 @@ def con() -> Iterator[duckdb.DuckDBPyConnection]:
     """The harmonised tables of the invented rows, and the findings of the linkage rules."""
     rules = [r for r in load_rules() if r.family == "linkage"]
     with closing(warehouse.memory()) as con:
-        study.create_schema(con)
+        study_schema.create_schema(con)
         units = "('me1', 'oncology'), ('me2', 'oncology'), ('rt1', 'radiotherapy')"
         con.execute(f"create table study.centres as from (values {units}) t(centre, centre_kind)")
         for table, rows in {"links": LINKS, **OTHERS}.items():

@@ -32,6 +32,12 @@ def wrong(con: duckdb.DuckDBPyConnection, root: Path) -> list[tuple[object, ...]
     return con.execute(f"(({truth}) except ({FOUND})) union all (({FOUND}) except ({truth})) order by all").fetchall()
 
 
+def first_failures(con: duckdb.DuckDBPyConnection, paramcd: str) -> list[tuple[object, ...]]:
+    """By patient: the kinds of a first failure together are those of PFS2RT, also with deaths and censored times."""
+    where = f"where paramcd = '{paramcd}' order by usubjid"
+    return con.execute(f"select usubjid, startdt, adt, least(cnsr, 1) from store.derived.adtte {where}").fetchall()
+
+
 @pytest.mark.parametrize(
     "seed", [11, pytest.param(12, marks=pytest.mark.slow), pytest.param(13, marks=pytest.mark.slow)]
 )
@@ -44,6 +50,11 @@ def test_the_truth_of_a_random_cohort_is_found(tmp_path: Path, seed: int) -> Non
     assert (
         con.execute("select count(*) from store.reports.reconciliation where status = 'differs'").fetchall()[0][0] > 20
     )
+    assert first_failures(con, "FIRSTFAIL") == first_failures(con, "PFS2RT")
+    kinds = con.execute(
+        "select count(distinct evntdesc) from store.derived.adtte where paramcd = 'FIRSTFAIL'"
+    ).fetchall()
+    assert kinds == [(4,)]
 
 
 def test_what_a_centre_reports_is_compared_and_never_copied(tmp_path: Path) -> None:

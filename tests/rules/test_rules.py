@@ -12,7 +12,7 @@ import duckdb
 import pytest
 import yaml
 
-from pipelines import models, study, warehouse
+from pipelines import models, study, study_schema, warehouse
 from pipelines.errors import MappingError
 from pipelines.orchestration.take_in import declare_staged, stop_rules
 from pipelines.rules.gx import validate
@@ -38,7 +38,7 @@ def columns_of(table: str) -> dict[str, str]:
 def con() -> Iterator[duckdb.DuckDBPyConnection]:
     """Every table that rules read, declared and empty."""
     with closing(warehouse.memory()) as con:
-        study.create_schema(con)
+        study_schema.create_schema(con)
         con.execute("create schema harmonised; create schema assessed; create schema validated; create schema staged")
         for table in tables_read(RULES):
             if not table.startswith("study."):

@@ -9,7 +9,7 @@ from functools import cache
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipelines import models, study, warehouse
+from pipelines import models, study, study_schema, warehouse
 from pipelines.recist.assess import MADE, assess, open_store
 from tests.spec.test_recist_cases import HERE, Case, load
 
@@ -80,7 +80,7 @@ def test_the_90_combinations_of_components() -> None:
 def test_no_column_that_decides_is_a_binary_fraction() -> None:
     """Declared, made and given numbers of the assessed layer: decimals and integers."""
     con = warehouse.memory()
-    study.create_schema(con)
+    study_schema.create_schema(con)
     kinds = {name: kind for name, kind, *_ in con.execute("describe study.protocol").fetchall()}
     assert not {name: kind for name, kind in kinds.items() if kind in ("DOUBLE", "FLOAT")}
     for schema in models.LAYERS:

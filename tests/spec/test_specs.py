@@ -13,7 +13,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pipelines import models, study, warehouse
+from pipelines import models, study, study_schema, warehouse
 from pipelines.orchestration.take_in import TECHNICAL, technical_type
 
 HERE = Path(__file__).resolve().parent
@@ -71,7 +71,7 @@ CASES = [
 @cache
 def connection() -> duckdb.DuckDBPyConnection:
     con = warehouse.memory()
-    study.create_schema(con)
+    study_schema.create_schema(con)
     return con
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pipelines import centres, models, study, survival, warehouse
-from pipelines.figures import printed
+from pipelines import centres, models, study, warehouse
+from pipelines.figures.words import printed
 from pipelines.reports.centre_report import write_centre
-from pipelines.reports.pages import TEMPLATES, reading
+from pipelines.reports.pages import TEMPLATES
 from pipelines.reports.study_report import write_study
 from pipelines.warehouse import Home
 
@@ -115,8 +115,6 @@ def test_a_study_without_subjects_has_its_report(copied: Study) -> None:
     for name, table in study.tables().items():
         if table.schema in ("derived", "reports"):
             con.execute(f"delete from store.{name}")
-    with reading(con):
-        survival.summarise(con)
     shutil.rmtree(home.reports)
     assert all(path.exists() for path in write_study(con, home))
     assert "Irradiated sites with response</small><b>none</b>" in text_of(home.reports / "study" / "report.html")

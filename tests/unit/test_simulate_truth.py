@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipelines import study
+from pipelines import study, study_schema
 from pipelines.errors import Infeasible
 from pipelines.simulate import cohort, truth
 from pipelines.warehouse import memory
@@ -241,7 +241,7 @@ def test_targets_and_scans_follow_recist(reference: duckdb.DuckDBPyConnection) -
 
 
 def test_worst_grade_of_each_group_is_the_cohorts(reference: duckdb.DuckDBPyConnection) -> None:
-    study.create_schema(reference)
+    study_schema.create_schema(reference)
     got = rows(
         reference,
         """select p.patient, g.toxicity_group, max(a.aetoxgr) as grade from world.adverse_events a

@@ -1,0 +1,160 @@
+"""SDTM- and ADaM-shaped files of anybody's, CSV, Parquet or XPT, as text rows that know where they stood."""
+
+import csv
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipelines.errors import UnreadableFile, UsageError
+from pipelines.readers.csv import Text, broken_records, quoted, ready
+from pipelines.study import sql_literal
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ZERO = 1e-70  # pandas 2.3 reads the 0 of a transport file as 5.4e-79
+FORMATS = (".csv", ".parquet", ".xpt")
+
+
+@dataclass(frozen=True)
+class Standard:
+    """What was read of one file: the columns asked for, in lower case, and the rows that are none.
+
+    `rows`: `source_row` (first line of a CSV record, else the number of the row, from 1) and text, NULL where a cell
+    is empty; `rejected`: source_row and reason.
+    """
+
+    rows: "pa.Table"
+    rejected: tuple[tuple[str, str], ...]
+
+
+def read_standard(path: Path, needed: Sequence[str], optional: Sequence[str] = ()) -> Standard:
+    """Read the named columns of a file, whatever the case of its own names; optional ones where it has them.
+
+    CSV is UTF-8 with commas. Raises `UsageError` for a file that is not there or no such format, and for a missing
+    column, with the nearest name that the file has.
+    """
+    if path.suffix.lower() not in FORMATS:
+        raise UsageError(f"{path.name}: a file that ends in {', '.join(FORMATS)} is expected.")
+    if not path.is_file():
+        raise UsageError(f"{path.name}: no such file.")
+    read = {".csv": _csv, ".parquet": _parquet, ".xpt": _xpt}[path.suffix.lower()]
+    try:
+        return read(path, needed, optional)
+    except UnreadableFile as error:
+        raise UsageError("\n".join(f"{path.name}{problem}" for problem in error.problems)) from None
+
+
+def chosen_columns(file: str, names: Sequence[str], needed: Sequence[str], optional: Sequence[str]) -> dict[str, str]:
+    """Lower-case name to the file's own; raises `UsageError` for the needed ones that it lacks."""
+    import difflib
+
+    own = {name.strip().lower(): name for name in reversed(names)}
+    missing = []
+    for name in dict.fromkeys(needed):
+        if name.lower() not in own:
+            near = difflib.get_close_matches(name.lower(), own, 1, 0.0)
+            hint = f"; the nearest is {own[near[0]]}" if near else ""
+            missing.append(f"{file}: no column {name.upper()}{hint}.")
+    if missing:
+        if len(names) == 1:
+            missing.append(f"{file} has one column only: are its cells separated by commas?")
+        raise UsageError("\n".join(missing))
+    return {name.lower(): own[name.lower()] for name in dict.fromkeys([*needed, *optional]) if name.lower() in own}
+
+
+def _csv(path: Path, needed: Sequence[str], optional: Sequence[str]) -> Standard:
+    import duckdb
+
+    with tempfile.TemporaryDirectory() as scratch, duckdb.connect() as con:
+        con.execute("set enable_progress_bar = false; set threads = 1")
+        text = ready(path, {"encoding": "utf-8-sig"}, Path(scratch) / "text.csv")
+        chosen = chosen_columns(path.name, text.names, needed, optional)
+        try:
+            with broken_records():
+                rows = con.execute(text.select(list(chosen.values()))).to_arrow_table()
+            text.check(con)
+            starts = text.starts(len(rows))
+        except UnreadableFile:
+            return _record_by_record(text, chosen)
+    if starts is not None:
+        rows = rows.set_column(0, "source_row", starts)
+    return Standard(rows.rename_columns(["source_row", *chosen]), ())
+
+
+def _record_by_record(text: Text, chosen: dict[str, str]) -> Standard:
+    """A damaged file: what can be cut into the header's columns is kept, the rest refused, each with its line."""
+    import pyarrow as pa
+
+    places = [text.names.index(name) for name in chosen.values()]
+    kept: list[list[str | None]] = []
+    rejected: list[tuple[str, str]] = []
+    for line, record in _records(text):
+        if record is None:
+            rejected.append((str(line), "quotes that do not pair"))
+        elif len(record) != len(text.names):
+            rejected.append((str(line), f"{len(record)} cells where the header has {len(text.names)}"))
+        else:
+            kept.append([str(line), *(record[place] or None for place in places)])
+    columns = zip(*kept, strict=True) if kept else [()] * (len(chosen) + 1)
+    arrays = [pa.array(column, pa.string()) for column in columns]
+    return Standard(pa.Table.from_arrays(arrays, ["source_row", *chosen]), tuple(rejected))
+
+
+def _records(text: Text) -> Iterator[tuple[int, list[str] | None]]:
+    """Each record with its first line; None where it cannot be read."""
+    with text.path.open("r", encoding="utf-8-sig", newline="") as file:
+        for _ in range(text.header_lines):
+            file.readline()
+        reader = csv.reader(file, delimiter=text.delimiter, quotechar=text.quote, strict=True)
+        before = 0
+        while True:
+            record: list[str] | None = None
+            try:
+                record = next(reader)
+            except StopIteration:
+                return
+            except csv.Error:
+                pass
+            if record is None or record:
+                yield text.header_lines + before + 1, record
+            before = reader.line_num
+
+
+def _parquet(path: Path, needed: Sequence[str], optional: Sequence[str]) -> Standard:
+    import duckdb
+
+    with duckdb.connect() as con:
+        con.execute("set enable_progress_bar = false; set threads = 1")
+        source = f"read_parquet({sql_literal(str(path))})"
+        try:
+            names = [row[0] for row in con.execute(f"describe from {source}").fetchall()]
+            chosen = chosen_columns(path.name, names, needed, optional)
+            return Standard(_numbered(con, chosen, source), ())
+        except duckdb.Error:
+            raise UsageError(f"{path.name}: not a readable Parquet file.") from None
+
+
+def _xpt(path: Path, needed: Sequence[str], optional: Sequence[str]) -> Standard:
+    import duckdb
+    import pandas as pd
+
+    try:
+        frame = pd.read_sas(path, format="xport", encoding="utf-8")
+    except (ValueError, KeyError, IndexError, AttributeError, OSError):  # whatever a damaged header leads it to
+        raise UsageError(f"{path.name}: not a readable SAS transport file (version 5, text in UTF-8).") from None
+    chosen = chosen_columns(path.name, [str(name) for name in frame.columns], needed, optional)
+    numbers = frame.select_dtypes("number")
+    frame[numbers.columns] = numbers.mask(numbers.abs() < ZERO, 0.0)
+    with duckdb.connect() as con:
+        con.execute("set threads = 1")
+        con.register("frame", frame[list(chosen.values())])
+        return Standard(_numbered(con, chosen, "frame"), ())
+
+
+def _numbered(con: Any, chosen: dict[str, str], source: str) -> "pa.Table":
+    """Columns as text, NULL for an empty cell, with the number of the row."""
+    cells = ", ".join(f"nullif({quoted(own)}::varchar, '') as {quoted(name)}" for name, own in chosen.items())
+    return con.execute(f"select row_number() over ()::varchar as source_row, {cells} from {source}").to_arrow_table()

@@ -1,0 +1,31 @@
+-- one row per: linked subject with radiotherapy and the study drug
+-- unit: day; mg/day
+-- why: the question of the study is whether the drug goes on through radiotherapy
+-- source: PROTOCOL, Toxicity (pazopanib kept or interrupted, days off, dose after)
+with step as (
+    select
+        e.usubjid, e.exstdt, coalesce(e.exendt, 'infinity'::date) as last_dt, e.exendt, e.exdose_mg, e.exadj, d.rtstdt, d.rtendt,
+        e.exdose_mg = 0 and coalesce(e.exendt, d.rtstdt) >= d.rtstdt - p.interruption_window_days
+        and e.exstdt <= d.rtendt + p.interruption_window_days as is_pause
+    from harmonised.exposures e
+    join assessed.subject_dates d using (usubjid)
+    cross join study.protocol p
+    where e.extrt = p.study_drug and d.rtstdt is not null
+),
+placed as (
+    select *, max(last_dt) filter (is_pause) over (partition by usubjid) as pause_end from step
+),
+counted as (
+    select
+        usubjid, count(*) filter (is_pause) as n_pauses, sum(exendt - exstdt + 1) filter (is_pause) as days_off,
+        max(exadj) filter (is_pause) as reason,
+        arg_max(exdose_mg, exstdt) filter (exdose_mg > 0 and exstdt <= rtstdt) as dose_before_mg,
+        -- from the interruption on, if there was one
+        arg_min(exdose_mg, exstdt) filter (exdose_mg > 0 and last_dt > greatest(rtendt, pause_end)) as dose_after_mg,
+        coalesce(bool_or(exdose_mg > 0 and last_dt >= rtstdt and (pause_end is null or last_dt > pause_end)), false) as has_gone_on
+    from placed group by usubjid
+)
+select
+    usubjid, case when not has_gone_on then 'stopped' when n_pauses > 0 then 'interrupted' else 'kept' end as drug_state,
+    days_off, reason, dose_before_mg, dose_after_mg
+from counted

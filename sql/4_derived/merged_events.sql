@@ -1,0 +1,46 @@
+-- one row per: subject, term and onset that is one event with an earlier onset from another unit
+-- why: both units follow the patient and date the same event differently; one unit's own episodes stay apart
+-- source: PROTOCOL, Toxicity (the same event from two units is one)
+with shared as (
+    -- only where two units report a term of a subject is there anything to match; other terms are any two things
+    select usubjid, aedecod from harmonised.adverse_events
+    where aedecod <> 'Other' and aestdt is not null
+    group by usubjid, aedecod having min(centre) <> max(centre)
+),
+episode as (
+    -- records of one day are one already
+    select
+        a.usubjid, a.aedecod, a.aestdt, min(a.centre) as centre, min(a.centre) <> max(a.centre) as is_complete,
+        case when bool_and(a.aeendt is not null) then max(a.aeendt) else 'infinity'::date end as last_dt
+    from harmonised.adverse_events a
+    semi join shared s on s.usubjid = a.usubjid and s.aedecod = a.aedecod
+    where a.aestdt is not null
+    group by a.usubjid, a.aedecod, a.aestdt
+),
+neighbour as (
+    -- close to the one before it: it overlaps or begins within the tolerance, and another unit sent it
+    select
+        e.*, lag(e.aestdt) over following as earlier_dt, e.aestdt - lag(e.aestdt) over following as gap_days,
+        coalesce(
+            e.centre <> lag(e.centre) over following and not e.is_complete and not lag(e.is_complete) over following
+            and (e.aestdt <= lag(e.last_dt) over following or e.aestdt - lag(e.aestdt) over following <= p.same_event_days), false
+        ) as is_close
+    from episode e
+    cross join study.protocol p
+    window following as (partition by e.usubjid, e.aedecod order by e.aestdt)
+),
+chain as (
+    -- broken where the next one is closer still
+    select *, is_close and not coalesce(lead(is_close) over following and lead(gap_days) over following < gap_days, false) as is_linked
+    from neighbour
+    window following as (partition by usubjid, aedecod order by aestdt)
+),
+counted as (
+    select *, count(*) filter (not is_linked) over (partition by usubjid, aedecod order by aestdt) as chain_no from chain
+),
+placed as (
+    select *, row_number() over (partition by usubjid, aedecod, chain_no order by aestdt) as place_no from counted
+)
+-- along a chain the units alternate: each second record belongs to the one before it
+select usubjid, aedecod, aestdt, earlier_dt as event_dt from placed
+where place_no % 2 = 0
