@@ -14,7 +14,6 @@ from pipelines.study import sql_literal
 if TYPE_CHECKING:
     import pyarrow as pa
 
-ZERO = 1e-70  # pandas 2.3 reads the 0 of a transport file as 5.4e-79
 FORMATS = (".csv", ".parquet", ".xpt")
 
 
@@ -138,16 +137,15 @@ def _parquet(path: Path, needed: Sequence[str], optional: Sequence[str]) -> Stan
 
 
 def _xpt(path: Path, needed: Sequence[str], optional: Sequence[str]) -> Standard:
+    # pandas loses a last record that ends in blanks, and reads 0 as 5e-79
     import duckdb
-    import pandas as pd
+    import pyreadstat
 
     try:
-        frame = pd.read_sas(path, format="xport", encoding="utf-8")
-    except (ValueError, KeyError, IndexError, AttributeError, OSError):  # whatever a damaged header leads it to
+        frame, _ = pyreadstat.read_xport(str(path), disable_datetime_conversion=True)
+    except (pyreadstat.ReadstatError, UnicodeDecodeError):
         raise UsageError(f"{path.name}: not a readable SAS transport file (version 5, text in UTF-8).") from None
     chosen = chosen_columns(path.name, [str(name) for name in frame.columns], needed, optional)
-    numbers = frame.select_dtypes("number")
-    frame[numbers.columns] = numbers.mask(numbers.abs() < ZERO, 0.0)
     with duckdb.connect() as con:
         con.execute("set threads = 1")
         con.register("frame", frame[list(chosen.values())])

@@ -40,6 +40,13 @@ def test_three_formats_give_the_same_rows(tmp_path: Path) -> None:
     assert values == {".CSV": expected, ".parquet": expected, ".xpt": expected}
 
 
+def test_the_last_record_of_a_transport_file_stays_where_it_ends_in_blanks(tmp_path: Path) -> None:
+    """The file is filled up with blanks, so that they look like those of the record before them."""
+    path = tmp_path / "adtte.xpt"
+    write_xpt(path, {"PARAMCD": ["PFS", "OS"], "AVAL": [1.5, 0], "REASON": ["death, without progression", ""]})
+    assert [(place, name, float(v or -1)) for place, name, v in rows_of(path)] == [("1", "PFS", 1.5), ("2", "OS", 0)]
+
+
 def test_other_columns_are_ignored_and_optional_ones_may_be_missing(tmp_path: Path) -> None:
     path = csv_file(tmp_path, "\ufeffX,AVAL,PARAMCD\nsecret,1,A\n")
     assert read_standard(path, WANTED, ["AVALU"]).rows.column_names == ["source_row", "paramcd", "aval"]
