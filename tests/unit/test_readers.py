@@ -191,7 +191,8 @@ class TestFhir:
         path = write(tmp_path / "p.ndjson", "\n".join(lines) + "\n")
         spec = {"format": "fhir", "resource": "Procedure", "profile": "course-summary"}
         head = {"source_row": "3", "patient": "ck-1", "lesion": "L1", "course": "C1"}
-        assert rows(path, **spec, columns=COLUMNS) == [{**head, "dose": "3750", "end": None}]
+        # two volumes that state different doses: both, which no field takes for a number
+        assert rows(path, **spec, columns=COLUMNS) == [{**head, "dose": "3750 | 27.5", "end": None}]
         each = {"course": "identifier[0].value", "dose": ".extension('total').valueQuantity.value"}
         volumes = rows(path, **spec, columns=each, each="extension('dose-to-volume')")
         assert [(v["source_row"], v["course"], v["dose"]) for v in volumes] == [
