@@ -31,40 +31,45 @@ analysis as (
     from study.analyses a
     cross join known_date k
 ),
-subject_map as (
-    select usubjid, map_from_entries(list((date_name, adt))) as dates from derived.dates group by usubjid
+subject_listed as (
+    select usubjid, [m.dates[n] for n in k.names] as dates
+    from (select usubjid, map_from_entries(list((date_name, adt))) as dates from derived.dates group by usubjid) m
+    cross join known_date k
 ),
-lesion_map as (
-    select usubjid, lesion_id, map_from_entries(list((date_name, adt))) as dates from derived.lesion_dates group by usubjid, lesion_id
+lesion_listed as (
+    select usubjid, lesion_id, [m.dates[n] for n in k.names] as dates
+    from (
+        select usubjid, lesion_id, map_from_entries(list((date_name, adt))) as dates from derived.lesion_dates
+        group by usubjid, lesion_id
+    ) m
+    cross join known_date k
 ),
 followed as (
-    select usubjid, null as lesion_id, dates as own_dates, dates from subject_map
+    select usubjid, null as lesion_id, dates as own_dates, dates from subject_listed
     union all
     -- an endpoint of lesions begins with a date of the lesion and may end with one of the patient
-    select l.usubjid, l.lesion_id, l.dates, map_concat(s.dates, l.dates)
-    from lesion_map l
-    left join subject_map s using (usubjid)
+    select l.usubjid, l.lesion_id, l.dates, coalesce([coalesce(d, s.dates[i]) for d, i in l.dates], l.dates)
+    from lesion_listed l
+    left join subject_listed s using (usubjid)
 ),
-listed as (
-    select
-        f.usubjid, f.lesion_id, [f.own_dates[n] for n in k.names] as own_dates, [f.dates[n] for n in k.names] as dates,
-        s.is_eligible, s.rules, s.n_progressing, s.n_new
+begun as (
+    -- by the few dates that something begins with, so that the analyses are joined by it
+    select f.*, b.start_no, f.own_dates[b.start_no] as startdt, s.is_eligible, s.rules, s.n_progressing, s.n_new
     from followed f
+    cross join (select distinct start_no from analysis) b
     join subject s using (usubjid)
-    cross join known_date k
+    where f.own_dates[b.start_no] is not null
 ),
 started as (
     select
-        f.usubjid, f.lesion_id, a.analysis, a.paramcd, a.event_names, a.until_names, a.censor_names,
-        f.own_dates[a.start_no] as startdt,
+        f.usubjid, f.lesion_id, a.analysis, a.paramcd, a.event_names, a.until_names, a.censor_names, f.startdt,
         list_select(f.dates, a.event_nos) as events,
         list_min(list_select(f.dates, a.until_nos)) as until_dt,
         list_select(f.dates, a.until_nos) as untils,
         list_select(f.dates, a.censor_nos) as censors
-    from listed f
-    cross join analysis a
-    where f.own_dates[a.start_no] is not null
-        and (f.is_eligible or list_has_all(a.instead_of, f.rules))
+    from begun f
+    join analysis a using (start_no)
+    where (f.is_eligible or list_has_all(a.instead_of, f.rules))
         and coalesce(f.n_progressing <= a.max_progressing_lesions, true) and coalesce(f.n_new <= a.max_new_lesions, true)
 ),
 observed as (
