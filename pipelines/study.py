@@ -1,5 +1,6 @@
 """What words mean: tables, code lists, protocol numbers and endpoints, from `study/` and as DuckDB schema `study`."""
 
+import os
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -104,14 +105,47 @@ def codelist(name: str) -> tuple[str, ...]:
         return tuple(row["code"] for row in csv.DictReader(file))
 
 
-@cache
+def protocol_version() -> str:
+    """The protocol version in force: the newest, or the one that RESTAGE_PROTOCOL names (`restage run --protocol`)."""
+    return os.environ.get("RESTAGE_PROTOCOL") or str(read_yaml(STUDY / "protocol.yaml")["version"])
+
+
 def protocol() -> dict[str, dict[str, Any]]:
-    """Every protocol number by name: `value`, `unit`, `citation`, `since`; a contested one has `readings`."""
-    found = dict(read_yaml(STUDY / "protocol.yaml")["parameters"])
+    """Every protocol number by name as the version in force has it: `value`, `unit`, `citation`, `since`; a contested
+    one has `readings`. Raises `MappingError`."""
+    return _protocol(protocol_version())
+
+
+@cache
+def _protocol(version: str) -> dict[str, dict[str, Any]]:
+    """A number's `amended` list says what replaced it, and from which version on; unknown to earlier versions, a number
+    that came later has its first value in them, so that today's SQL can run."""
+    content = read_yaml(STUDY / "protocol.yaml")
+    if _order(version) > _order(str(content["version"])):
+        raise MappingError(f"protocol.yaml is at version {content['version']}; there is no version {version} yet.")
+    found = {}
+    for name, first in content["parameters"].items():
+        amended = first.get("amended", [])
+        sinces = [_order(str(a["since"])) for a in (first, *amended)]
+        if sinces != sorted(set(sinces)) or sinces[-1] > _order(str(content["version"])):
+            raise MappingError(
+                f"protocol.yaml: {name}: amendments follow each other, up to version {content['version']}."
+            )
+        found[name] = {k: v for k, v in first.items() if k != "amended"}
+        for a in amended:
+            found[name] |= a if _order(str(a["since"])) <= _order(version) else {}
     wrong = [name for name, p in found.items() if "readings" in p and p["readings"][0] != p["value"]]
     if wrong:
         raise MappingError(f"protocol.yaml: {', '.join(wrong)}: the value in force is the first of its readings.")
     return found
+
+
+def _order(version: str) -> tuple[int, ...]:
+    """1.10 comes after 1.9."""
+    try:
+        return tuple(int(part) for part in version.split("."))
+    except ValueError:
+        raise MappingError(f"protocol.yaml: {version!r} is no version; numbers with dots are expected.") from None
 
 
 def readings() -> dict[str, list[Any]]:

@@ -50,6 +50,10 @@ class Home:
         return self.root / "gx"
 
     @property
+    def frozen(self) -> Path:
+        return self.root / "frozen"
+
+    @property
     def dagster(self) -> Path:
         return self.root / "dagster"
 
@@ -80,6 +84,10 @@ def open_read(home: Home) -> "duckdb.DuckDBPyConnection":
     try:
         con = duckdb.connect(str(home.database), read_only=True)
     except duckdb.IOException as error:
+        if "lock" not in str(error):
+            raise RestageError(
+                f"{home.database.name} is damaged. `restage rebuild --home {home.root}` makes it anew from the archive."
+            ) from error
         raise RestageError(f"{home.database.name} is being written by another run. Wait until it ends.") from error
     configure(con)
     return con

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from pipelines import freeze
 from pipelines.deliveries import denylist, ledger
 from pipelines.deliveries.erase import erase_all, erase_answer
 from pipelines.deliveries.land import land
@@ -19,8 +20,9 @@ def withdraw(home: Home, usubjid: str, centres: Mapping[str, "Centre"]) -> dict[
     """Enter a subject in the denylist and remove what was made from its rows; returns centre -> deliveries with it.
 
     The next run lands all deliveries of these centres again; landing takes the subject's rows out of the archived files
-    (`deliveries.erase`). Deliveries that were rejected cannot be searched and go as a whole where a centre knows the
-    subject; lines about it go from the centre's answers. A code that nobody has sent yet is entered all the same.
+    (`deliveries.erase`), frozen states lose them here. Deliveries that were rejected cannot be searched and go as a
+    whole where a centre knows the subject; lines about it go from the centre's answers. A code that nobody has sent yet
+    is entered all the same.
     """
     denylist.add(home, denylist.CODE, [usubjid])
     found: dict[str, int] = defaultdict(int)
@@ -48,6 +50,7 @@ def withdraw(home: Home, usubjid: str, centres: Mapping[str, "Centre"]) -> dict[
             erase_answer(home, centres[delivery.centre], delivery, ids[delivery.centre])
         if delivery.centre in concerned and delivery.state == "rejected":
             erase_all(home, delivery)
+    freeze.take_out(home, usubjid, set().union(*ids.values()))
     if concerned:
         _remove_what_was_made(home, concerned)
     return {name: found[name] for name in concerned}

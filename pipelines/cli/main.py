@@ -4,12 +4,16 @@ import sys
 
 import typer
 
+from pipelines.cli.backup import backup, restore
 from pipelines.cli.centre import app as centre
 from pipelines.cli.demo import demo
+from pipelines.cli.doctor import doctor
+from pipelines.cli.freeze import freeze
 from pipelines.cli.rebuild import rebuild
 from pipelines.cli.recist import recist
 from pipelines.cli.run import run
 from pipelines.cli.simulate import simulate
+from pipelines.cli.status import open_reports, status
 from pipelines.cli.survival import survival
 from pipelines.cli.ui import ui
 from pipelines.cli.withdraw import withdraw
@@ -17,12 +21,12 @@ from pipelines.errors import RestageError
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,  # they show locals, which may hold a patient's values
     help="Raw exports of oncology and radiotherapy units in; endpoints, tables and data-quality reports out.",
 )
-for command in (run, demo, rebuild, withdraw, simulate, recist, survival, ui):
+for command in (run, demo, status, rebuild, withdraw, freeze, backup, restore, doctor, simulate, recist, survival, ui):
     app.command()(command)
+app.command("open")(open_reports)
 app.add_typer(centre, name="centre")
 
 

@@ -1,5 +1,6 @@
 """`restage run`: takes in whatever is new and brings everything up to date."""
 
+import os
 import time
 from pathlib import Path
 from typing import Annotated
@@ -17,12 +18,18 @@ def run(
     as_of: Annotated[
         str | None, typer.Option(metavar="YYYY-MM-DD", help="Show the study as it was at the end of that day.")
     ] = None,
+    protocol: Annotated[
+        str | None, typer.Option(metavar="VERSION", help="Judge by an earlier version of the protocol.")
+    ] = None,
 ) -> None:
     """Take in what is new in the inbox and bring tables and reports up to date.
 
     With --as-of nothing is taken in: tables and reports are made of the deliveries that had been received by the end
-    of that day. The next run without it brings them back to today.
+    of that day. The next run without it brings them back to today. With --protocol the
+    numbers of that version hold, in this run alone.
     """
+    if protocol is not None:
+        os.environ["RESTAGE_PROTOCOL"] = protocol
     code = bring_up_to_date(home_of(home, day_of(as_of)))
     if code:
         raise typer.Exit(code)

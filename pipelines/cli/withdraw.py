@@ -25,7 +25,9 @@ def withdraw(
     found = take_out(place, subject, load_all(CENTRES))
     for centre, n in found.items():
         print(f"{centre}: in {n} deliveries, whose files are written anew")
-    if not found:
+    if found:
+        print("Backups that were made before still hold the subject: make a new one, then destroy them.")
+    else:
         print("No delivery holds this study code; it will be kept out of those to come.")
     code = bring_up_to_date(place)
     if code:

@@ -54,7 +54,8 @@ def digest(root: Path, paths: Iterable[Path]) -> str:
 def code_version() -> str:
     """Changes with the SQL, the study's declarations, the rules and the machine; not with the simulator."""
     files = (p for folder in CODE for p in (study.ROOT / folder).rglob("*") if p.is_file())
-    return digest(study.ROOT, (p for p in files if not any(part in p.as_posix() for part in NOT_CODE)))
+    made = digest(study.ROOT, (p for p in files if not any(part in p.as_posix() for part in NOT_CODE)))
+    return f"{made} protocol {study.protocol_version()}"
 
 
 def centre_version(folder: Path) -> str:

@@ -61,7 +61,7 @@ def _centre_values(con: "duckdb.DuckDBPyConnection", home: Home, centre: str, t:
     return {
         "title": f"{t['title']}: {centre}", "note": note_of(home),
         "study_title": study.protocol()["study_title"]["value"],
-        "version": study.read_yaml(study.STUDY / "protocol.yaml")["version"],
+        "version": study.protocol_version(),
         "delivery": in_force.delivery_id if in_force else "",
         "data_cut": in_force.extract_date if in_force else "",
         "reply_days": study.protocol()["reply_days"]["value"],

@@ -29,6 +29,7 @@ FLOORS = [
     {"staging_findings"},
     {"staging", "models"},
     {"deliveries", "rules", "queries", "figures", "endpoints", "alternatives", "recist"},
+    {"freeze", "status"},
     {"backup", "outbox", "withdraw", "profile", "trace", "reports"},
     {"orchestration"},
     {"definitions"},

@@ -1,0 +1,138 @@
+"""A backup of what cannot be made again: the archive, the keys, what was frozen and sent. Everything else follows.
+
+Tables and reports are a function of the archive, so a backup stays small and a restore is followed by a run.
+"""
+
+import hashlib
+import io
+import json
+import re
+import shutil
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pipelines.deliveries.ledger import now
+from pipelines.errors import RestageError, UsageError
+from pipelines.warehouse import Home
+
+# what a run makes by itself; whatever else lies in a home is kept
+MADE_AGAIN = ("dagster", "gx", "landed", "reports", "staged", "state.json", "warehouse.duckdb", "warehouse.duckdb.wal")
+DRAFT = re.compile(r"\.part-.*|\.erasing-.*|.*\.(part|verifying|restoring)")
+LIST = "backup.json"
+FORMAT = 1
+
+
+def backup(home: Home, target: Path) -> dict[str, Any]:
+    """Write one compressed tar file that `restore` can make the home from; returns its list.
+
+    The list (first member, `backup.json`) names every file with its sha256 and size. Files of the inbox that are in the
+    archive already are left out. The file appears under its name only when it is whole. Raises `UsageError`.
+    """
+    if not (home.archive / "ledger.jsonl").exists():
+        raise UsageError(
+            f"{home.root}: no archive here, so there is nothing to keep. Name the study's home with --home."
+        )
+    if target.exists():
+        raise UsageError(f"{target} exists already; a backup never replaces another.")
+    files = {path.relative_to(home.root).as_posix(): path for path in _kept(home)}
+    listed = {name: {"sha256": sha256(path), "size": path.stat().st_size} for name, path in files.items()}
+    about = {"format": FORMAT, "made": now(), "files": listed}
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".{target.name}.part")
+    try:
+        part.touch(mode=0o600)
+        with tarfile.open(part, "w:gz", compresslevel=3) as tar:
+            content = json.dumps(about, indent=1, sort_keys=True).encode()
+            head = tarfile.TarInfo(LIST)
+            head.size = len(content)
+            tar.addfile(head, io.BytesIO(content))
+            for name, path in files.items():
+                tar.add(path, name, recursive=False)
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+    return about
+
+
+def restore(source: Path, home: Home, withdrawn: Path | None = None) -> dict[str, Any]:
+    """Make a home from a backup; returns the backup's list. The tables follow with the next run.
+
+    Every file is compared with the list; nothing is left in the home where one differs. `withdrawn` is another home of
+    the same study (what is left of it) whose denylist is newer than the backup: those subjects stay out as well.
+    Raises `UsageError` where the home is not empty, `RestageError` where the backup is damaged.
+    """
+    if home.root.exists() and any(home.root.iterdir()):
+        raise UsageError(f"{home.root} is not empty. Restore into a new folder, then put it in the old one's place.")
+    if not source.is_file():
+        raise UsageError(f"{source}: no such backup.")
+    draft = home.root.with_name(f".{home.root.name}.restoring")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    try:
+        about = _unpacked(source, draft)
+        if withdrawn is not None:
+            _merge_withdrawn(Home(withdrawn), Home(draft))
+        if home.root.exists():
+            home.root.rmdir()
+        draft.replace(home.root)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return about
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _kept(home: Home) -> Iterator[Path]:
+    """The files of a backup in the order of their names; outboxes are kept although they lie among the reports."""
+    archived = {path.name for path in (home.archive / "objects").glob("*")}
+    # a delivery of the inbox is left out as a whole or not at all: half of one would be another delivery
+    waiting = {
+        folder for folder in home.inbox.glob("*/*")
+        if any(sha256(p) not in archived for p in [folder, *folder.rglob("*")] if p.is_file())
+    }  # fmt: skip
+    for path in sorted(home.root.rglob("*")):
+        within = path.relative_to(home.root)
+        if path.is_symlink() or not path.is_file() or any(DRAFT.fullmatch(part) for part in within.parts):
+            continue
+        if within.parts[0] in MADE_AGAIN and "outbox" not in within.parts:
+            continue
+        if within.parts[0] == "inbox" and not waiting & {path, *path.parents}:
+            continue
+        yield path
+
+
+def _unpacked(source: Path, draft: Path) -> dict[str, Any]:
+    damaged = RestageError(f"{source.name} is no whole backup. Take another one; nothing was restored.")
+    try:
+        with tarfile.open(source) as tar:
+            tar.extractall(draft, filter="data")
+        about = dict(json.loads((draft / LIST).read_text(encoding="utf-8")))
+    except (tarfile.TarError, OSError, EOFError, ValueError) as error:
+        raise damaged from error
+    if about.get("format") != FORMAT:
+        raise RestageError(f"{source.name} was made by a newer version of restage. Restore it with that version.")
+    (draft / LIST).unlink()
+    there = {p.relative_to(draft).as_posix() for p in draft.rglob("*") if p.is_file()}
+    if there != about["files"].keys() or any(sha256(draft / n) != f["sha256"] for n, f in about["files"].items()):
+        raise damaged
+    return about
+
+
+def _merge_withdrawn(newer: Home, draft: Home) -> None:
+    """Take over the denylist of another home of the same study."""
+    listed, key = (newer.archive / "withdrawn.txt", newer.root / "keys" / "withdrawn.key")
+    if not listed.exists() or not key.exists():
+        raise UsageError(f"{newer.root}: archive/withdrawn.txt and keys/withdrawn.key are expected there.")
+    own_list, own_key = draft.archive / "withdrawn.txt", draft.root / "keys" / "withdrawn.key"
+    if own_key.exists() and own_key.read_text() != key.read_text():
+        raise UsageError(f"{newer.root} has the key of another study, so its list says nothing about this one.")
+    own_key.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy2(key, own_key)
+    known = own_list.read_text(encoding="ascii").split() if own_list.exists() else []
+    both = dict.fromkeys([*known, *listed.read_text(encoding="ascii").split()])
+    own_list.write_text("".join(f"{d}\n" for d in both), encoding="ascii")

@@ -1,0 +1,73 @@
+"""`restage freeze`: the database lock."""
+
+import os
+import subprocess
+import sys
+from typing import Annotated
+
+import typer
+
+from pipelines.cli.console import DEFAULT_HOME, HomeOption, home_of
+from pipelines.errors import RestageError, UsageError
+from pipelines.warehouse import Home
+
+
+def freeze(
+    name: Annotated[str, typer.Argument(help="A name for this state, such as primary-analysis-2026.")],
+    home: HomeOption = DEFAULT_HOME,
+    by: Annotated[str | None, typer.Option(metavar="NAME", help="Who signs off the quality of the data.")] = None,
+    reason: Annotated[str | None, typer.Option(metavar="TEXT", help="What the state is frozen for.")] = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Derive a frozen state again and compare.")] = False,
+) -> None:
+    """Lock the database: keep deliveries, code and protocol version, tables and reports under one name and hash.
+
+    A publication cites the name with its hash. With --verify the state is derived again from the archive under the
+    protocol version that held then, and every table is compared; exit 1 where one differs.
+
+    Examples:
+      restage freeze primary-2026 --by "A. Rossi" --reason "Primary analysis"
+      restage freeze --verify primary-2026
+    """
+    from pipelines import freeze as lock
+    from pipelines.orchestration.plan import code_version, make_plan
+
+    place = home_of(home)
+    if verify:
+        return _verify(place, name)
+    if not (by and by.strip() and reason and reason.strip()):
+        raise UsageError("Who signs off, and what for? Add --by NAME and --reason TEXT.")
+    if not make_plan(place).nothing:
+        raise UsageError(f"{place.root} is not up to date. Run `restage run --home {home}` first, then freeze.")
+    about = lock.freeze(place, name, by.strip(), reason.strip(), code_version())
+    print(f"{name}: {len(about['deliveries'])} deliveries, {len(about['tables'])} tables, protocol {about['protocol']}")
+    if about["queries_not_closed"]:
+        print(f"{about['queries_not_closed']} queries to centres are not closed; the number is kept with the state.")
+    print(f"Cite it as: {name}, sha256 {about['hash']}")
+    return None
+
+
+def _verify(home: Home, name: str) -> None:
+    from pipelines import freeze as lock
+    from pipelines.orchestration.plan import code_version
+
+    about = lock.read(home, name)
+    wrong, n = lock.verify(home, name, _make)
+    for line in wrong:
+        print(line)
+    if about["code"].split()[0] != code_version().split()[0]:
+        print("It was frozen by another version of the code than this one.")
+    if wrong:
+        raise typer.Exit(1)
+    print(f"{name}: all {n} tables derived anew are equal. sha256 {about['hash']}")
+    for change in about["amended"]:
+        print(f"Amended on {change['when'][:10]}: {change['why']}. It was sha256 {change['was']}")
+
+
+def _make(scratch: Home, protocol: str) -> None:
+    """The line over a scratch home in a process of its own, because the protocol version holds for a whole process."""
+    command = [sys.executable, "-c", "from pipelines.cli.main import main; main()", "run", "--home", str(scratch.root)]
+    done = subprocess.run(
+        command, env={**os.environ, "RESTAGE_PROTOCOL": protocol}, capture_output=True, text=True, check=False
+    )
+    if done.returncode not in (0, 3):  # 3: a delivery that was rejected then is rejected again
+        raise RestageError(f"It could not be derived again. {done.stderr.strip().splitlines()[-1:]}")

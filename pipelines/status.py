@@ -1,0 +1,74 @@
+"""Where each centre stands: its last delivery, when the next is due, and what is still asked of it."""
+
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any
+
+from pipelines.deliveries import ledger
+from pipelines.warehouse import Home, open_read
+
+if TYPE_CHECKING:
+    from pipelines.mapping import Centre
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One centre today. `freshness` is never, fresh or late; `last_state` is that of the newest delivery, which need
+    not be the one in force."""
+
+    centre: str
+    delivery: str | None
+    data_cut: str | None
+    received: str | None
+    last_state: str | None
+    cadence_days: int | None
+    due: str | None
+    freshness: str
+    queries: int | None
+
+    def row(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def standings(home: Home, centres: Mapping[str, "Centre"], today: date) -> list[Standing]:
+    """One row per declared centre, in their order.
+
+    A centre is late when its cadence has passed since the extract date of the delivery in force. `queries` counts what
+    is found and more than a note; it is empty before the first run.
+    """
+    asked = _asked(home)
+    found = []
+    for name, centre in centres.items():
+        mine = [d for d in ledger.read(home) if d.centre == name]
+        newest = max(mine, key=lambda d: d.received, default=None)
+        holds = ledger.in_force(home, name)
+        due = None
+        if holds and centre.cadence_days:
+            due = date.fromisoformat(holds.extract_date[:10]) + timedelta(days=centre.cadence_days)
+        found.append(
+            Standing(
+                centre=name,
+                delivery=holds.name if holds else None,
+                data_cut=holds.extract_date[:10] if holds else None,
+                received=holds.received[:10] if holds else None,
+                last_state=newest.state if newest else None,
+                cadence_days=centre.cadence_days,
+                due=due.isoformat() if due else None,
+                freshness="never" if holds is None else "late" if due and due < today else "fresh",
+                queries=None if asked is None else asked.get(name, 0),
+            )
+        )
+    return found
+
+
+def _asked(home: Home) -> dict[str, int] | None:
+    if not home.database.exists():
+        return None
+    with closing(open_read(home)) as con:
+        there = "select 1 from duckdb_tables() where schema_name = 'validated' and table_name = 'findings'"
+        if not con.execute(there).fetchall():
+            return None
+        rows = con.execute("select centre, count(*) from validated.findings where severity <> 'note' group by all")
+        return dict(rows.fetchall())
