@@ -68,7 +68,7 @@ def open_reports(
 
     Examples:
       restage open
-      restage open --centre me1
+      restage open --centre ID
     """
     place = home_of(home)
     page = place.reports / "index.html"
