@@ -1,0 +1,280 @@
+"""What `deploy/` says is tried as it stands: its commands, its PostgreSQL storage, its login, its units."""
+
+import base64
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines import study
+
+DEPLOY = study.ROOT / "deploy"
+BIN = Path(sys.executable).parent
+SECONDS = 90
+
+
+def needed(name: str) -> str:
+    """The path of a program of the machine; a CI run that lacks one fails, elsewhere the test is left out."""
+    there = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
+    found = str(there[-1]) if there else shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
+    if not found and os.environ.get("CI"):
+        pytest.fail(f"{name} is not installed; .ci/run does that")
+    if not found:
+        pytest.skip(f"{name} is not installed")
+    return str(found)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def running(command: list[str], env: dict[str, str] | None = None) -> Iterator["subprocess.Popen[bytes]"]:
+    process = subprocess.Popen(command, env=env, cwd=study.ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def asked(url: str, query: str = "", login: str = "") -> tuple[int, Any]:
+    """Status and JSON of a GraphQL question (or a plain GET); waits until somebody answers."""
+    body = json.dumps({"query": query}).encode() if query else None
+    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+    if login:
+        request.add_header("Authorization", f"Basic {base64.b64encode(login.encode()).decode()}")
+    deadline = time.monotonic() + SECONDS
+    while True:
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return answer.status, json.load(answer) if query else answer.read()
+        except urllib.error.HTTPError as error:
+            return error.code, None
+        except OSError:
+            assert time.monotonic() < deadline, f"nobody answers at {url}"
+            time.sleep(0.2)
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[dict[str, str]]:
+    """A real PostgreSQL on a free port, with a password; what the services find in their environment."""
+    initdb, server, psql = needed("initdb"), needed("postgres"), needed("psql")
+    user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+    with tempfile.TemporaryDirectory() as place, ExitStack() as stack:
+        root, port = Path(place), free_port()
+        secret = root / "password"
+        secret.write_text("invented\n")
+        for path in (root, secret):
+            path.chmod(0o755 if path == root else 0o644)
+        if user:
+            shutil.chown(root, "postgres")
+        data = str(root / "data")
+        subprocess.run(
+            [*user, initdb, "-D", data, "-U", "restage", "-A", "scram-sha-256", "--pwfile", str(secret), "-N"],
+            check=True, capture_output=True,
+        )  # fmt: skip
+        options = ["-D", data, "-p", str(port), "-h", "127.0.0.1", "-k", str(root), "-c", "fsync=off"]
+        stack.enter_context(running([*user, server, *options]))
+        passes = root / "pgpass"
+        passes.write_text(f"127.0.0.1:{port}:*:restage:invented\n")
+        passes.chmod(0o600)
+        env = {
+            "PGPASSFILE": str(passes), "RESTAGE_POSTGRES": f"postgresql://restage@127.0.0.1:{port}/restage",
+            "GX_ANALYTICS_ENABLED": "false",
+        }  # fmt: skip
+        command = [
+            psql,
+            "-h",
+            "127.0.0.1",
+            "-p",
+            str(port),
+            "-U",
+            "restage",
+            "postgres",
+            "-c",
+            "create database restage",
+        ]
+        deadline = time.monotonic() + SECONDS
+        while subprocess.run(command, env={**os.environ, **env}, capture_output=True, check=False).returncode:
+            assert time.monotonic() < deadline, "PostgreSQL does not start"
+            time.sleep(0.2)
+        yield env
+
+
+def unit(name: str, env: dict[str, str], ports: dict[str, int], workspace: Path) -> list[str]:
+    """The command of a unit as it stands, on this checkout and on free ports."""
+    (line,) = re.findall(r"^ExecStart=(.*)$", (DEPLOY / "systemd" / f"restage-{name}.service").read_text(), re.M)
+    words = line.replace("/opt/restage/.venv/bin", str(BIN)).replace(
+        "/opt/restage/deploy/workspace.yaml", str(workspace)
+    )
+    for stated, port in ports.items():
+        words = words.replace(f"-p {stated}", f"-p {port}")
+    return words.split()
+
+
+def test_services_work_on_one_study_whose_records_lie_in_postgres(
+    postgres: dict[str, str], tmp_path: Path, demo_home: Path
+) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(demo_home, home, ignore=shutil.ignore_patterns("dagster"))
+    (home / "dagster").mkdir()
+    shutil.copy(DEPLOY / "dagster.yaml", home / "dagster")
+    (home / "state.json").unlink()
+    env = {**os.environ, **postgres, "RESTAGE_HOME": str(home), "DAGSTER_HOME": str(home / "dagster")}
+    code = "from pipelines.cli.main import main; main()"
+    done = subprocess.run([sys.executable, "-c", code, "run"], env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert not list((home / "dagster").rglob("*.db")), "nothing is recorded in files of SQLite"
+    ports = {p: free_port() for p in ("4000", "3000", "3001")}
+    workspace = tmp_path / "workspace.yaml"
+    workspace.write_text((DEPLOY / "workspace.yaml").read_text().replace("4000", str(ports["4000"])))
+    with ExitStack() as stack:
+        for name in ("code", "webserver", "viewer", "daemon"):
+            stack.enter_context(running(unit(name, env, ports, workspace), env))
+        runs = "{ runsOrError { ... on Runs { results { status } } } }"
+        loaded = "{ repositoriesOrError { ... on RepositoryConnection { nodes { name } } } }"
+        editor, viewer = f"http://127.0.0.1:{ports['3000']}/graphql", f"http://127.0.0.1:{ports['3001']}/view/graphql"
+        for url in (editor, viewer):
+            status, answer = asked(url, runs)
+            assert (status, answer["data"]["runsOrError"]["results"]) == (200, [{"status": "SUCCESS"}])
+        deadline = time.monotonic() + SECONDS
+        while not asked(editor, loaded)[1]["data"]["repositoriesOrError"].get("nodes"):
+            assert time.monotonic() < deadline, "the code location does not load"
+            time.sleep(0.5)
+        beats = "{ instance { daemonHealth { allDaemonStatuses { daemonType healthy } } } }"
+        while True:
+            found = asked(editor, beats)[1]["data"]["instance"]["daemonHealth"]["allDaemonStatuses"]
+            if {d["daemonType"] for d in found if d["healthy"]} >= {"SENSOR", "SCHEDULER", "QUEUED_RUN_COORDINATOR"}:
+                break
+            assert time.monotonic() < deadline, found
+            time.sleep(0.5)
+        # the viewers' server refuses what starts something
+        start = 'mutation { startSensor(sensorSelector: {repositoryLocationName: "restage", repositoryName: \
+            "__repository__", sensorName: "inbox"}) { __typename } }'
+        refused = asked(viewer, start)[1]
+        assert "UnauthorizedError" in json.dumps(refused), refused
+
+
+def test_nothing_is_seen_without_a_login(tmp_path: Path) -> None:
+    nginx, openssl = needed("nginx"), needed("openssl")
+    ports = {name: free_port() for name in ("443", "3000", "3001")}
+    for who in ("editor", "viewer"):
+        made = subprocess.run(
+            [openssl, "passwd", "-apr1", "invented"], check=True, capture_output=True, text=True
+        ).stdout
+        (tmp_path / f"{who}s.htpasswd").write_text(f"{who}:{made}")
+    (tmp_path / "tls").mkdir()
+    subject = ["-subj", "/CN=127.0.0.1", "-nodes", "-days", "1"]
+    files = ["-keyout", str(tmp_path / "tls" / "key.pem"), "-out", str(tmp_path / "tls" / "certificate.pem")]
+    subprocess.run([openssl, "req", "-x509", "-newkey", "rsa:2048", *subject, *files], check=True, capture_output=True)
+    (tmp_path / "home" / "reports").mkdir(parents=True)
+    (tmp_path / "home" / "reports" / "index.html").write_text("overview")
+    server = (DEPLOY / "nginx" / "restage.conf").read_text()
+    for old, new in {
+        "listen 443 ssl": f"listen 127.0.0.1:{ports['443']} ssl", "/etc/restage": str(tmp_path),
+        "/srv/restage/home": str(tmp_path / "home"), ":3000": f":{ports['3000']}", ":3001": f":{ports['3001']}",
+    }.items():  # fmt: skip
+        assert old in server
+        server = server.replace(old, new)
+    logs = "".join(
+        f"{kind}_temp_path {tmp_path}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    config = tmp_path / "nginx.conf"
+    owner = "user root;\n" if os.geteuid() == 0 else ""
+    config.write_text(
+        f"{owner}daemon off;\npid {tmp_path}/pid;\nerror_log {tmp_path}/error.log;\nevents {{}}\n"
+        f"http {{\naccess_log off;\n{logs}{server}\n}}\n"
+    )
+    tried = subprocess.run([nginx, "-t", "-c", str(config)], capture_output=True, text=True, check=False)
+    assert tried.returncode == 0, tried.stderr
+    echo = tmp_path / "echo.py"
+    echo.write_text(
+        "import sys\nfrom http.server import BaseHTTPRequestHandler, HTTPServer\n"
+        "class H(BaseHTTPRequestHandler):\n"
+        "    def do_GET(self):\n        self.send_response(200); self.end_headers()\n"
+        "        self.wfile.write((sys.argv[1] + str(self.headers.get('Authorization'))).encode())\n"
+        "HTTPServer(('127.0.0.1', int(sys.argv[1])), H).serve_forever()\n"
+    )
+    with ExitStack() as stack:
+        for port in ("3000", "3001"):
+            stack.enter_context(running([sys.executable, str(echo), str(ports[port])]))
+        stack.enter_context(running([nginx, "-c", str(config)]))
+        import ssl
+
+        context = ssl.create_default_context(cafile=str(tmp_path / "tls" / "certificate.pem"))
+        context.check_hostname = False
+        opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=context))
+        stack.callback(urllib.request.install_opener, None)
+        urllib.request.install_opener(opener)
+        base = f"https://127.0.0.1:{ports['443']}"
+        for path in ("/", "/view", "/reports/index.html", "/graphql"):
+            assert asked(base + path)[0] == 401, path
+            assert asked(base + path, login="editor:wrong")[0] == 401, path
+        # the login is not passed on
+        assert asked(f"{base}/", login="editor:invented") == (200, f"{ports['3000']}None".encode())
+        assert asked(f"{base}/view", login="viewer:invented") == (200, f"{ports['3001']}None".encode())
+        assert asked(f"{base}/reports/index.html", login="editor:invented") == (200, b"overview")
+        for path in ("/", "/reports/index.html", "/graphql"):
+            assert asked(base + path, login="viewer:invented")[0] == 401, path
+
+
+def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path) -> None:
+    verify = needed("systemd-analyze")
+    for path in (DEPLOY / "systemd").iterdir():
+        (tmp_path / path.name).write_text(path.read_text().replace("/opt/restage/.venv/bin", str(BIN)))
+    units = sorted(str(p) for p in tmp_path.iterdir())
+    done = subprocess.run([verify, "verify", *units], capture_output=True, text=True, check=False)
+    ours = [line for line in done.stderr.splitlines() if "restage" in line]
+    assert (done.returncode, ours) == (0, [])
+
+
+def test_compose_finds_nothing_wrong_with_the_services(tmp_path: Path) -> None:
+    compose = needed("docker-compose")
+    shutil.copytree(DEPLOY, tmp_path / "deploy")
+    secrets = tmp_path / "deploy" / "compose" / "secrets"
+    secrets.mkdir()
+    for name in ("pgpass", "postgres_password"):
+        (secrets / name).touch()
+    file = tmp_path / "deploy" / "compose" / "compose.yaml"
+    done = subprocess.run([compose, "-f", str(file), "config"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for name in ("code", "daemon", "webserver", "viewer"):
+        (stated,) = re.findall(r"bin/(.*)$", "\n".join(unit_line(name)), re.M)
+        assert same_command(stated) in same_command(done.stdout), name
+
+
+def unit_line(name: str) -> list[str]:
+    return re.findall(r"^ExecStart=(.*)$", (DEPLOY / "systemd" / f"restage-{name}.service").read_text(), re.M)
+
+
+def same_command(text: str) -> str:
+    """A command without what differs between one machine and containers: addresses and the place of the workspace."""
+    text = re.sub(r"\s+", " ", text)
+    return re.sub(r"-h \S+", "-h HOST", re.sub(r"-w \S+", "-w WORKSPACE", text))
+
+
+def test_secrets_are_in_files_that_are_never_committed() -> None:
+    assert "secrets/" in (DEPLOY / "compose" / ".gitignore").read_text().split()
+    for path in DEPLOY.rglob("*"):
+        if path.is_file():
+            assert not re.search(r"(?i)password\s*[:=]\s*[\"']?[\w-]{4,}[\"']?$", path.read_text(), re.M), path
