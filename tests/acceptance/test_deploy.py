@@ -99,7 +99,7 @@ def postgres() -> Iterator[dict[str, str]]:
         passes.write_text(f"127.0.0.1:{port}:*:restage:invented\n")
         passes.chmod(0o600)
         env = {
-            "PGPASSFILE": str(passes), "RESTAGE_POSTGRES": f"postgresql://restage@127.0.0.1:{port}/restage",
+            "PGPASSFILE": str(passes), "RESTAGE_POSTGRES": f"postgresql+psycopg2://restage@127.0.0.1:{port}/restage",
             "GX_ANALYTICS_ENABLED": "false",
         }  # fmt: skip
         command = [
@@ -143,7 +143,7 @@ def test_services_work_on_one_study_whose_records_lie_in_postgres(
     env = {**os.environ, **postgres, "RESTAGE_HOME": str(home), "DAGSTER_HOME": str(home / "dagster")}
     code = "from pipelines.cli.main import main; main()"
     done = subprocess.run([sys.executable, "-c", code, "run"], env=env, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stderr[-1500:]
     assert not list((home / "dagster").rglob("*.db")), "nothing is recorded in files of SQLite"
     ports = {p: free_port() for p in ("4000", "3000", "3001")}
     workspace = tmp_path / "workspace.yaml"
@@ -218,6 +218,7 @@ def test_nothing_is_seen_without_a_login(tmp_path: Path) -> None:
     with ExitStack() as stack:
         for port in ("3000", "3001"):
             stack.enter_context(running([sys.executable, str(echo), str(ports[port])]))
+            assert asked(f"http://127.0.0.1:{ports[port]}")[0] == 200
         stack.enter_context(running([nginx, "-c", str(config)]))
         import ssl
 
@@ -257,7 +258,7 @@ def test_compose_finds_nothing_wrong_with_the_services(tmp_path: Path) -> None:
         (secrets / name).touch()
     file = tmp_path / "deploy" / "compose" / "compose.yaml"
     done = subprocess.run([compose, "-f", str(file), "config"], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stderr[-1500:]
     for name in ("code", "daemon", "webserver", "viewer"):
         (stated,) = re.findall(r"bin/(.*)$", "\n".join(unit_line(name)), re.M)
         assert same_command(stated) in same_command(done.stdout), name
