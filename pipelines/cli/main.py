@@ -15,6 +15,7 @@ from pipelines.cli.run import run
 from pipelines.cli.simulate import simulate
 from pipelines.cli.status import open_reports, status
 from pipelines.cli.survival import survival
+from pipelines.cli.trace import trace
 from pipelines.cli.ui import ui
 from pipelines.cli.withdraw import withdraw
 from pipelines.errors import RestageError
@@ -24,7 +25,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # they show locals, which may hold a patient's values
     help="Raw exports of oncology and radiotherapy units in; endpoints, tables and data-quality reports out.",
 )
-for command in (run, demo, status, rebuild, withdraw, freeze, backup, restore, doctor, simulate, recist, survival, ui):
+commands = (
+    run, demo, status, trace, rebuild, withdraw, freeze, backup, restore, doctor, simulate, recist, survival, ui,
+)  # fmt: skip
+for command in commands:
     app.command()(command)
 app.command("open")(open_reports)
 app.add_typer(centre, name="centre")

@@ -12,6 +12,7 @@ from pipelines.figures.write import write_figures
 from pipelines.reports.pages import RULES, note_of, page, reading, rows_of
 from pipelines.reports.sources import write_sources
 from pipelines.reports.statistics import statistics
+from pipelines.reports.subjects import write_subjects
 from pipelines.warehouse import Home
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ WINDOWS = """
 
 
 def write_study(con: "duckdb.DuckDBPyConnection", home: Home) -> list[Path]:
-    """Write `reports/study/`: every report table as CSV, figures, report.html and sources.html; returns the files.
+    """Write `reports/study/`: every report table as CSV, figures and pages; returns the files.
 
     Input: the schemas derived, validated and reports; nothing is suppressed, the folder stays inside. Equal tables give
     equal bytes. Source: QUALITY, The report; the paper's Tables I-III.
@@ -54,7 +55,7 @@ def write_study(con: "duckdb.DuckDBPyConnection", home: Home) -> list[Path]:
         written += write_figures(con, folder / "figures", note_of(home))
         values = _head(con, home) | _survival(con) | statistics(con) | _tables(con) | _findings(con)
         written.append(page("study.html", folder / "report.html", figures=_inlined(folder / "figures"), **values))
-    return [*written, write_sources(con, home)]
+    return [*written, write_sources(con, home), write_subjects(con, home)]
 
 
 def _csv(con: "duckdb.DuckDBPyConnection", full_name: str, order: str, folder: Path) -> Path:
