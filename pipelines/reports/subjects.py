@@ -50,15 +50,15 @@ def write_subjects(con: "duckdb.DuckDBPyConnection", home: Home) -> Path:
     for row in times:
         about = subjects.setdefault(row["usubjid"], {"times": [], "records": {}})
         about["times"].append(row)
-        about["records"] |= {seq: raw.get(seq, []) for seq in (row["start_seq"], row["end_seq"]) if seq}
+        about["records"] |= {seq: raw[seq] for seq in (row["start_seq"], row["end_seq"]) if seq in raw}
     return page(
         "subjects.html", home.reports / "study" / "subjects.html",
         title="Where each subject's endpoints come from", note=note_of(home), subjects=subjects, n_all=counted,
     )  # fmt: skip
 
 
-def _records(con: "duckdb.DuckDBPyConnection", home: Home) -> dict[str, list[tuple[str, str]]]:
-    """The cells of each record that the shown times begin or end with, by its SRCSEQ."""
+def _records(con: "duckdb.DuckDBPyConnection", home: Home) -> dict[str, dict[str, Any]]:
+    """Each record that the shown times begin or end with, by SRCSEQ: delivery, sha256 and cells."""
     con.execute(f"""
         create or replace temp table shown as
         select distinct
@@ -67,7 +67,5 @@ def _records(con: "duckdb.DuckDBPyConnection", home: Home) -> dict[str, list[tup
         from (select unnest([start_seq, end_seq]) as seq from ({TIMES})) where seq is not null
     """)
     landed(con, home)
-    found = con.execute("""
-        select s.seq, l.raw from temp.shown s join temp.raw_rows l using (centre, source_file, source_row)
-    """).fetchall()  # fmt: skip
-    return {seq: list(cells(raw).items()) for seq, raw in found}
+    found = rows_of(con, "from temp.shown s join temp.raw_rows l using (centre, source_file, source_row)")
+    return {row["seq"]: {**row, "raw": list(cells(row["raw"]).items())} for row in found}

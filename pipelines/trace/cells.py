@@ -87,7 +87,10 @@ def row_values(con: "duckdb.DuckDBPyConnection", row: Row) -> dict[str, Any]:
 
 
 def behind(con: "duckdb.DuckDBPyConnection", cell: Cell) -> Behind:
-    """The subjects whose rows a figure needs, the first of them, each with these rows of the tables it is made from."""
+    """The subjects whose rows a figure needs, the first of them, each with these rows of the tables it is made from.
+
+    Raises `UsageError` for a table that is reckoned from other figures.
+    """
     if cell.row.table in STATISTICS:
         return _times(con, cell)
     made = Recount(con, cell.row.table)

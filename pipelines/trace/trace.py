@@ -66,7 +66,8 @@ class Trace:
             f", printed {values['value_text']}" if "value_text" in values else ""
         )
         yield show.file_of(self.cell.row.table) or ""
-        yield ("" if self.all_subjects else "the first ") + f"{len(self.subjects)} subjects"
+        n = len(self.subjects)
+        yield ("" if self.all_subjects else "the first ") + (f"{n} subjects" if n != 1 else "1 subject")
 
     def _short(self, row: Row, told: set[Place]) -> Iterator[str]:
         """A row behind a figure with what it holds, and the records at its end that were not told yet."""
