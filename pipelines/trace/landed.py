@@ -11,6 +11,7 @@ from pipelines import study
 from pipelines.centres import load
 from pipelines.deliveries import ledger
 from pipelines.deliveries.raw import cells, raw_rows
+from pipelines.staging_fields import quote
 from pipelines.trace.chain import Step
 from pipelines.trace.rows import Row
 from pipelines.warehouse import Home
@@ -27,7 +28,11 @@ LINES = ("csv", "fhir")  # formats whose records begin with a line of the file
 
 @dataclass(frozen=True)
 class Record:
-    """One record as its hospital sent it. `became`: value by column of ours -> the raw cells that it was read from."""
+    """One record as its hospital sent it.
+
+    `became`: column of ours -> the raw cells that it was read from. `changes`: what a transactional export said of the
+    same record otherwise, file, row and cells in the order in which it came.
+    """
 
     place: Place
     delivery: str
@@ -39,6 +44,7 @@ class Record:
     cells: Mapping[str, str]
     became: Mapping[str, Mapping[str, str]]
     line: str | None
+    changes: tuple[tuple[str, str, Mapping[str, str]], ...]
     put_together: tuple[str, ...]
 
 
@@ -62,10 +68,12 @@ def records(con: "duckdb.DuckDBPyConnection", home: Home, steps: Iterable[Step])
         sha, texts = read[source]
         path = object_of(home, delivery, place[2])
         layout = _layout(centre.sources[source], place[2])
+        changes = tuple(_transactions(con, home, place, source, layout, texts))
         found[row] = Record(
             place, delivery.name, delivery.received, sha, path is not None, source,
             f"centres/{centre.name}/centre.yaml", texts,
-            dict(_became(part, layout, texts, step.values)) if part else {}, _line(path, layout, place[2], place[3]),
+            dict(_became(part, layout, _after(layout, texts, changes), step.values)) if part else {},
+            _line(path, layout, place[2], place[3]), changes,
             tuple(part.rollups[0]["by"]) if part and part.rollups else (),
         )  # fmt: skip
     return found
@@ -119,6 +127,38 @@ def _line(path: Path | None, source: "Source", source_file: str, source_row: str
     with path.open(encoding=source.read.get("encoding", "utf-8"), errors="replace", newline="\n") as file:
         line = next((text for number, text in enumerate(file, 1) if number == int(source_row)), None)
     return line.rstrip("\r\n") if line is not None else None
+
+
+def _transactions(
+    con: "duckdb.DuckDBPyConnection", home: Home, place: Place, name: str, source: "Source", texts: Mapping[str, str]
+) -> Iterator[tuple[str, str, dict[str, str]]]:
+    """The other rows of a transactional export about the record that stands in this place."""
+    if not source.transactions or source.raw(source.transactions["type"]) not in texts:
+        return
+    path = study.sql_literal(str(home.landed / place[0] / place[1] / f"{name}.parquet"))
+    there = {row[0] for row in con.execute(f"describe from {path}").fetchall()}
+    same = " and ".join(
+        f"coalesce(trim(l.{quote(c)}), '') = {study.sql_literal(texts.get(c, '').strip())}"
+        for c in map(source.raw, source.transactions["by"])
+        if c in there
+    )
+    for file, row, raw in con.execute(f"""
+        select source_file, source_row, to_json(l)::varchar from read_parquet({path}, file_row_number = true) l
+        where {same} order by file_row_number
+    """).fetchall():
+        if (file, row) != place[2:]:
+            yield file, row, {c: text for c, text in cells(raw).items() if c != "file_row_number"}
+
+
+def _after(
+    source: "Source", texts: Mapping[str, str], changes: Iterable[tuple[str, str, Mapping[str, str]]]
+) -> Mapping[str, str]:
+    """The cells of a record as they hold after its changes; the row at its place is the last that touched it."""
+    held: dict[str, str] = {}
+    for _, _, stated in (*changes, ("", "", texts)):
+        blank = stated.get(source.raw(source.transactions.get("nulls", "")), "").split()
+        held = {c: text for c, text in {**held, **stated}.items() if c not in blank}
+    return held
 
 
 def _became(

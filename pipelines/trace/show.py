@@ -127,6 +127,8 @@ def _record(record: Record, step: Step) -> Iterator[str]:
         if name in step.values:
             mark = "*" if name in step.columns or name in key else " "
             yield f"{mark} {name} {value if value is not None else '(missing)'}  <-  {texts}"
+    for file, place, cells in record.changes:
+        yield f"the same record in {file}, row {place}: {cells_text(cells)}"
     yield f"as it came: {record.line if record.line is not None else cells_text(record.cells)}"
 
 

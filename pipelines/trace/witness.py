@@ -27,6 +27,8 @@ def witnesses(con: "duckdb.DuckDBPyConnection", model: models.Model, wanted: Wan
     The rows found are enough to make the wanted row, and none of them can be left out. A row that the SQL does not make
     again from its subject's rows alone is missing from the answer. `con` has `store` and `slice` (`open_trace`).
     """
+    if not wanted:
+        return {}
     made = _Made(con, model, wanted)
     needed = made.needed()
     columns = made.columns(needed)

@@ -65,7 +65,9 @@ def test_rows_that_are_only_counted_need_no_value(con: duckdb.DuckDBPyConnection
 
 def test_what_is_not_asked_for_needs_less(con: duckdb.DuckDBPyConnection) -> None:
     needed = witnesses(con, model(con, "min(fudt)"), {LAST: frozenset()})[LAST]
-    assert [columns for columns in needed.values()] == [set()], "that the row is there at all needs one row, any of them"
+    assert [columns for columns in needed.values()] == [set()], (
+        "that the row is there at all needs one row, any of them"
+    )
 
 
 def test_a_row_that_its_sql_does_not_make_is_not_explained(con: duckdb.DuckDBPyConnection) -> None:
