@@ -1,5 +1,6 @@
 """The way from a row back to what hospitals sent: each row with those it needs, down to records with file and row."""
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -32,6 +33,7 @@ class Step:
     row: Row
     columns: frozenset[str]
     values: dict[str, Any]
+    protocol: dict[str, str]  # the numbers that its SQL reads, as they were when the warehouse was made
     up: list[Row] = field(default_factory=list)
     also: dict[str, int] = field(default_factory=dict)  # table -> rows that only have to be there, not followed
     by_its_sql: bool = True  # else: the rows with the same key
@@ -77,7 +79,8 @@ def steps(con: "duckdb.DuckDBPyConnection", roots: Mapping[Row, Iterable[str]], 
         table = max(wanted, key=_rank)
         asked = {row: frozenset(columns) for row, columns in wanted.pop(table).items()}
         values = _values(con, table, asked)
-        found |= {row: Step(row, columns, values[row]) for row, columns in asked.items() if row in values}
+        numbers = _numbers(con, table)
+        found |= {row: Step(row, columns, values[row], numbers) for row, columns in asked.items() if row in values}
         if recorded(table):
             continue
         needs = witnesses(con, models.load()[table], asked) if _runs_again(table) else {}
@@ -88,6 +91,20 @@ def steps(con: "duckdb.DuckDBPyConnection", roots: Mapping[Row, Iterable[str]], 
             for other, columns in _followed(step, needed, whole):
                 wanted[other.table].setdefault(other, set()).update(columns)
     return found
+
+
+def _numbers(con: "duckdb.DuckDBPyConnection", table: str) -> dict[str, str]:
+    """The numbers of the protocol that the SQL of a table reads, with their units."""
+    model = models.load().get(table)
+    named = set(re.findall(r"\bp\.(\w+)", model.sql)) if model and "study.protocol" in model.deps else set()
+    if not named:
+        return {}
+    listed = ", ".join(map(study.sql_literal, sorted(named)))
+    return dict(
+        con.execute(f"""
+            select name, concat_ws(' ', value, unit) from store.study.parameters where name in ({listed}) order by name
+        """).fetchall()
+    )
 
 
 def _runs_again(table: str) -> bool:

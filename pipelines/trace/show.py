@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
-from functools import cache
 from typing import Any
 
 from pipelines import models, study
@@ -29,18 +28,6 @@ def rule_files(step: Step) -> list[str]:
     named += [f"study/endpoints/{values['paramcd']}.yaml"] if "paramcd" in values else []
     named += [f"study/sensitivity/{values['analysis']}.yaml"] if "analysis" in values else []
     return [name for name in named if (study.ROOT / name).is_file()]
-
-
-@cache
-def parameters(table: str) -> dict[str, str]:
-    """The numbers of the protocol that the SQL of a table reads, as text with their units."""
-    model = models.load().get(table)
-    named = set(re.findall(r"\bp\.(\w+)", model.sql)) if model and "study.protocol" in model.deps else set()
-    known = study.protocol()
-    return {
-        n: " ".join(map(str, filter(None, (known[n]["value"], known[n].get("unit")))))
-        for n in sorted(named & known.keys())
-    }
 
 
 def reasons(step: Step) -> list[str]:
@@ -107,8 +94,8 @@ def _about(step: Step) -> Iterator[str]:
         yield " · ".join(f"{name} {value}" for name, value in values.items())
     elif not step.columns:
         yield "has to be there; none of its values matters"
-    if numbers := parameters(step.row.table):
-        yield "protocol: " + ", ".join(f"{name} {value}" for name, value in numbers.items())
+    if step.protocol:
+        yield "protocol: " + ", ".join(f"{name} {value}" for name, value in step.protocol.items())
     yield from (f"“{sentence}”" for sentence in reasons(step))
 
 
@@ -145,7 +132,7 @@ def data(roots: Iterable[Row], steps: Steps, records: Records) -> dict[str, Any]
         listed.append({
             "id": f"{row.table} {written(row)}", "table": row.table,
             "key": dict(zip(study.tables()[row.table].key, row.key, strict=True)),
-            "made_by": file_of(row.table), "decided_by": rule_files(step), "protocol": parameters(row.table),
+            "made_by": file_of(row.table), "decided_by": rule_files(step), "protocol": step.protocol,
             "values": held(step), "reasons": reasons(step), "found_by_its_sql": step.by_its_sql,
             "needs": [f"{r.table} {written(r)}" for r in step.up if r in steps], "only_there": step.also,
             "record": record and {

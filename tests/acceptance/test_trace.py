@@ -108,6 +108,7 @@ def test_every_step_is_named_with_the_file_that_makes_it(times: tuple[Steps, dic
         assert step.by_its_sql
     pfs = next(s for r, s in found.items() if r.table == ADTTE and r.key[1] == "PFS1")
     assert show.rule_files(pfs) == ["study/endpoints/pfs1.yaml"]
+    assert pfs.protocol == {"days_per_month": "30.4375 day"}
     assert any("nadir" in sentence for step in found.values() for sentence in show.reasons(step))
 
 
