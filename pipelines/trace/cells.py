@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 TIMES = "derived.adtte"
 STATISTICS = ("reports.pfs_summary", "reports.survival_summary", "reports.survival_at_times")  # from these times
-SHOWN = 60  # subjects
+SHOWN = 30  # subjects
 MANY = 1000  # subjects whose names are no longer listed one by one
 NAMED = 12  # addresses shown where several fit
 MEASURES = ("n", "n_any", "n_with", "n_lesions", "value")  # what a row is asked for where no column is named

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from graphlib import TopologicalSorter
@@ -168,22 +168,39 @@ def _alike(con: "duckdb.DuckDBPyConnection", step: Step) -> dict[Row, set[str]]:
     found: dict[Row, set[str]] = {}
     for source in (s for s in sources if of_subjects(s)):
         declared = study.tables()[source]
-        both = {c for c in columns_of(source) if c in values}
-        here = {c for c in both if values[c] is not None}
-        # the whole key, else the same record, else what there is of the key
-        if {*declared.key} <= both and ("usubjid" not in declared.key or "usubjid" in here):
-            shared = {*declared.key}
-        elif here.issuperset(PLACE):
-            shared = {*PLACE}
-        elif "usubjid" in here:
-            shared = here & {*declared.key}
-        else:
-            continue
-        tests = " and ".join(
-            f't."{c}"::varchar is not distinct from {study.sql_literal(as_text(values[c]))}' for c in sorted(shared)
-        )
-        key = ", ".join(f'"{c}"::varchar' for c in declared.key)
-        rows = con.execute(f"select {key} from store.{source} t where {tests} order by all limit {ALIKE}").fetchall()
-        columns = {str(values["field"])} & {*columns_of(source)} if source == str(values.get("table_name")) else both
-        found |= {Row(source, tuple(k)): columns - {*declared.key, *study.PROVENANCE} for k in rows}
+        columns = {c for c in columns_of(source) if c in values}
+        if source == values.get("table_name"):
+            columns = {str(values["field"])} & {*columns_of(source)}
+        rows = next(filter(None, (_matching(con, source, values, by) for by in _shared(source, values))), [])
+        found |= {Row(source, k): columns - {*declared.key, *study.PROVENANCE} for k in _meant(rows, values)[:ALIKE]}
     return found
+
+
+def _shared(source: str, values: Mapping[str, Any]) -> Iterable[set[str]]:
+    """By which columns rows of a table may be meant: its whole key, the record, or what there is of the key."""
+    key, both = {*study.tables()[source].key}, {c for c in columns_of(source) if c in values}
+    here = {c for c in both if values[c] is not None}
+    if key <= both and ("usubjid" not in key or "usubjid" in here):
+        yield key
+    if here.issuperset(PLACE):
+        yield {*PLACE}
+    if "usubjid" in here:
+        yield here & key - {"centre"}  # the centre that is asked need not be the one that sent the row
+
+
+def _matching(
+    con: "duckdb.DuckDBPyConnection", source: str, values: Mapping[str, Any], by: Iterable[str]
+) -> list[tuple[str | None, ...]]:
+    """Keys of the rows that hold the same in these columns."""
+    tests = " and ".join(
+        f't."{c}"::varchar is not distinct from {study.sql_literal(as_text(values[c]))}' for c in sorted(by)
+    )
+    key = ", ".join(f'"{c}"::varchar' for c in study.tables()[source].key)
+    return con.execute(f"select {key} from store.{source} t where {tests} order by all").fetchall()
+
+
+def _meant(rows: Sequence[tuple[str | None, ...]], values: Mapping[str, Any]) -> list[tuple[str | None, ...]]:
+    """Of several rows those that the key of a finding's record names most of."""
+    named = set(str(values.get("record_key")).split("|"))
+    most = max((len(named.intersection(filter(None, row))) for row in rows), default=0)
+    return [row for row in rows if len(named.intersection(filter(None, row))) == most]
