@@ -16,7 +16,7 @@ theirs as (
 ),
 read as (
     select
-        t.usubjid, t.eval, t.evalid, any_value(p.same_restaging_days) as same_restaging_days,
+        t.usubjid, t.eval, t.evalid, any_value(p.same_restaging_days) as tolerance_days,
         min(reader_adt) filter (paramcd = 'OVRLRESP' and reader_avalc = 'PD') as reader_pd_dt,
         (select min(o.adt) from own o where o.usubjid = t.usubjid and o.paramcd = 'OVRLRESP' and o.avalc = 'PD') as pd_dt
     from theirs t
@@ -30,7 +30,7 @@ nearest as (
     from read r
     join own o on o.usubjid = r.usubjid and o.paramcd = 'OVRLRESP'
     join theirs t on t.usubjid = r.usubjid and t.eval = r.eval and t.evalid = r.evalid and t.paramcd = 'OVRLRESP'
-    where abs(t.reader_adt - o.adt) <= r.same_restaging_days
+    where abs(t.reader_adt - o.adt) <= r.tolerance_days
     qualify row_number() over (partition by r.usubjid, r.eval, r.evalid, o.adt order by abs(t.reader_adt - o.adt), t.reader_adt) = 1
         and row_number() over (partition by r.usubjid, r.eval, r.evalid, t.reader_adt order by abs(t.reader_adt - o.adt), o.adt) = 1
 ),
@@ -70,6 +70,6 @@ union all
 -- a progression is the same one when it is seen within one restaging
 select
     usubjid, eval, evalid, 'PD', pd_dt, case when pd_dt is not null then 'PD' end, reader_pd_dt, case when reader_pd_dt is not null then 'PD' end,
-    case when pd_dt is null and reader_pd_dt is null or abs(reader_pd_dt - pd_dt) <= same_restaging_days then 'Y' else 'N' end,
+    case when pd_dt is null and reader_pd_dt is null or abs(reader_pd_dt - pd_dt) <= tolerance_days then 'Y' else 'N' end,
     reader_pd_dt - pd_dt, null, null
 from read
