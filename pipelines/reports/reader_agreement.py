@@ -1,5 +1,6 @@
 """Independent readers in the study's report: how far they agree with the oncology centres, where there are any."""
 
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,25 +27,29 @@ def reader_agreement(con: "duckdb.DuckDBPyConnection") -> dict[str, list[list[An
     """
     decimals = study.protocol()["decimals_percent"]["value"]
     order = ", ".join(map(study.sql_literal, LABELS))
+    named = "printf('%s (%s)', d.evalid, e.label)"
+    of = "from reports.reader_discordance d join study.evaluator e on e.code = d.eval"
     counted = con.execute(f"""
-        select evalid, eval, paramcd, n, n_agree, n_disagree, pct_agree, kappa, n_centre_only, n_reader_only
-        from reports.reader_discordance where paramcd <> 'PD'
-        order by eval, evalid, list_position([{order}], paramcd)
+        select {named}, paramcd, n, n_agree, n_disagree, pct_agree, kappa, n_centre_only, n_reader_only {of}
+        where paramcd <> 'PD' order by eval, evalid, list_position([{order}], paramcd)
     """).fetchall()
-    first = con.execute("""
-        select evalid, eval, n, n_agree, n_reader_earlier, n_reader_later, n_centre_only, n_reader_only,
-            median_days_later, early_discrepancy_pct, late_discrepancy_pct
-        from reports.reader_discordance where paramcd = 'PD' order by eval, evalid
+    first = con.execute(f"""
+        select {named}, n, n_agree, n_reader_earlier, n_reader_later, n_centre_only, n_reader_only,
+            median_days_later, early_discrepancy_pct, late_discrepancy_pct {of}
+        where paramcd = 'PD' order by eval, evalid
     """).fetchall()
 
-    def shown(value: float | None, places: int) -> str:
-        return "–" if value is None else printed(value, places)
+    def shown(value: float | None, places: int) -> Decimal | str:
+        return "–" if value is None else Decimal(printed(value, places))
 
+    readers: list[list[Any]] = []
+    for reader, paramcd, *counts, pct, kappa, centre_only, reader_only in counted:
+        # named once, in the first of its rows
+        name = "" if any(reader == row[0] for row in readers) else reader
+        numbers = [*counts, shown(pct, decimals), shown(kappa, 2), centre_only, reader_only]
+        readers.append([name, LABELS[paramcd], *numbers])
     return {
-        "readers": [
-            [evalid, role, LABELS[paramcd], *counts, shown(pct, decimals), shown(kappa, 2), centre_only, reader_only]
-            for evalid, role, paramcd, *counts, pct, kappa, centre_only, reader_only in counted
-        ],
+        "readers": readers,
         "reader_progressions": [
             [*counts, shown(days, 0), shown(early, decimals), shown(late, decimals)]
             for *counts, days, early, late in first
