@@ -54,8 +54,42 @@ def _named_tables(node: Any) -> Iterator[str]:
             yield from _named_tables(child)
 
 
+def _selects(node: Any) -> Iterator[dict[str, Any]]:
+    """Every select in a serialised statement, those of common table expressions included."""
+    if isinstance(node, dict):
+        if node.get("type") == "SELECT_NODE":
+            yield node
+        for child in node.values():
+            yield from _selects(child)
+    elif isinstance(node, list):
+        for child in node:
+            yield from _selects(child)
+
+
+def _joined(source: Any) -> Iterator[str]:
+    """The tables that a `from` joins, not those of its subqueries."""
+    if source["type"] == "JOIN":
+        yield from _joined(source["left"])
+        yield from _joined(source["right"])
+    else:
+        yield from _named_tables({k: v for k, v in source.items() if k != "subquery"})
+
+
+def _shadowed(tree: Any) -> set[str]:
+    """Aliases beside study.protocol with the name of a parameter, which is read where the alias is meant."""
+    found = set()
+    for select in _selects(tree):
+        if "study.protocol" in _joined(select["from_table"]):
+            named = {e["alias"]: e.get("column_names", [""])[-1] for e in select["select_list"] if e["alias"]}
+            found |= {alias for alias, column in named.items() if alias in study.protocol() and column != alias}
+    return found
+
+
 def read_model(path: Path, con: "duckdb.DuckDBPyConnection") -> Model:
-    """Read one SQL file; raises `MappingError` where it does not parse or its table is not declared."""
+    """Read one SQL file.
+
+    Raises `MappingError` where it does not parse, its table is not declared, or an alias would be read as a parameter.
+    """
     import json
 
     sql = path.read_text(encoding="utf-8")
@@ -67,6 +101,11 @@ def read_model(path: Path, con: "duckdb.DuckDBPyConnection") -> Model:
     if f"{schema}.{path.stem}" not in study.tables():
         raise MappingError(
             f"{path.parent.name}/{path.name}: no study/tables/{path.stem}.yaml declares {schema}.{path.stem}."
+        )
+    if shadowed := _shadowed(tree):
+        raise MappingError(
+            f"{path.parent.name}/{path.name}: {', '.join(sorted(shadowed))} is an alias beside the protocol, which "
+            "has a parameter of this name: SQL would read that one. Give the alias another name."
         )
     deps = tuple(sorted(set(_named_tables(tree))))
     return Model(schema, path.stem, path, sql, dict(HEADER.findall(sql)), deps)

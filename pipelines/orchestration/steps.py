@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
-from pipelines import alternatives, models, study
+from pipelines import alternatives, independent, models, study
 from pipelines.errors import MappingError
 
 if TYPE_CHECKING:
@@ -72,6 +72,16 @@ def _alternatives_step() -> Step:
     return Step((alternatives.TABLE,), alternatives.reads(), why, "1", run)
 
 
+def _readers_step() -> Step:
+    """The same SQL files once more for what independent readers saw."""
+    why = "Independent readers are assessed as the oncology centre is, and never mixed with it."
+
+    def run(con: "duckdb.DuckDBPyConnection", only_touched: bool) -> dict[str, int]:
+        return {independent.TABLE: independent.derive(con, only_touched)}
+
+    return Step((independent.TABLE,), independent.reads(), why, "1", run)
+
+
 def _passes() -> list[Step]:
     """What SQL cannot say well: the rules, which are texts of their own, and statistics."""
     from pipelines.endpoints import sensitivity
@@ -116,7 +126,7 @@ def _passes() -> list[Step]:
 
 def load_steps() -> list[Step]:
     """All steps, each after those it reads; raises `MappingError` for a circle or a step that reads a later layer."""
-    steps = [_model_step(m) for m in models.load().values()] + [_alternatives_step(), *_passes()]
+    steps = [_model_step(m) for m in models.load().values()] + [_alternatives_step(), _readers_step(), *_passes()]
     maker = {name: step for step in steps for name in step.makes}
     graph = {step.makes[0]: [maker[d].makes[0] for d in step.deps if d in maker] for step in steps}
     try:

@@ -10,6 +10,7 @@ from pipelines.deliveries import ledger
 from pipelines.figures.words import printed
 from pipelines.figures.write import write_figures
 from pipelines.reports.pages import RULES, note_of, page, reading, rows_of
+from pipelines.reports.reader_agreement import reader_agreement, write_readers
 from pipelines.reports.sources import write_sources
 from pipelines.reports.statistics import statistics
 from pipelines.reports.subjects import write_subjects
@@ -52,8 +53,11 @@ def write_study(con: "duckdb.DuckDBPyConnection", home: Home) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     with reading(con):
         written = [_csv(con, f"reports.{table}", order, folder) for table, order in CSV_TABLES.items()]
+        written += write_readers(con, folder)
         written += write_figures(con, folder / "figures", note_of(home))
-        values = _head(con, home) | _survival(con) | statistics(con) | _tables(con) | _findings(con)
+        values = (
+            _head(con, home) | _survival(con) | statistics(con) | _tables(con) | reader_agreement(con) | _findings(con)
+        )
         written.append(page("study.html", folder / "report.html", figures=_inlined(folder / "figures"), **values))
     return [*written, write_sources(con, home), write_subjects(con, home)]
 
