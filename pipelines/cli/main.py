@@ -12,6 +12,7 @@ from pipelines.cli.freeze import freeze
 from pipelines.cli.rebuild import rebuild
 from pipelines.cli.recist import recist
 from pipelines.cli.run import run
+from pipelines.cli.send import send
 from pipelines.cli.simulate import simulate
 from pipelines.cli.status import open_reports, status
 from pipelines.cli.survival import survival
@@ -24,7 +25,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # they show locals, which may hold a patient's values
     help="Raw exports of oncology and radiotherapy units in; endpoints, tables and data-quality reports out.",
 )
-for command in (run, demo, status, rebuild, withdraw, freeze, backup, restore, doctor, simulate, recist, survival, ui):
+for command in (
+    run, demo, send, status, rebuild, withdraw, freeze, backup, restore, doctor, simulate, recist, survival, ui,
+):  # fmt: skip
     app.command()(command)
 app.command("open")(open_reports)
 app.add_typer(centre, name="centre")
