@@ -3,7 +3,10 @@
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from pipelines.cli import rebuild
+from pipelines.cli.main import app
 from pipelines.deliveries import ledger
 from pipelines.deliveries.ledger import Delivery
 from pipelines.outbox.keep import FILES, keep, newest
@@ -113,3 +116,13 @@ def test_outboxes_outlive_a_rebuild_and_one_is_forgotten_with_a_withdrawal(home:
     clear_reports(home, forget=["one"])
     assert left() == {"centres/two/outbox/d/queries.csv"}
     clear_reports(Home(home.root / "nothing here"))
+
+
+def test_a_rebuild_makes_all_anew_but_the_outboxes(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    received(home, "2017-04-03")
+    write(home, "a")
+    keep(home, CENTRE)
+    monkeypatch.setattr(rebuild, "bring_up_to_date", lambda place: 0)
+    assert CliRunner().invoke(app, ["rebuild", "--home", str(home.root)]).exit_code == 0
+    assert editions(home) == {"one-2017-04-03-00000000": "a"}
+    assert not (home.reports / "centres" / CENTRE / "report.html").exists()
