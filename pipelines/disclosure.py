@@ -3,7 +3,7 @@
 import re
 from collections.abc import Collection, Mapping, Sequence
 
-LONGEST = 2000  # characters of one cell; a workbook's cell holds 32,767
+LONGEST = 500  # characters of one cell; a workbook's cell holds 32,767
 STARTS = "=+@-\uff1d\uff0b\uff20\uff0d"  # as a spreadsheet reads them, full width too
 PLAIN = r"[0-9]+(?:[.,][0-9]+)?"
 NUMBER = re.compile(rf"[+-]?{PLAIN}")
@@ -15,6 +15,7 @@ UNSEEN = re.compile(
     "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufdd0-\ufdef\ufff0-\ufffb\ufffe\uffff\ud800-\udfff"
     "\U000e0000-\U000e0fff]"
 )
+NAMES = {"\t": "<tab>", "\n": "<line end>", "\r": "<return>"}
 Count = int | None
 TOUCH = 1e-6  # above what the solver leaves of a zero
 
@@ -22,24 +23,23 @@ TOUCH = 1e-6  # above what the solver leaves of a zero
 def readable(text: str) -> str:
     """A text as a person may read it anywhere: what cannot be seen is shown, and what is very long is cut.
 
-    Controls become their pictures (tab: ␉), other marks their number (<U+202E>). A text that was cut says its length.
+    Tab and line end are named (<tab>), other marks shown by number (<U+202E>). A text that was cut says its length.
     """
-    shown = UNSEEN.sub(_picture, text if len(text) <= LONGEST else text[:LONGEST])
+    shown = UNSEEN.sub(_named, text if len(text) <= LONGEST else text[:LONGEST])
     return shown if len(text) <= LONGEST else f"{shown}… ({len(text)})"
 
 
-def _picture(found: re.Match[str]) -> str:
-    code = ord(found[0])
-    return chr(0x2400 + code) if code < 0x20 else f"<U+{code:04X}>"
+def _named(found: re.Match[str]) -> str:
+    return NAMES.get(found[0]) or f"<U+{ord(found[0]):04X}>"
 
 
 def escape_formula(value: str) -> str:
     """A text that a spreadsheet shows and never runs: an apostrophe goes before what would start a formula.
 
     Also inside, after a delimiter: where the spreadsheet splits the line at another one than ours, a cell begins there.
-    Plain numbers stay as they are; line ends become pictures. Source: OWASP, CSV injection.
+    Plain numbers stay as they are; line ends are named. Source: OWASP, CSV injection.
     """
-    text = INSIDE.sub(r"\1'", readable(value).replace("\n", "␊"))
+    text = INSIDE.sub(r"\1'", readable(value).replace("\n", NAMES["\n"]))
     runs = text.lstrip(" \xa0").startswith(tuple(STARTS)) and not NUMBER.fullmatch(text)
     return "'" + text if runs else text
 

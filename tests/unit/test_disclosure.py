@@ -22,12 +22,12 @@ def test_a_text_that_would_run_is_quoted(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
-        ("\tx", "␉x"),
-        ("\r=1", "␍=1"),
-        ("a\r\n=1", "a␍␊=1"),
+        ("\tx", "<tab>x"),
+        ("\r=1", "<return>=1"),
+        ("a\r\n=1", "a<return><line end>=1"),
         ("\u202e=1", "<U+202E>=1"),
         ("a\u2066b\ufeff", "a<U+2066>b<U+FEFF>"),
-        ("nul\x00 del\x7f \ufffe", "nul␀ del<U+007F> <U+FFFE>"),
+        ("nul\x00 del\x7f \ufffe", "nul<U+0000> del<U+007F> <U+FFFE>"),
         ("see;=cmd|' /C calc'!A0", "see;'=cmd|' /C calc'!A0"),  # opened by a spreadsheet that splits at the other sign
         ("a, @SUM(1)", "a, '@SUM(1)"),
         ("3,-2.5", "3,-2.5"),
@@ -39,8 +39,8 @@ def test_what_cannot_be_seen_is_shown_and_no_cell_begins_inside(text: str, shown
 
 
 def test_a_very_long_text_is_cut_and_says_so() -> None:
-    assert readable("x" * 2000) == "x" * 2000
-    assert readable("x" * 100_000) == "x" * 2000 + "… (100000)"
+    assert readable("x" * 500) == "x" * 500
+    assert readable("x" * 100_000) == "x" * 500 + "… (100000)"
 
 
 PIECES = [*",;|\t\"' =+-@＝－\r\n1a.\xa0", "cmd|' /C calc'!A0", "-2", "\u202e"]
