@@ -29,7 +29,7 @@ def words(mail: Mail, centre: "Centre", receiver: Receiver, attachment: str) -> 
         "opening": said["age" if receiver.age else "zip"].format(attachment=attachment).strip(),
         "days": study.protocol()["reply_days"]["value"], "sender": mail.sender,
     }  # fmt: skip
-    return said["subject"].format(**values).strip(), said["text"].format(**values)
+    return " ".join(said["subject"].format(**values).split()), said["text"].format(**values)
 
 
 def attachment_name(centre: str, day: str, edition: str, receiver: Receiver) -> str:

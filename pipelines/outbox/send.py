@@ -66,7 +66,11 @@ def posts(
             edition = folder.suffix.replace(".", "_")
             attachment = message.attachment_name(name, delivery.extract_date, edition, receiver)
             said = message.words(mail, centre, receiver, attachment)
-            lock = f"age, {len(receiver.age)} keys" if receiver.age else "AES zip, pass phrase"
+            lock = (
+                f"age, {len(receiver.age)} key{'s' * (len(receiver.age) > 1)}"
+                if receiver.age
+                else "AES zip, pass phrase"
+            )
             post = Post(name, folder, to, unsure, said, attachment, lock=lock)
             try:
                 yield replace(post, content=message.packed(mail, folder, receiver)) if to else post
@@ -80,7 +84,7 @@ def send(mail: Mail, events: log.Log, waiting: Iterable[Post]) -> Iterator[Told]
         if post.unsure:
             yield Told(post.centre, f"{_UNSURE} ({', '.join(post.unsure)})", fault=True)
         if post.hindrance:
-            yield Told(post.centre, post.hindrance, post.fault)
+            yield Told(post.centre, f"not sent: {post.hindrance}" if post.fault else post.hindrance, post.fault)
         elif post.to:
             yield from _send_one(mail, events, post)
         elif not post.unsure:

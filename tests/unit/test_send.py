@@ -13,13 +13,14 @@ import pyzipper
 import yaml
 from typer.testing import CliRunner, Result
 
-from pipelines import study
+from pipelines import centres, study
 from pipelines.cli.main import app
 from pipelines.deliveries import ledger
 from pipelines.deliveries.ledger import Delivery
 from pipelines.errors import MappingError, RestageError
 from pipelines.outbox import log
 from pipelines.outbox.keep import FILES, keep
+from pipelines.outbox.message import TEXTS
 from pipelines.outbox.settings import load
 from pipelines.warehouse import Home
 from tests.unit.mail_server import Box, certificate, free_port, serving
@@ -125,6 +126,15 @@ def test_a_mail_speaks_the_centres_language_and_says_how_to_open_it(home: Home, 
     assert "age --decrypt" in texts[0] and "7-Zip" in texts[1] and "Gentili" in texts[1]
     assert english["Message-ID"].endswith("@study.example>"), "the name of this machine stays here"
     assert not any("{" in text for text in texts)
+
+
+def test_every_language_says_the_same_things() -> None:
+    said = study.read_yaml(TEXTS)
+    assert {c.language for c in centres.load_all(study.ROOT / "centres").values()} <= said.keys()
+    named = {
+        language: [set(re.findall(r"{\w+}", texts[key])) for key in said["en"]] for language, texts in said.items()
+    }
+    assert all(found == named["en"] for found in named.values())
 
 
 def test_nothing_is_sent_twice_and_the_log_says_what_was(home: Home, pem: Path) -> None:
@@ -320,7 +330,8 @@ def test_without_a_lock_nothing_is_sent(home: Home, pem: Path, receiver: dict[st
     with serving(box, pem) as port:
         configure(home, port, pem, **{AGE: {"to": TO[AGE], **receiver}})
         done = restage_send(home)
-    assert done.exit_code == 1 and said in done.output and "secret" not in done.output
+    assert done.exit_code == 1 and f"{AGE}: not sent: " in done.output and said in done.output
+    assert "secret" not in done.output
     assert [to for to, _ in box.taken] == [TO[ZIP]], "the other centre gets its report"
 
 
