@@ -12,6 +12,7 @@ from pipelines.cli.freeze import freeze
 from pipelines.cli.rebuild import rebuild
 from pipelines.cli.recist import recist
 from pipelines.cli.run import run
+from pipelines.cli.send import send
 from pipelines.cli.simulate import simulate
 from pipelines.cli.status import open_reports, status
 from pipelines.cli.survival import survival
@@ -26,7 +27,7 @@ app = typer.Typer(
     help="Raw exports of oncology and radiotherapy units in; endpoints, tables and data-quality reports out.",
 )
 commands = (
-    run, demo, status, trace, rebuild, withdraw, freeze, backup, restore, doctor, simulate, recist, survival, ui,
+    run, demo, status, trace, send, rebuild, withdraw, freeze, backup, restore, doctor, simulate, recist, survival, ui,
 )  # fmt: skip
 for command in commands:
     app.command()(command)

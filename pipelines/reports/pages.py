@@ -36,13 +36,22 @@ def rows_of(con: "duckdb.DuckDBPyConnection", query: str) -> list[dict[str, Any]
 
 
 def page(template: str, path: Path, **values: Any) -> Path:
-    """Write one self-contained page; every value is escaped."""
+    """Write one self-contained page; every value is escaped, and what cannot be seen in it is shown."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, finalize=_seen
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(environment.get_template(template).render(**{"language": "en", **values}), encoding="utf-8")
     return path
+
+
+def _seen(value: Any) -> Any:
+    """A plain text as a person may read it; what is markup already stays."""
+    from pipelines.disclosure import readable
+
+    return readable(value) if type(value) is str else value
 
 
 def note_of(home: Home) -> str:

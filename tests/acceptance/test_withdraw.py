@@ -115,6 +115,17 @@ def test_the_subject_is_in_no_file(
         assert not {i for (i,) in links} & ids
 
 
+def test_the_outboxes_of_its_centres_begin_anew(withdrawn: Withdrawn, demo_home: Path) -> None:
+    """What was put out for the deliveries of the subject's centres named it; what is there now was made after."""
+    for outbox in sorted((demo_home / "reports" / "centres").glob("*/outbox")):
+        (before,) = outbox.iterdir()
+        now = withdrawn[0] / outbox.relative_to(demo_home)
+        (edition,) = now.iterdir()
+        assert edition.name == before.name
+        assert (edition / "report.html").read_bytes() == (now.parent / "report.html").read_bytes()
+        assert (edition / "report.html").read_bytes() != (before / "report.html").read_bytes()
+
+
 def test_the_ledger_keeps_the_old_sum_beside_the_new(
     withdrawn: Withdrawn,
 ) -> None:
