@@ -79,13 +79,13 @@ def _passes() -> list[Step]:
     from pipelines.rules.run import run_rules
     from pipelines.survival import tables as statistics
 
-    rules = load_rules()
+    rules = load_rules(keep_broken=True)
     return [
         _python_step(
             ("validated.rule_failures", "validated.rule_counts"),
             tables_read(rules),
             "Every rule in one pass, with all failing rows.",
-            lambda con: run_rules(con, rules),
+            lambda con: run_rules(con, rules, dict(con.execute("select centre, language from study.centres").fetchall())),
         ),
         _python_step(
             statistics.SURVIVAL_TABLES,

@@ -17,7 +17,8 @@ from pipelines.errors import MappingError
 from pipelines.orchestration.take_in import declare_staged, stop_rules
 from pipelines.rules.gx import validate
 from pipelines.rules.load import RECEIVED, Rule, load_rules, table_columns, tables_read
-from pipelines.rules.run import failing, run_rules
+from pipelines.rules.run import run_rules
+from pipelines.rules.statements import FAILURES, failing
 
 RULES = load_rules()
 STAGED = {
@@ -64,7 +65,7 @@ def judge(con: duckdb.DuckDBPyConnection, rule: Rule, example: Mapping[str, Any]
     for table, rows in example.get("with", {}).items():
         for row in rows:
             insert(con, table, row)
-    run_rules(con, [rule])
+    run_rules(con, [rule], {HOME_CENTRE: "it"})
     statuses = con.execute(
         "select status from validated.rule_counts where n_checked > 0 or status = 'error'"
     ).fetchall()
@@ -86,15 +87,20 @@ def test_a_rule_judges_its_examples(con: duckdb.DuckDBPyConnection, rule: Rule) 
             if found:
                 assert found[0][2], "a finding names the centre that is asked"
                 assert found[0][3] == SUBJECT
-                assert "{" not in found[0][9] and found[0][7], "message filled in, expectation told"
+                told = dict(zip(FAILURES, found[0], strict=True))
+                for word in ("message", "suggestion", "expected"):
+                    assert "{" not in told[word] and "{" not in told[f"local_{word}"], "texts are filled in"
+                assert told["local_message"] != told["message"]
     for example in rule.examples.get("not_applicable", ()):
         assert judge(con, rule, example)[0] == "not_applicable", example
 
 
 def simple(**changes: Any) -> Rule:
     values: dict[str, Any] = {
-        "family": "made", "name": "up", "title": "A title", "source": "none", "category": "plausibility",
-        "severity": "query", "message": "{value} of {course_id}", "suggestion": "Do.", "table": "harmonised.fractions",
+        "family": "made", "name": "up", "title": {"en": "A title", "it": "Un titolo"}, "source": "none",
+        "category": "plausibility", "severity": "query", "table": "harmonised.fractions",
+        "message": {"en": "{value} of {course_id}", "it": "{value} di {course_id}"},
+        "suggestion": {"en": "Do.", "it": "Fare."},
         "fields": ("dose_gy",), "record_key": ("t.usubjid", "t.course_id"), "examples": {},
         "fails_when": "t.dose_gy > 10",
     }  # fmt: skip
@@ -166,8 +172,8 @@ def test_nobody_is_eligible_by_a_rule_that_could_not_run(con: duckdb.DuckDBPyCon
     run_rules(con, [rules["age"], replace(rules["ecog"], fails_when="t.no_such_column > 1")])
     run_model(con, "validated.eligibility")
     assert con.execute("select usubjid, status, main_reason from validated.eligibility order by all").fetchall() == [
-        ("S-001", "undetermined", f"not judged: {rules['ecog'].title}"),
-        ("S-002", "excluded", f"not met: {rules['age'].title}"),
+        ("S-001", "undetermined", f"not judged: {rules['ecog'].title['en']}"),
+        ("S-002", "excluded", f"not met: {rules['age'].title['en']}"),
     ]
 
 
@@ -256,9 +262,18 @@ def test_a_finding_that_no_rule_describes_is_not_lost(con: duckdb.DuckDBPyConnec
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"severity": "quarry"}, r"line 4, severity: .*did you mean 'query'"),
-        ({"table": "harmonised.fraction"}, r"line 6, table: .*did you mean 'harmonised.fractions'"),
-        ({"message": "{dose} is too high"}, r"\{dose\} is not a column of harmonised.fractions"),
+        ({"severity": "quarry"}, r"severity: .*did you mean 'query'"),
+        ({"table": "harmonised.fraction"}, r"line \d+, table: .*did you mean 'harmonised.fractions'"),
+        (
+            {"message": {"en": "{dose} is too high", "it": "dose eccessiva"}},
+            r"fraction_dose.yaml, line \d+, message.en: \{dose\} is not a column of harmonised.fractions",
+        ),
+        (
+            {"message": {"en": "{dose_gy} is too high", "it": "troppo alta"}},
+            r"fraction_dose.yaml, line \d+, message.it: \{dose_gy\} stands in the other language only",
+        ),
+        ({"title": {"en": "One language"}}, r"fraction_dose.yaml, line 1, title: 'it' is missing"),
+        ({"suggestion": "One text"}, "suggestion: expected object"),
         ({"examples": {"passes": [{"dose_gy": 1}]}}, "fails_when needs an example under `fails`"),
         ({"examples": {"passes": [{"dosis": 1}], "fails": [{"dose_gy": 50}]}}, "has no column 'dosis'"),
         ({"fails_wen": "true"}, "'fails_wen' is not a word"),
@@ -282,7 +297,7 @@ def test_a_pass_reads_every_table_that_its_rules_name() -> None:
 
 
 def tables_in(rule: Rule) -> set[str]:
-    return set(re.findall(r"\b(?:from|join) ((?:staged|harmonised|assessed|validated|study)\.\w+)", failing(rule)))
+    return set(re.findall(r"\b(?:from|join) ((?:staged|harmonised|assessed|validated|study)\.\w+)", failing([rule], {})))
 
 
 def test_great_expectations_records_the_counts(tmp_path: Path) -> None:
