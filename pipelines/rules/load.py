@@ -43,6 +43,7 @@ class Rule:
     order: int | None = None
     raised_by: str | None = None
     grain: str | None = None
+    about: str | None = None
     joins: str = ""
     reads: tuple[str, ...] = ()
     applies_when: str = "true"
