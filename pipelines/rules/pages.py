@@ -10,7 +10,7 @@ from pipelines.rules.load import Rule, load_rules
 FOLDER = study.ROOT / "docs" / "reference" / "rules"
 FAMILIES = {
     "structure": "Whether the files hold what was agreed: columns, types, codes, dates, records that belong together.",
-    "eligibility": "Each criterion of the protocol. Who fails one is not analysed; who lacks an answer is undetermined.",
+    "eligibility": "Each criterion of the protocol. Who fails one is not analysed; without an answer: undetermined.",
     "recist": "Tumour assessments by RECIST 1.1, and what was reported beside what follows from the measurements.",
     "radiotherapy": "Courses, fractions, doses and the relation of a recurrence to the irradiated volume.",
     "ctcae": "Adverse events by CTCAE v4.0.",

@@ -114,8 +114,15 @@ def _count(con: "duckdb.DuckDBPyConnection", rules: Sequence[Rule], broken: Mapp
             ", ".join(
                 lit(v)
                 for v in (
-                    r.rule_id, r.family, r.title["en"], r.severity, r.table, r.order, i, broken.get(r.rule_id)
-                )  # fmt: skip
+                    r.rule_id,
+                    r.family,
+                    r.title["en"],
+                    r.severity,
+                    r.table,
+                    r.order,
+                    i,
+                    broken.get(r.rule_id),
+                )
             )
         )
         for i, r in enumerate(rules)

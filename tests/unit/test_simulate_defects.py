@@ -82,11 +82,7 @@ def test_places_and_rate(tmp_path: Path) -> None:
     assert rows == planted(tmp_path / "two") and len(rows) >= made["defects"] > 0
     [clean], [spoiled] = (sorted((tmp_path / n).glob("inbox/me1/*/ME1_DATA.csv")) for n in ("clean", "one"))
     before, after = (p.read_text(encoding="utf-8-sig").splitlines() for p in (clean, spoiled))
-    lines = {
-        int(row[3])
-        for row in rows
-        if row[2] == "ME1_DATA.csv" and row[5] not in (*COPIES, *WHOLE_VISITS)
-    }
+    lines = {int(row[3]) for row in rows if row[2] == "ME1_DATA.csv" and row[5] not in (*COPIES, *WHOLE_VISITS)}
     differing = {i for i, (a, b) in enumerate(zip(before, after, strict=False), start=1) if a != b}
     copies = [row for row in rows if row[2] == "ME1_DATA.csv" and row[5] in COPIES]
     assert lines <= differing | {i for i in lines if i > len(before)}
