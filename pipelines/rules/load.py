@@ -45,6 +45,7 @@ class Rule:
     grain: str | None = None
     about: str | None = None
     joins: str = ""
+    places: str = ""
     reads: tuple[str, ...] = ()
     applies_when: str = "true"
     fails_when: str = "false"

@@ -1,7 +1,7 @@
 """All rules in one pass of DuckDB that keeps every failing row."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pipelines.errors import MappingError
@@ -33,38 +33,40 @@ def run_rules(
     _refuse_unknown_findings(con, rules)
     able = [r for r in rules if not r.problem]
     broken = {r.rule_id: r.problem for r in rules if r.problem}
-    broken |= _insert(con, "validated.rule_failures", able, lambda group: failing(group, languages or {}))
-    broken |= _insert(con, "rule_checked", able, checked)
+    broken |= _judge(con, able, languages or {})
     for rule_id, problem in sorted(broken.items()):
         LOG.warning("rule %s cannot run: %s", rule_id, problem)
-    if broken:
-        con.execute(f"delete from validated.rule_failures where rule_id in ({', '.join(map(lit, sorted(broken)))})")
     _ask_once(con, able)
     _count(con, rules, broken)
 
 
-def _insert(
-    con: "duckdb.DuckDBPyConnection", table: str, rules: Sequence[Rule], select: Callable[[Sequence[Rule]], str]
-) -> dict[str, str]:
-    """Fill a table group by group; where that fails, rule by rule. Returns the rules that are broken, and why."""
+def _judge(con: "duckdb.DuckDBPyConnection", rules: Sequence[Rule], languages: Mapping[str, str]) -> dict[str, str]:
+    """Fill both tables group by group; where that fails, rule by rule. Returns the rules that are broken, and why."""
     import duckdb
 
     broken = {}
     for group in groups(rules):
         try:
-            con.execute(f"insert into {table} {select(group)}")
+            _judge_together(con, group, languages)
             continue
         except duckdb.Error:
             pass  # one of them is broken; the others of the group are not
         for rule in group:
             try:
-                con.execute(f"insert into {table} {select([rule])}")
+                _judge_together(con, [rule], languages)
             except duckdb.Error as error:
                 # a conversion error quotes the row's value, which belongs in no log
                 spoken = isinstance(error, duckdb.BinderException | duckdb.CatalogException | duckdb.ParserException)
                 said = str(error).splitlines()[0] if spoken else type(error).__name__
                 broken[rule.rule_id] = f"{rule.file}: {said}"
     return broken
+
+
+def _judge_together(con: "duckdb.DuckDBPyConnection", group: Sequence[Rule], languages: Mapping[str, str]) -> None:
+    """All or nothing: what a broken rule would leave behind is not written."""
+    con.execute(f"create or replace temp table seen as {checked(group)}")
+    con.execute(f"insert into validated.rule_failures {failing(group, languages)}")
+    con.execute("insert into rule_checked from seen")
 
 
 def _ask_once(con: "duckdb.DuckDBPyConnection", rules: Iterable[Rule]) -> None:
@@ -87,7 +89,9 @@ def _ask_once(con: "duckdb.DuckDBPyConnection", rules: Iterable[Rule]) -> None:
             delete from validated.rule_failures where severity <> 'exclude' and rowid in (
                 with waiting(rule_id, cause) as (values {waits}),
                 raised as (
-                    select distinct usubjid, unnest([rule_id, split_part(table_name, '.', 2)]) as cause
+                    -- a note asks nothing, so that only a rule which names it waits for it
+                    select distinct usubjid,
+                        unnest([rule_id, case when severity <> 'note' then split_part(table_name, '.', 2) end]) as cause
                     from validated.rule_failures where usubjid is not null
                 )
                 select f.rowid from validated.rule_failures f

@@ -24,11 +24,11 @@ MACROS = r"""
 
 
 def groups(rules: Iterable[Rule]) -> list[tuple[Rule, ...]]:
-    """Rules by the rows they read; one with a subquery in its predicates stays alone, or it would run twice."""
+    """Rules by the rows they read; one with a subquery in its predicates stays alone, or it would run once for each."""
     found: dict[tuple[str, ...], list[Rule]] = {}
     for rule in rules:
         alone = any(SUBQUERY.search(sql) for sql in (rule.applies_when, rule.fails_when, rule.unknown_when))
-        key = (rule.table, rule.joins, rule.centre, rule.rule_id if alone else "")
+        key = (rule.table, rule.joins, rule.places, rule.centre, rule.rule_id if alone else "")
         found.setdefault(key, []).append(rule)
     return [tuple(group) for group in found.values()]
 
@@ -41,16 +41,22 @@ def failing(group: Sequence[Rule], languages: Mapping[str, str]) -> str:
     wheres = [_breaks(rule) for rule in group]
     cells = [_cells(rule, languages) for rule in group]
     if len(group) == 1:
-        return f"select {', '.join(cells[0])} from {_source(group[0])} where {wheres[0]}"
+        return f"select {', '.join(cells[0])} from {_source(group[0])} {group[0].places} where {wheres[0]}"
     # only rows that break one of the rules come this far, so that no text is made for the others
-    made = ", ".join(
-        "case when {} then struct_pack({}) end".format(
-            where, ", ".join(f"{c} := {sql}" for c, sql in zip(FAILURES, row, strict=True))
-        )
-        for where, row in zip(wheres, cells, strict=True)
-    )
-    rows = f"select unnest([{made}]) as failure from {_source(group[0])} where {' or '.join(wheres)}"
+    made = ", ".join(_failure(where, row) for where, row in zip(wheres, cells, strict=True))
+    rows = f"select unnest([{made}]) as failure from {_source(group[0])} {group[0].places} where {' or '.join(wheres)}"
     return f"select {', '.join(f'failure.{c}' for c in FAILURES)} from ({rows}) where failure is not null"
+
+
+def _failure(where: str, cells: Sequence[str]) -> str:
+    made = ", ".join(f"{c} := ({sql})::varchar" for c, sql in zip(FAILURES, cells, strict=True))
+    return f"case when {where} then struct_pack({made}) end"
+
+
+def _seen(group: Sequence[Rule]) -> str:
+    return ", ".join(
+        f"struct_pack(rule_id := {lit(rule.rule_id)}, n := count(*) filter ({rule.applies_when}))" for rule in group
+    )
 
 
 def checked(group: Sequence[Rule]) -> str:
@@ -59,10 +65,7 @@ def checked(group: Sequence[Rule]) -> str:
         names = ", ".join(lit(rule.rule_id) for rule in group)
         received = "select centre, sum(n_rows) as n from staged.received group by centre"
         return f"select unnest([{names}]), centre, n from ({received})"
-    seen = ", ".join(
-        f"struct_pack(rule_id := {lit(rule.rule_id)}, n := count(*) filter ({rule.applies_when}))" for rule in group
-    )
-    rows = f"select {group[0].centre} as centre, unnest([{seen}]) as seen from {_source(group[0])} group by 1"
+    rows = f"select {group[0].centre} as centre, unnest([{_seen(group)}]) as seen from {_source(group[0])} group by 1"
     return f"select seen.rule_id, centre, seen.n from ({rows})"
 
 

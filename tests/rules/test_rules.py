@@ -166,7 +166,9 @@ def test_a_stop_rule_rejects_and_quotes_no_value(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dose: float, rejected: bool
 ) -> None:
     """Staged rows of one centre against a rule that stops; the problem says where and how often, not what."""
-    monkeypatch.setattr("pipelines.rules.load.load_rules", lambda **_: [simple(severity="stop", table="staged.fractions")])
+    monkeypatch.setattr(
+        "pipelines.rules.load.load_rules", lambda **_: [simple(severity="stop", table="staged.fractions")]
+    )
     with closing(warehouse.memory()) as con:
         declare_staged(con, tmp_path)
         path = tmp_path / "_declared" / "fractions.parquet"
