@@ -126,11 +126,12 @@ def _both(text: Any) -> bool:
 
 def _wrong_words(raw: Mapping[str, Any]) -> list[tuple[Place, str]]:
     """Tables that are not declared, columns that the table does not have, examples that are missing."""
+    found: list[tuple[Place, str]] = []
     if "raised_by" in raw:
-        found = [((word,), "staging raises this rule; it has no predicate") for word in ("fails_when",) if word in raw]
+        if "fails_when" in raw:
+            found.append((("fails_when",), "staging raises this rule; it has no predicate"))
         return found or _wrong_placeholders(raw, RECEIVED[1], STAGING_WORDS)
     known = [*study.tables(), *(f"staged.{name}" for name in study.staged_tables()), *RECEIVED]
-    found = []
     for place, name in [(("table",), raw["table"]), *((("reads", i), n) for i, n in enumerate(raw.get("reads", ())))]:
         if name not in known and not name.startswith("study."):
             found.append((place, f"{name!r} is not a declared table{nearest(name, known)}"))
