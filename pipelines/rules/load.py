@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from pipelines import study
 from pipelines.errors import MappingError
@@ -120,7 +120,7 @@ def _read_or_keep(path: Path) -> Rule:
     )  # fmt: skip
 
 
-def _both(text: Any) -> bool:
+def _both(text: Any) -> TypeGuard[dict[str, str]]:
     return isinstance(text, dict) and all(isinstance(text.get(language), str) for language in LANGUAGES)
 
 
