@@ -103,7 +103,8 @@ def _read_or_keep(path: Path) -> Rule:
     try:
         return _read(path)
     except MappingError as error:
-        problem = str(error)
+        named = f"{path.parent.name}/{path.name}"
+        problem = str(error) if named in str(error) else f"{named}: {error}"
     try:
         raw = study.read_yaml(path)
     except MappingError:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from pipelines.rules.load import LANGUAGES, PLACEHOLDER, Rule, table_columns
 from pipelines.study import sql_literal as lit
@@ -12,6 +13,8 @@ FAILURES = (
     "message", "suggestion", "local_expected", "local_message", "local_suggestion", "severity", "category", *PLACE,
 )  # fmt: skip
 NOT_GIVEN = {"en": "not given", "it": "non indicato"}
+ALIAS = re.compile(r"\b([a-z]\w*)\.")
+JOIN, LEFT_JOIN = re.compile(r"\bjoin\b"), re.compile(r"\bleft join\b")
 SUBQUERY = re.compile(r"\bselect\b", re.IGNORECASE)
 MACROS = r"""
     -- a number as a person writes it, without the zeros of its scale
@@ -65,8 +68,16 @@ def checked(group: Sequence[Rule]) -> str:
         names = ", ".join(lit(rule.rule_id) for rule in group)
         received = "select centre, sum(n_rows) as n from staged.received group by centre"
         return f"select unnest([{names}]), centre, n from ({received})"
-    rows = f"select {group[0].centre} as centre, unnest([{_seen(group)}]) as seen from {_source(group[0])} group by 1"
+    source = _source(replace(group[0], joins="")) if _alone(group) else _source(group[0])
+    rows = f"select {group[0].centre} as centre, unnest([{_seen(group)}]) as seen from {source} group by 1"
     return f"select seen.rule_id, centre, seen.n from ({rows})"
+
+
+def _alone(group: Sequence[Rule]) -> bool:
+    """Whether the rows that are checked can be counted without the joins: none of them takes a row away or is named."""
+    named = " ".join([group[0].centre, *(rule.applies_when for rule in group)])
+    only_left = len(JOIN.findall(group[0].joins)) == len(LEFT_JOIN.findall(group[0].joins))
+    return only_left and set(ALIAS.findall(named)) <= {"t", "p"}
 
 
 def _source(rule: Rule) -> str:
