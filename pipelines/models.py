@@ -132,6 +132,7 @@ def attach(con: "duckdb.DuckDBPyConnection") -> None:
         con.execute(f"create schema if not exists store.{schema}; create schema if not exists slice.{schema}")
     con.execute("create schema if not exists slice.staged; create schema if not exists slice.study")
     con.execute("create or replace table slice.main.touched (usubjid varchar); create schema if not exists store.study")
+    con.execute("create or replace table slice.main.rule_problems (rule_id varchar, problem varchar)")
 
 
 def prepare(con: "duckdb.DuckDBPyConnection", staged: Path) -> None:

@@ -152,7 +152,8 @@ def _select(home: Home, centre: str) -> str:
             concat_ws(': ', coalesce(f.label, a.table_short),
                 nullif(array_to_string(list_filter(a.parts, lambda part: part not like 'visit %'), ', '), '')) as form,
             regexp_replace(list_filter(a.parts, lambda part: part like 'visit %')[1], '^visit ', '') as visit,
-            a.field, a.value_received, a.expected, a.message as problem, a.suggestion as action,
+            a.field, a.value_received, a.local_expected as expected, a.local_message as problem,
+            a.local_suggestion as action,
             (a.seen_on + {days})::varchar as due_date, coalesce(a.seen_on::varchar, a.first_delivery) as first_seen,
             a.state, a.source_file as file, a.source_row as line
         from asked a

@@ -17,6 +17,8 @@ from pipelines.mapping import Centre
 from pipelines.orchestration.plan import CENTRES, Plan, make_plan, write_state
 from pipelines.orchestration.take_in import TakenIn, declare_staged, take_in
 from pipelines.rules import gx
+from pipelines.rules.examples import broken_examples
+from pipelines.rules.load import load_rules
 from pipelines.warehouse import Home
 
 if TYPE_CHECKING:
@@ -50,6 +52,10 @@ class Session:
         # Great Expectations takes seconds to import: a second core does it while deliveries are taken in
         self.recorder = gx.start(home.gx)
         self._handed_over = False
+        # and the examples of rules that are new or changed are tried
+        aside = ThreadPoolExecutor(1)
+        self._broken_examples = aside.submit(broken_examples, load_rules(keep_broken=True), home.root)
+        aside.shutdown(wait=False)
 
     @property
     def con(self) -> "duckdb.DuckDBPyConnection":
@@ -64,6 +70,8 @@ class Session:
             create_table(con, self.centres)
             con.execute("use memory")
             models.prepare(con, self.home.staged)
+            for problem in self._broken_examples.result().items():
+                con.execute("insert into slice.main.rule_problems values (?, ?)", problem)
             if self.only_touched and now.changed:
                 models.touch(con, list(now.changed))
             self._con = con

@@ -1,7 +1,7 @@
 """The steps after staging, in the order of what they read: one per SQL model and one per pass written in Python."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,8 @@ from pipelines.errors import MappingError
 
 if TYPE_CHECKING:
     import duckdb
+
+    from pipelines.rules.load import Rule
 
 
 @dataclass(frozen=True)
@@ -86,16 +88,15 @@ def _passes() -> list[Step]:
     """What SQL cannot say well: the rules, which are texts of their own, and statistics."""
     from pipelines.endpoints import sensitivity
     from pipelines.rules.load import load_rules, tables_read
-    from pipelines.rules.run import run_rules
     from pipelines.survival import tables as statistics
 
-    rules = load_rules()
+    rules = load_rules(keep_broken=True)
     return [
         _python_step(
             ("validated.rule_failures", "validated.rule_counts"),
             tables_read(rules),
             "Every rule in one pass, with all failing rows.",
-            lambda con: run_rules(con, rules),
+            lambda con: _judge(con, rules),
         ),
         _python_step(
             statistics.SURVIVAL_TABLES,
@@ -122,6 +123,15 @@ def _passes() -> list[Step]:
             statistics.centre_funnel,
         ),
     ]
+
+
+def _judge(con: "duckdb.DuckDBPyConnection", rules: Iterable["Rule"]) -> None:
+    """All rules, the texts for a centre in its language; one whose examples do not hold judges nobody."""
+    from pipelines.rules.run import run_rules
+
+    problems = dict(con.execute("from slice.main.rule_problems").fetchall())
+    rules = [replace(rule, problem=rule.problem or problems.get(rule.rule_id, "")) for rule in rules]
+    run_rules(con, rules, dict(con.execute("select centre, language from study.centres").fetchall()))
 
 
 def load_steps() -> list[Step]:

@@ -146,7 +146,8 @@ def stop_rules(staged: Path) -> tuple[int, list[Problem]]:
     from pipelines.rules.load import load_rules
     from pipelines.rules.run import run_rules
 
-    rules = [r for r in load_rules() if r.severity == "stop" and r.table.startswith("staged.") and not r.raised_by]
+    stop = [r for r in load_rules(keep_broken=True) if r.severity == "stop" and not r.raised_by]
+    rules = [r for r in stop if r.table.startswith("staged.") or r.problem]
     if not rules:
         return 0, []
     with closing(warehouse.memory()) as con:

@@ -76,7 +76,7 @@ def _centre_values(con: "duckdb.DuckDBPyConnection", home: Home, centre: str, t:
         "unmapped": unmapped_codes(con, f"(from slice.main.staged_findings where {mine})"),
         "rejected": _rejected(home, centre),
         "notes": con.execute(f"""
-            select message, field, source_file, source_row from validated.findings
+            select local_message as message, field, source_file, source_row from validated.findings
             where {mine} and severity = 'note' order by all
         """).fetchall(),
         "bound": bound, "others": [[t["yours"], *own], [t["other"], *shown]],

@@ -12,8 +12,9 @@ if TYPE_CHECKING:
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 RULES = """
-    select rule_id, any_value(title), any_value(severity), sum(n_checked)::bigint, sum(n_failed)::bigint
-    from validated.rule_counts group by rule_id order by sum(n_failed) desc, rule_id
+    select rule_id, any_value(title), any_value(severity), sum(n_checked)::bigint, sum(n_failed)::bigint,
+        case when bool_or(status = 'error') then any_value(problem) end
+    from validated.rule_counts group by rule_id order by bool_or(status = 'error') desc, sum(n_failed) desc, rule_id
 """
 ASKED = "severity in ('stop', 'exclude', 'query')"  # findings that a centre has to answer
 

@@ -13,7 +13,8 @@ identified as (
 )
 select
     query_id, centre, usubjid, record_key, table_name, field, value_received, expected, rule_id, category, severity, message,
-    suggestion, 'new' as state, seen_in as first_delivery, seen_in as last_delivery, source_file, source_row
+    suggestion, local_expected, local_message, local_suggestion,
+    'new' as state, seen_in as first_delivery, seen_in as last_delivery, source_file, source_row
 from identified
 -- two values of one field of one record are one question
 qualify row_number() over (partition by query_id order by source_file, length(source_row), source_row, value_received) = 1

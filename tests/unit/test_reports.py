@@ -24,7 +24,8 @@ FINDINGS = """
     select
         'Q' || md5(centre || usubjid) as query_id, centre, usubjid, usubjid || '|' || centre as record_key,
         'harmonised.subjects' as table_name, 'sex' as field, '=1+1' as value_received, 'linkage/sex' as rule_id,
-        'query' as severity, '<script>alert(1)</script>' as message, 'Look.' as suggestion, 'new' as state
+        'query' as severity, '<script>alert(1)</script>' as local_message, 'Look.' as local_suggestion,
+        'new' as state
     from store.harmonised.links
 """
 Study = tuple[duckdb.DuckDBPyConnection, Home]
