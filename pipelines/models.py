@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     import duckdb
 
 SQL = study.ROOT / "sql"
+# staged tables about the rows of the others
+TECHNICAL = (
+    "findings", "partial_dates", "dropped", "received", "changes", "field_counts", "source_counts", "restaging_waits",
+)  # fmt: skip
 LAYERS = ("harmonised", "assessed", "validated", "derived", "reports")
 HEADER = re.compile(r"^-- (one row per|unit|why|source): (.*)$", re.MULTILINE)
 
@@ -98,7 +102,7 @@ def attach(con: "duckdb.DuckDBPyConnection") -> None:
 def prepare(con: "duckdb.DuckDBPyConnection", staged: Path) -> None:
     """`attach`, and show the centres' staged Parquet files as `staged.*`."""
     attach(con)
-    for name in [*study.staged_tables(), "findings", "partial_dates", "dropped", "received", "changes"]:
+    for name in [*study.staged_tables(), *TECHNICAL]:
         source = f"read_parquet({study.sql_literal(str(staged / '*' / f'{name}.parquet'))}, union_by_name = true)"
         con.execute(f"create or replace view slice.main.staged_{name} as from {source}")
 

@@ -1,0 +1,78 @@
+-- one row per: centre, delivery and key figure
+-- unit: % or day; queries are counts
+-- why: what a centre's report begins with, delivery by delivery, so that each figure stands beside the one before
+-- source: QUALITY, The report to a centre (six key figures)
+with delivery as (
+    select *, row_number() over (partition by centre order by n_delivery desc) - 1 as n_back
+    from (select distinct centre, delivery_id, delivery_dt, n_delivery from staged.source_counts)
+),
+-- the life of each query in the words of the deliveries of its own centre
+life as (
+    select f.query_id, f.centre, f.rule_id, f.state, d.delivery_id, d.delivery_dt as seen_dt
+    from validated.findings f
+    join delivery d on d.centre = f.centre and d.delivery_id = f.last_delivery
+    where f.severity <> 'note'
+),
+aged as (
+    select *, min(seen_dt) over (partition by query_id) as first_dt, state in ('new', 'open', 'answered', 'reopened') as is_open
+    from life
+),
+asked as (
+    select
+        d.centre, d.delivery_id, count(a.query_id) filter (a.is_open) as n_open, count(a.query_id) filter (a.state = 'new') as n_new,
+        count(a.query_id) filter (a.state = 'resolved') as n_resolved, count(a.query_id) filter (a.state = 'reopened') as n_reopened,
+        median(d.delivery_dt - a.first_dt) filter (a.is_open) as median_days,
+        -- what the centre confirmed differs all the same
+        count(a.query_id) filter (a.state not in ('resolved', 'cancelled') and r.code is not null) as n_differing
+    from delivery d
+    left join aged a using (centre, delivery_id)
+    left join study.agreement_rule r on r.code = a.rule_id
+    group by d.centre, d.delivery_id
+),
+field as (
+    select
+        c.centre, c.delivery_id, sum(c.n_given) as n_given, sum(c.n_given + c.n_unread) as n_received,
+        sum(c.n_given) filter (e.field is not null) as n_endpoint_given, sum(c.n_rows) filter (e.field is not null) as n_endpoint_due,
+        sum(c.n_given) filter (c.table_name = 'responses' and c.field = 'overall_response') as n_reported
+    from staged.field_counts c
+    left join study.endpoint_fields e using (table_name, field)
+    group by c.centre, c.delivery_id
+),
+restaged as (
+    select
+        w.centre, w.delivery_id, sum(w.n_rows) as n_restaged, sum(w.n_reported) as n_reported,
+        coalesce(sum(w.n_rows) filter (abs(w.n_days - p.restaging_days) <= p.restaging_tolerance_days), 0) as n_on_time
+    from staged.restaging_waits w
+    cross join study.protocol p
+    group by w.centre, w.delivery_id
+),
+counted as (
+    select
+        d.centre, d.delivery_id, d.delivery_dt, d.n_back, f.*exclude (centre, delivery_id, n_reported),
+        r.n_restaged, r.n_on_time, a.*exclude (centre, delivery_id),
+        coalesce(f.n_reported, 0) + coalesce(r.n_reported, 0) as n_compared
+    from delivery d
+    join asked a using (centre, delivery_id)
+    left join field f using (centre, delivery_id)
+    left join restaged r using (centre, delivery_id)
+),
+figure as (
+    select
+        centre, delivery_id, delivery_dt, n_back,
+        unnest([
+            {'figure': 'completeness', 'n_with': n_endpoint_given, 'n': n_endpoint_due, 'value': null},
+            {'figure': 'conformance', 'n_with': n_given, 'n': n_received, 'value': null},
+            {'figure': 'queries_open', 'n_with': null, 'n': null, 'value': n_open},
+            {'figure': 'queries_new', 'n_with': null, 'n': null, 'value': n_new},
+            {'figure': 'queries_resolved', 'n_with': null, 'n': null, 'value': n_resolved},
+            {'figure': 'queries_reopened', 'n_with': null, 'n': null, 'value': n_reopened},
+            {'figure': 'query_age', 'n_with': null, 'n': n_open, 'value': median_days},
+            {'figure': 'restaging_on_time', 'n_with': n_on_time, 'n': n_restaged, 'value': null},
+            -- two questions about one response differ once
+            {'figure': 'response_agreement', 'n_with': greatest(n_compared - n_differing, 0), 'n': n_compared, 'value': null}
+        ], recursive := true)
+    from counted
+)
+select f.centre, k.centre_kind, f.delivery_id, f.delivery_dt, f.n_back, f.figure, f.n_with, f.n, coalesce(f.value, 100 * f.n_with / nullif(f.n, 0)) as value
+from figure f
+join study.centres k using (centre)
