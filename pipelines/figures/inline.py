@@ -40,13 +40,23 @@ def trend(rows: Drawn, words: Mapping[str, str]) -> str:
         fresh = min(height["queries_new"], height["queries_open"])
         parts.append(_rect(x - wide / 2, bottom - height["queries_open"], wide, height["queries_open"], BLUE))
         parts.append(_rect(x - wide / 2, bottom - fresh, wide, fresh, RED))
-        parts.append(f'<circle cx="{x:.1f}" cy="{bottom - height["queries_resolved"]:.1f}" r="4" fill="{INK}"/>')
+        parts.append(_mark("circle", x + wide / 2 + 10, bottom - height["queries_resolved"], INK))
         parts.append(_text(x, bottom + 16, str(row["day"])))
         parts.append(_text(x, bottom - height["queries_open"] - 7, str(row["queries_open"]), bold=True))
     told = "; ".join(
         f"{row['day']}: {', '.join(f'{words[k]} {row[k]}' for k in row if k.startswith('queries_'))}" for row in rows
     )
     return _svg(bottom + 24, words["trend"], told, parts)
+
+
+def spark(days: Sequence[str], values: Sequence[int], most: int, title: str) -> str:
+    """One small bar a delivery, the newest last; `most` is as high as a bar gets."""
+    told = ", ".join(f"{day}: {n}" for day, n in zip(days, values, strict=True))
+    bars = []
+    for place, n in enumerate(values[-12:]):
+        height = 18 * n / max(most, 1)
+        bars.append(_rect(9 * place, 20 - height, 7, height, BLUE) + _line(9 * place, 20.5, 9 * place + 7, 20.5, SOFT))
+    return f'<svg width="110" height="22" role="img" aria-label={quoteattr(f"{title}. {told}")}>{"".join(bars)}</svg>'
 
 
 def heat(fields: Sequence[str], days: Sequence[str], cells: Mapping[tuple[int, int], float], title: str) -> str:

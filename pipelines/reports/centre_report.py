@@ -3,7 +3,7 @@
 import datetime
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,13 +31,13 @@ def write_centre(con: "duckdb.DuckDBPyConnection", home: Home, centre: "Centre")
     from pipelines.reports.pictures import pictures
 
     folder = home.reports / "centres" / centre.name
-    t, said = words(centre.language)
+    t = words(centre.language)
     with reading(con):
         values = (
             _head(home, centre, t)
             | _received(con, home, centre.name, t)
-            | _queries(con, home, centre.name, said)
-            | pictures(con, centre.name, t, said)
+            | _queries(con, home, centre.name, t)
+            | pictures(con, centre.name, t)
             | _others(con, centre.name, t)
         )
         values["key_figures"] = key_figures(con, centre.name, t)
@@ -45,8 +45,8 @@ def write_centre(con: "duckdb.DuckDBPyConnection", home: Home, centre: "Centre")
         return written + write_queries(con, home, centre.name, folder)
 
 
-def words(language: str) -> tuple[dict[str, Any], Callable[[str], str]]:
-    """What a page says in a language (English where it is not shipped), and what it calls a form or field of ours."""
+def words(language: str) -> dict[str, Any]:
+    """What a page says in a language, or in English; its `said` is what it calls a form or field of ours."""
     texts, labels = (study.read_yaml(TEMPLATES / name) for name in ("texts.yaml", "labels.yaml"))
     spoken = language if language in texts else "en"
     called = labels.get(spoken, {})
@@ -54,7 +54,7 @@ def words(language: str) -> tuple[dict[str, Any], Callable[[str], str]]:
     p = {name: about["value"] for name, about in study.protocol().items()}
     days = f" {p['restaging_days']} ± {p['restaging_tolerance_days']}"
     t["figures_what"] = {**t["figures_what"], "restaging_on_time": t["figures_what"]["restaging_on_time"] + days}
-    return t, lambda label: called.get(label, label)
+    return {**t, "said": lambda label: called.get(label, label)}
 
 
 def _head(home: Home, centre: "Centre", t: Mapping[str, Any]) -> dict[str, Any]:
@@ -94,7 +94,8 @@ def _received(con: "duckdb.DuckDBPyConnection", home: Home, centre: str, t: Mapp
     """)  # fmt: skip
     has_before = any(row["has_before"] for row in rows)
     dropped = con.execute(f"""
-        select source_file, reason, count(*) from slice.main.staged_dropped where {mine} group by all order by all
+        select min(source_file), count(distinct source_file), reason, count(*) from slice.main.staged_dropped
+        where {mine} group by source, reason order by source, reason
     """).fetchall()
     return {
         "has_before": has_before,
@@ -105,7 +106,10 @@ def _received(con: "duckdb.DuckDBPyConnection", home: Home, centre: str, t: Mapp
             for d, state in ledger.standing(home, centre)
         ],
         "changes": _changes(con, mine, t), "changed": _changed(con, mine, t), "most_changes": MOST_CHANGES,
-        "dropped": [(file, t["words"].get(reason, reason.replace("_", " ")), n) for file, reason, n in dropped],
+        "dropped": [
+            (_files(file, n_files, t), t["words"].get(reason, reason.replace("_", " ")), n)
+            for file, n_files, reason, n in dropped
+        ],
         "unmapped": unmapped_codes(con, f"(from slice.main.staged_findings where {mine})"),
         "rejected": _rejected(home, centre),
     }  # fmt: skip
@@ -114,34 +118,40 @@ def _received(con: "duckdb.DuckDBPyConnection", home: Home, centre: str, t: Mapp
 def _source(row: Mapping[str, Any], has_before: bool, t: Mapping[str, Any]) -> list[Any]:
     """One line of what was received: its file, or how many of them."""
     n, n_files = row["n"] or 0, row["n_files"] or 0
-    file = row["file"] if n_files == 1 else f"{n_files} {t['files'].lower()}" if n_files else t["file_missing"]
     since = [row["n_before"] or 0, f"{n - (row['n_before'] or 0):+}"] if has_before else []
-    return [row["source"], file, n, *since, row["sha256"][:12] if n_files == 1 else ""]
+    return [row["source"], _files(row["file"], n_files, t), n, *since, row["sha256"][:12] if n_files == 1 else ""]
 
 
-def _queries(con: "duckdb.DuckDBPyConnection", home: Home, centre: str, said: Callable[[str], str]) -> dict[str, Any]:
+def _files(file: str, n: int, t: Mapping[str, Any]) -> str:
+    return file if n == 1 else f"{n} {t['files'].lower()}" if n else str(t["file_missing"])
+
+
+def _queries(con: "duckdb.DuckDBPyConnection", home: Home, centre: str, t: Mapping[str, Any]) -> dict[str, Any]:
     """The first queries by priority, and within it those together for which the same is to be done; and the notes."""
     from pipelines.queries import centre_queries
 
-    label = {c.name: c.label for table in study.tables().values() for c in table.columns}
+    tables = study.tables().values()
+    named = {c.name: c.label for table in tables for c in table.columns}
+    label = {(_short(table.label), c.name): c.label for table in tables for c in table.columns}
     queries = centre_queries(con, home, centre)
     groups: dict[str, dict[str, list[dict[str, Any]]]] = {}
     for q in queries[:MOST_QUERIES]:
         form, _, record = q["form"].partition(": ")
         # a field of ours is named by its label; a column of the hospital's file keeps its own name
         shown = q | {
-            "field": said(label.get(q["field"], q["field"])),
-            "form": said(form) + (f": {record}" if record else ""),
+            "field": t["said"](label.get((form, q["field"]), q["field"])),
+            "form": t["said"](form) + (f": {record}" if record else ""),
         }
         groups.setdefault(q["priority"], {}).setdefault(q["action"], []).append(shown)
+    noted = con.execute(f"""
+        select message, field, source_file, source_row from validated.findings
+        where centre = {study.sql_literal(centre)} and severity = 'note' order by all limit {MOST_QUERIES}
+    """).fetchall()
     counted = Counter(q["priority"] for q in queries)
     return {
         "groups": [(priority, counted[priority], list(asked.items())) for priority, asked in groups.items()],
         "n_queries": len(queries), "n_shown": min(len(queries), MOST_QUERIES),
-        "notes": [(problem, said(label.get(field, field or "")), *place) for problem, field, *place in con.execute(f"""
-            select message, field, source_file, source_row from validated.findings
-            where centre = {study.sql_literal(centre)} and severity = 'note' order by all limit {MOST_QUERIES}
-        """).fetchall()],
+        "notes": [(problem, t["said"](named.get(field, field or "")), *place) for problem, field, *place in noted],
     }  # fmt: skip
 
 
@@ -168,7 +178,7 @@ def _changes(con: "duckdb.DuckDBPyConnection", mine: str, t: Mapping[str, Any]) 
         select table_name, change, count(distinct record_key) from slice.main.staged_changes
         where {mine} group by all order by all
     """).fetchall()
-    return [(_form(table), t["words"].get(change, change), n) for table, change, n in rows]
+    return [(t["said"](_form(table)), t["words"].get(change, change), n) for table, change, n in rows]
 
 
 def _changed(con: "duckdb.DuckDBPyConnection", mine: str, t: Mapping[str, Any]) -> list[tuple[Any, ...]]:
@@ -182,13 +192,24 @@ def _changed(con: "duckdb.DuckDBPyConnection", mine: str, t: Mapping[str, Any]) 
     """).fetchall()
     labels = {(table.name, c.name): c.label for table in study.staged_tables().values() for c in table.columns}
     return [
-        (own, _form(table), record, t["words"].get(change, change), labels.get((table, field), field or ""), *rest)
+        (
+            own,
+            t["said"](_form(table)),
+            record,
+            t["words"].get(change, change),
+            t["said"](labels.get((table, field), field or "")),
+            *rest,
+        )
         for table, own, record, change, field, *rest in rows
     ]
 
 
 def _form(table: str) -> str:
-    return study.staged_tables()[table].label.split(" (")[0]
+    return _short(study.staged_tables()[table].label)
+
+
+def _short(label: str) -> str:
+    return label.split(" (")[0]
 
 
 def _rejected(home: Home, centre: str) -> list[tuple[str, str]]:

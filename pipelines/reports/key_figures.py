@@ -18,10 +18,11 @@ ORDER = (
     "completeness", "conformance", "queries_open", "queries_new", "queries_resolved", "queries_reopened", "query_age",
     "restaging_on_time", "response_agreement",
 )  # fmt: skip
+PARTS = ("queries_new", "queries_resolved", "queries_reopened")  # of one figure
 HIDDEN = "–"
 
 
-def key_figures(con: "duckdb.DuckDBPyConnection", centre: str, t: "Mapping[str, Any]") -> list[dict[str, str]]:
+def key_figures(con: "duckdb.DuckDBPyConnection", centre: str, t: "Mapping[str, Any]") -> list[dict[str, Any]]:
     """One row per key figure in its order: label, own value, the one before, median of all centres, limits, verdict.
 
     Input: reports.centre_figures and reports.centre_funnel. A share of fewer than `key_figure_min_n` is not printed; a
@@ -48,6 +49,7 @@ def key_figures(con: "duckdb.DuckDBPyConnection", centre: str, t: "Mapping[str, 
             {
                 "label": t["figures"][figure],
                 "what": t["figures_what"][figure],
+                "inner": figure in PARTS,
                 "own": _own(figure, own.get(0), t),
                 "before": _own(figure, own.get(1), t) if 1 in own else HIDDEN,
                 "median": _median(figure, now) if comparable else HIDDEN,

@@ -7,7 +7,7 @@ from pipelines.figures import inline
 from pipelines.reports.pages import rows_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     import duckdb
 
@@ -26,16 +26,14 @@ DATED = (
 )
 
 
-def pictures(
-    con: "duckdb.DuckDBPyConnection", centre: str, t: "Mapping[str, Any]", said: "Callable[[str], str]"
-) -> dict[str, Any]:
+def pictures(con: "duckdb.DuckDBPyConnection", centre: str, t: "Mapping[str, Any]") -> dict[str, Any]:
     """SVG of the trend, the completeness of endpoint fields, and the subjects' lines; empty where there is nothing.
 
-    Input: reports.centre_figures and the centre's own staged rows; `said` is a label in the reader's language. At most
+    Input: reports.centre_figures and the centre's own staged rows. At most
     `figure_subjects` subjects are drawn, those with open queries first. Source: QUALITY, The report to a centre, 4.
     """
     mine = f"centre = {study.sql_literal(centre)}"
-    return {"trend": _trend(con, mine, t), "heat": _heat(con, mine, t, said), **_timelines(con, mine, t)}
+    return {"trend": _trend(con, mine, t), "heat": _heat(con, mine, t), **_timelines(con, mine, t)}
 
 
 def _trend(con: "duckdb.DuckDBPyConnection", mine: str, t: "Mapping[str, Any]") -> str:
@@ -50,7 +48,7 @@ def _trend(con: "duckdb.DuckDBPyConnection", mine: str, t: "Mapping[str, Any]") 
     return inline.trend(rows, {**t["figures"], "trend": t["trend"]}) if rows else ""
 
 
-def _heat(con: "duckdb.DuckDBPyConnection", mine: str, t: "Mapping[str, Any]", said: "Callable[[str], str]") -> str:
+def _heat(con: "duckdb.DuckDBPyConnection", mine: str, t: "Mapping[str, Any]") -> str:
     rows = con.execute(f"""
         with recent as (
             select *, dense_rank() over (order by n_delivery desc) as n_back from slice.main.staged_field_counts
@@ -64,7 +62,7 @@ def _heat(con: "duckdb.DuckDBPyConnection", mine: str, t: "Mapping[str, Any]", s
     order = [key for key in labels if any(row[:2] == key for row in rows)]
     days = {number: str(day) for _, _, number, day, _ in rows}
     cells = {(order.index((x, f)), list(days).index(number)): share for x, f, number, _, share in rows}
-    fields = [f"{said(labels[key][0].split(' (')[0])}: {said(labels[key][1])}" for key in order]
+    fields = [f"{t['said'](labels[key][0].split(' (')[0])}: {t['said'](labels[key][1])}" for key in order]
     return inline.heat([shorter(f) for f in fields], list(days.values()), cells, t["heat"]) if rows else ""
 
 
