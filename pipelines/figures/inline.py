@@ -108,7 +108,9 @@ def _lanes(subjects: Mapping[str, Drawn], words: Mapping[str, str]) -> str:
     bottom = top + LANE * len(subjects)
     for year in range(first, last + 1, 1 + (last - first) // 12):
         at = x(date(year, 1, 1))
-        parts.append(_line(at, top - 4, at, bottom, LINE) + _text(at, top - 8, str(year), "start"))
+        parts.append(
+            _line(at, top - 4, at, bottom, LINE) + _text(at, top - 8, str(year), "start" if year < last else "end")
+        )
     for lane, (name, rows) in enumerate(subjects.items()):
         y = top + LANE * (lane + 0.5)
         parts.append(_text(left - 8, y + 4, name, "end") + _line(left, y, WIDTH - 6, y, "#E6EAEE"))

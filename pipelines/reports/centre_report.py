@@ -95,7 +95,7 @@ def _received(con: "duckdb.DuckDBPyConnection", home: Home, centre: str, t: Mapp
     has_before = any(row["has_before"] for row in rows)
     dropped = con.execute(f"""
         select min(source_file), count(distinct source_file), reason, count(*) from slice.main.staged_dropped
-        where {mine} group by source, reason order by source, reason
+        where {mine} group by reason order by reason
     """).fetchall()
     return {
         "has_before": has_before,
@@ -107,7 +107,7 @@ def _received(con: "duckdb.DuckDBPyConnection", home: Home, centre: str, t: Mapp
         ],
         "changes": _changes(con, mine, t), "changed": _changed(con, mine, t), "most_changes": MOST_CHANGES,
         "dropped": [
-            (_files(file, n_files, t), t["words"].get(reason, reason.replace("_", " ")), n)
+            (t["words"].get(reason, reason.replace("_", " ")), _files(file, n_files, t), n)
             for file, n_files, reason, n in dropped
         ],
         "unmapped": unmapped_codes(con, f"(from slice.main.staged_findings where {mine})"),
@@ -118,7 +118,8 @@ def _received(con: "duckdb.DuckDBPyConnection", home: Home, centre: str, t: Mapp
 def _source(row: Mapping[str, Any], has_before: bool, t: Mapping[str, Any]) -> list[Any]:
     """One line of what was received: its file, or how many of them."""
     n, n_files = row["n"] or 0, row["n_files"] or 0
-    since = [row["n_before"] or 0, f"{n - (row['n_before'] or 0):+}"] if has_before else []
+    change = n - (row["n_before"] or 0)
+    since = [row["n_before"] or 0, f"{change:+}" if change else 0] if has_before else []
     return [row["source"], _files(row["file"], n_files, t), n, *since, row["sha256"][:12] if n_files == 1 else ""]
 
 

@@ -97,7 +97,7 @@ def _printed(cell: dict[str, Any]) -> str:
     if cell["value"] is None:
         return "–"
     if cell["figure"] in SHARES:
-        return f"{printed(cell['value'], 1)} % of {cell['n']:,}"
+        return f"{printed(cell['value'], 1)} %"
     return printed(cell["value"], 0)
 
 
