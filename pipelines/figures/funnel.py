@@ -59,7 +59,7 @@ def _draw(axes: "Axes", label: str, centres: "list[dict[str, dict[str, object]]]
         for level, shade in shades.items():
             lower, upper = (float(str(centre[level][name])) for name in ("lower_pct", "upper_pct"))
             axes.barh(place, max(upper - lower, 0.4), left=lower, height=0.62, color=shade)
-        axes.plot([first["overall_pct"]] * 2, [place - 0.42, place + 0.42], color=INK, lw=1.2)  # type: ignore[list-item]
+        axes.plot([float(str(first["overall_pct"]))] * 2, [place - 0.42, place + 0.42], color=INK, lw=1.2)
         flags = {str(row["flag"]) for name, row in centre.items() if name != "first"}
         judged = "None" not in flags
         colour = RED if flags & {"low", "high"} else BLUE

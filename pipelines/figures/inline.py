@@ -133,12 +133,12 @@ def _mark(shape: str, x: float, y: float, colour: str, end: float | None = None)
         return _line(x - 4, y - 4, x + 4, y + 4, colour, 1.8) + _line(x - 4, y + 4, x + 4, y - 4, colour, 1.8)
     if shape == "circle":
         return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.2" fill="#fff" stroke="{colour}" stroke-width="1.5"/>'
-    points = {
+    shapes: dict[str, list[tuple[float, float]]] = {
         "square": [(-3, -3), (3, -3), (3, 3), (-3, 3)],
         "diamond": [(0, -4.5), (4.5, 0), (0, 4.5), (-4.5, 0)],
         "triangle": [(0, -4.5), (4, 3.5), (-4, 3.5)],
-    }[shape]
-    listed = " ".join(f"{x + dx:.1f},{y + dy:.1f}" for dx, dy in points)
+    }
+    listed = " ".join(f"{x + dx:.1f},{y + dy:.1f}" for dx, dy in shapes[shape])
     return f'<polygon points="{listed}" fill="{colour}" stroke="#fff" stroke-width="0.6"/>'
 
 

@@ -48,8 +48,8 @@ restaged as (
 ),
 counted as (
     select
-        d.centre, d.delivery_id, d.delivery_dt, d.n_back, f.*exclude (centre, delivery_id, n_reported),
-        r.n_restaged, r.n_on_time, a.*exclude (centre, delivery_id),
+        d.centre, d.delivery_id, d.delivery_dt, d.n_back, f.* exclude (centre, delivery_id, n_reported),
+        r.n_restaged, r.n_on_time, a.* exclude (centre, delivery_id),
         coalesce(f.n_reported, 0) + coalesce(r.n_reported, 0) as n_compared
     from delivery d
     join asked a using (centre, delivery_id)
@@ -57,21 +57,21 @@ counted as (
     left join restaged r using (centre, delivery_id)
 ),
 figure as (
-    select
-        centre, delivery_id, delivery_dt, n_back,
-        unnest([
-            {'figure': 'completeness', 'n_with': n_endpoint_given, 'n': n_endpoint_due, 'value': null},
-            {'figure': 'conformance', 'n_with': n_given, 'n': n_received, 'value': null},
-            {'figure': 'queries_open', 'n_with': null, 'n': null, 'value': n_open},
-            {'figure': 'queries_new', 'n_with': null, 'n': null, 'value': n_new},
-            {'figure': 'queries_resolved', 'n_with': null, 'n': null, 'value': n_resolved},
-            {'figure': 'queries_reopened', 'n_with': null, 'n': null, 'value': n_reopened},
-            {'figure': 'query_age', 'n_with': null, 'n': n_open, 'value': median_days},
-            {'figure': 'restaging_on_time', 'n_with': n_on_time, 'n': n_restaged, 'value': null},
-            -- two questions about one response differ once
-            {'figure': 'response_agreement', 'n_with': greatest(n_compared - n_differing, 0), 'n': n_compared, 'value': null}
-        ], recursive := true)
-    from counted
+    select c.centre, c.delivery_id, c.delivery_dt, c.n_back, v.figure, v.n_with, v.n, v.value
+    from counted c
+    cross join lateral (
+        values
+        ('completeness', c.n_endpoint_given, c.n_endpoint_due, null),
+        ('conformance', c.n_given, c.n_received, null),
+        ('queries_open', null, null, c.n_open),
+        ('queries_new', null, null, c.n_new),
+        ('queries_resolved', null, null, c.n_resolved),
+        ('queries_reopened', null, null, c.n_reopened),
+        ('query_age', null, c.n_open, c.median_days),
+        ('restaging_on_time', c.n_on_time, c.n_restaged, null),
+        -- two questions about one response differ once
+        ('response_agreement', greatest(c.n_compared - c.n_differing, 0), c.n_compared, null)
+    ) v (figure, n_with, n, value)
 )
 select f.centre, k.centre_kind, f.delivery_id, f.delivery_dt, f.n_back, f.figure, f.n_with, f.n, coalesce(f.value, 100 * f.n_with / nullif(f.n, 0)) as value
 from figure f
