@@ -67,7 +67,7 @@ def _head(home: Home, centre: "Centre", t: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "title": f"{t['title']}: {centre.name}", "note": note_of(home), "name": centre.title,
         "contact": centre.contact, "study_title": study.protocol()["study_title"]["value"],
-        "version": study.read_yaml(study.STUDY / "protocol.yaml")["version"], "n_rules": len(rules),
+        "version": study.protocol_version(), "n_rules": len(rules),
         "rule_version": hashlib.sha256(b"".join(path.read_bytes() for path in rules)).hexdigest()[:8],
         "delivery": in_force.name if in_force else "", "data_cut": in_force.extract_date if in_force else "",
         "reply_by": reply_by, "bound": study.protocol()["small_cell_bound"]["value"],
