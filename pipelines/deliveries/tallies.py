@@ -25,7 +25,7 @@ SOURCES = """
 WAITS = """
     with ended as (
         select local_id, max(dt) as rtendt from (
-            select local_id, fxdt as dt from fractions where dose_gy > 0 union all select local_id, rtendt from courses
+            select local_id, fxdt as dt from fractions where 0 < dose_gy union all select local_id, rtendt from courses
         ) group by local_id
     ),
     restaged as (
