@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-ROW = 0.21  # inches of a centre
+ROW = 0.16  # inches of a centre
 COLUMNS = 2
-GAP = 0.62  # inches above a panel: the axis of the one before and its own title
+GAP = 0.58  # inches above a panel: the axis of the one before and its own title
 
 
 def funnel(rows: Rows, title: str = "Centres against chance") -> "Figure":
@@ -58,15 +58,15 @@ def _draw(axes: "Axes", label: str, centres: "list[dict[str, dict[str, object]]]
         first = centre["first"]
         for level, shade in shades.items():
             lower, upper = (float(str(centre[level][name])) for name in ("lower_pct", "upper_pct"))
-            axes.barh(place, max(upper - lower, 0.4), left=lower, height=0.62, color=shade)
+            axes.barh(place, max(upper - lower, 0.4), left=lower, height=0.7, color=shade)
         axes.plot([float(str(first["overall_pct"]))] * 2, [place - 0.42, place + 0.42], color=INK, lw=1.2)
         flags = {str(row["flag"]) for name, row in centre.items() if name != "first"}
         judged = "None" not in flags
         colour = RED if flags & {"low", "high"} else BLUE
-        axes.plot(first["pct"], place, "o" if colour == BLUE else "D", ms=5, mec=colour,  # type: ignore[arg-type]
+        axes.plot(first["pct"], place, "o" if colour == BLUE else "D", ms=4.5, mec=colour,  # type: ignore[arg-type]
                   mfc=colour if judged else "white", clip_on=False, zorder=3)  # fmt: skip
     axes.set_yticks(range(len(centres)), [f"{c['first']['centre']} ({c['first']['n']:,})" for c in centres])
-    axes.tick_params(axis="y", length=0)
+    axes.tick_params(axis="y", length=0, labelsize=7.5)
     lowest = min(float(str(row[name])) for c in centres for row in c.values() for name in ("lower_pct", "pct"))
     start = 0 if lowest < 50 else min(90, 10 * int(lowest // 10))  # shares near all would lie on each other
     axes.set(ylim=(len(centres) - 0.4, -0.6), xlim=(start, 100))
