@@ -19,6 +19,15 @@ if TYPE_CHECKING:
 
 SQL = study.ROOT / "sql"
 LAYERS = ("harmonised", "assessed", "validated", "derived", "reports")
+# what the life of a query is told from, as columns; empty tables where nobody looked back (see orchestration/past.py)
+LIFE = {
+    "deliveries": "epoch, centre, delivery_id, delivery_dt, kind",
+    "failed_before": "epoch, query_id, centre, usubjid, table_name, record_key, field, rule_id, severity, failing_fl, "
+    "cancelled_fl, value_hash",
+    "replies": "epoch, centre, delivery_id, query_id, site_reply, site_comment, replied_by, replied_on, source_file, "
+    "source_row, newest_fl",
+    "acceptances": "epoch, query_id, value_hash, accepted_by, accepted_on, accept_reason",
+}
 HEADER = re.compile(r"^-- (one row per|unit|why|source): (.*)$", re.MULTILINE)
 
 
@@ -98,7 +107,7 @@ def attach(con: "duckdb.DuckDBPyConnection") -> None:
 def prepare(con: "duckdb.DuckDBPyConnection", staged: Path) -> None:
     """`attach`, and show the centres' staged Parquet files as `staged.*`."""
     attach(con)
-    for name in [*study.staged_tables(), "findings", "partial_dates", "dropped", "received", "changes"]:
+    for name in [*study.staged_tables(), "findings", "partial_dates", "dropped", "received", "changes", *LIFE]:
         source = f"read_parquet({study.sql_literal(str(staged / '*' / f'{name}.parquet'))}, union_by_name = true)"
         con.execute(f"create or replace view slice.main.staged_{name} as from {source}")
 

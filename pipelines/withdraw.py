@@ -61,7 +61,7 @@ def _remove_what_was_made(home: Home, concerned: list[str]) -> None:
     for name in concerned:
         shutil.rmtree(home.landed / name, ignore_errors=True)
         shutil.rmtree(home.staged / name, ignore_errors=True)
-    for folder in (home.reports, home.gx):
+    for folder in (home.history, home.reports, home.gx):
         shutil.rmtree(folder, ignore_errors=True)
     for file in (home.database, home.root / "state.json"):
         file.unlink(missing_ok=True)

@@ -19,6 +19,7 @@ from pipelines.deliveries.land import land
 from pipelines.deliveries.ledger import Delivery
 from pipelines.deliveries.manifest import manifest_of
 from pipelines.errors import DeliveryRejected, MappingError, Problem
+from pipelines.models import LIFE
 from pipelines.warehouse import Home
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ TECHNICAL = {
     "dropped": "centre, delivery_id, source, source_file, source_row, reason",
     "received": "centre, delivery_id, source, source_file, file_sha256, n_rows",
     "changes": ", ".join(CHANGE),
+    **LIFE,
 }
 
 
@@ -173,7 +175,7 @@ def stop_rules(staged: Path) -> tuple[int, list[Problem]]:
 
 def technical_type(column: str) -> str:
     """The SQL type of a column of a technical table, by its name."""
-    return "bigint" if column == "n_rows" else "date" if column.endswith("_dt") else "varchar"
+    return "bigint" if column in ("n_rows", "epoch") else "date" if column.endswith("_dt") else "varchar"
 
 
 def declare_staged(con: "duckdb.DuckDBPyConnection", staged: Path) -> None:
