@@ -23,9 +23,9 @@ LAYERS = ("harmonised", "assessed", "validated", "derived", "reports")
 LIFE = {
     "deliveries": "epoch, centre, delivery_id, delivery_dt, kind",
     "failed_before": "epoch, query_id, centre, usubjid, table_name, record_key, field, rule_id, severity, failing_fl, "
-    "cancelled_fl, value_hash",
+    "cancelled_fl, value_hash, cause_id",
     "replies": "epoch, centre, delivery_id, query_id, site_reply, site_comment, replied_by, replied_on, source_file, "
-    "source_row, newest_fl",
+    "source_row, newest_fl, usubjid",
     "acceptances": "epoch, query_id, value_hash, accepted_by, accepted_on, accept_reason",
 }
 HEADER = re.compile(r"^-- (one row per|unit|why|source): (.*)$", re.MULTILINE)
@@ -49,6 +49,11 @@ class Model:
     @property
     def table(self) -> study.Table:
         return study.tables()[self.full_name]
+
+
+def technical_type(column: str) -> str:
+    """The SQL type of a column of a technical table, by its name."""
+    return "bigint" if column in ("n_rows", "epoch") else "date" if column.endswith("_dt") else "varchar"
 
 
 def _named_tables(node: Any) -> Iterator[str]:

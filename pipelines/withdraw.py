@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from pipelines import freeze
-from pipelines.deliveries import denylist, ledger
+from pipelines.deliveries import acceptances, denylist, ledger
 from pipelines.deliveries.erase import erase_all, erase_answer
 from pipelines.deliveries.land import land
 from pipelines.errors import DeliveryRejected
@@ -51,6 +51,7 @@ def withdraw(home: Home, usubjid: str, centres: Mapping[str, "Centre"]) -> dict[
         if delivery.centre in concerned and delivery.state == "rejected":
             erase_all(home, delivery)
     freeze.take_out(home, usubjid, set().union(*ids.values()))
+    acceptances.forget(home, usubjid)
     if concerned:
         _remove_what_was_made(home, concerned)
     return {name: found[name] for name in concerned}

@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,6 +17,7 @@ class Acceptance:
 
     query_id: str
     centre: str
+    usubjid: str | None
     value_hash: str
     accepted_by: str
     accepted_on: str
@@ -34,7 +34,7 @@ def trail(home: Home) -> Path:
 def append(home: Home, acceptance: Acceptance) -> None:
     """Write one more line; no line is ever changed."""
     with trail(home).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(asdict(acceptance), ensure_ascii=False, sort_keys=True) + "\n")
+        file.write(_line(acceptance))
         file.flush()
         os.fsync(file.fileno())
 
@@ -50,10 +50,14 @@ def read(home: Home) -> list[Acceptance]:
     return [a for a in found if home.as_of is None or a.accepted_on[:10] <= home.as_of]
 
 
-def forget(home: Home, query_ids: Collection[str]) -> None:
+def forget(home: Home, usubjid: str) -> None:
     """Take out what was decided about a subject who withdraws: the reason is free text and may speak of it."""
-    kept = [a for a in read(Home(home.root)) if a.query_id not in query_ids]
     if trail(home).exists():
+        kept = [a for a in read(Home(home.root)) if a.usubjid != usubjid]
         draft = trail(home).with_suffix(".part")
-        draft.write_text("".join(json.dumps(asdict(a), ensure_ascii=False, sort_keys=True) + "\n" for a in kept), "utf-8")
+        draft.write_text("".join(_line(a) for a in kept), encoding="utf-8")
         draft.replace(trail(home))
+
+
+def _line(acceptance: Acceptance) -> str:
+    return json.dumps(asdict(acceptance), ensure_ascii=False, sort_keys=True) + "\n"

@@ -58,6 +58,8 @@ def read_answer(centre: "Centre", answer: Delivery, name: str, path: Path) -> tu
 
     A spreadsheet of the centre may have saved the csv in its own encoding and with its own delimiter.
     """
+    from pipelines.readers.read import read
+
     header = {"find": list(COLUMNS), "within": 5}
     book = {"format": "xlsx", "sheet": "queries", "header": header}
     texts = [

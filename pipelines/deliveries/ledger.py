@@ -149,3 +149,16 @@ def chain(home: Home, centre: str, also: Collection[str] = ()) -> list[Delivery]
             found.append(d)
             before = d.content
     return found
+
+
+def repeats(home: Home, centre: str) -> list[Delivery]:
+    """Exports of a later day that hold the same files as the one before: no row is new, and that is what they say.
+
+    A file that is merely sent again has no later extract date, and says nothing.
+    """
+    found, before = [], None
+    for d in (d for d in read(home) if d.centre == centre and d.state in ("accepted", "duplicate")):
+        if before and d.content == before.content and d.dated and d.extract_date > before.extract_date:
+            found.append(d)
+        before = d
+    return found

@@ -26,13 +26,14 @@ class Moment:
 def timeline(home: Home, versions: Mapping[str, str]) -> list[Moment]:
     """Every moment of the study, in order; a function of the archive. `versions`: centre -> mapping and code.
 
+    An export that repeats the one before counts: that nothing was changed is news to whoever awaits a correction.
     What several centres deliver on one day comes at once; a second delivery of a centre on that day comes after it.
     Source: ARCHITECTURE, The flow (order by extract date, not by receipt).
     """
     at: dict[tuple[str, int], list[Delivery]] = defaultdict(list)
     for centre in sorted(versions):
         seen: dict[str, int] = defaultdict(int)
-        for delivery in ledger.chain(home, centre):
+        for delivery in sorted(ledger.chain(home, centre) + ledger.repeats(home, centre), key=lambda d: d.order):
             at[delivery.extract_date, seen[delivery.extract_date]].append(delivery)
             seen[delivery.extract_date] += 1
     moments, key = [], ""

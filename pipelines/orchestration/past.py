@@ -127,7 +127,7 @@ def show(
         for answer in (d for d in moment.deliveries if d.state == "answer"):
             newest = "Y" if last[answer.centre] == answer.delivery_id else "N"
             rows["replies"] += [
-                (moment.epoch, answer.centre, answer.delivery_id, *row.values(), newest)
+                (moment.epoch, answer.centre, answer.delivery_id, *row.values(), newest, None)
                 for row in _replies(home, centres[answer.centre], answer)
             ]
     for a in acceptances.read(home):
@@ -137,15 +137,20 @@ def show(
             rows["acceptances"].append(
                 (epoch, a.query_id, a.value_hash, a.accepted_by, a.accepted_on, a.accept_reason)
             )
-    for name, given in rows.items():
-        columns = ", ".join(f"{c} {technical_type(c)}" for c in models.LIFE[name].split(", "))
-        con.execute(f"create or replace table slice.main.staged_{name}_given ({columns})")
-        if given:
-            marks = ", ".join(f"({', '.join(map(lit, row))})" for row in given)
-            con.execute(f"insert into slice.main.staged_{name}_given values {marks}")
-        con.execute(f"create or replace view slice.main.staged_{name} as from slice.main.staged_{name}_given")
     if files := [lit(str(kept(home, moment))) for moment in moments[:-1]]:
         con.execute(f"create or replace view slice.main.staged_failed_before as from read_parquet([{', '.join(files)}])")
+    for name, given in rows.items():
+        columns = ", ".join(f"{c} {technical_type(c)}" for c in models.LIFE[name].split(", "))
+        con.execute(f"create or replace table slice.main.{name}_given ({columns})")
+        if given:
+            marks = ", ".join(f"({', '.join(map(lit, row))})" for row in given)
+            con.execute(f"insert into slice.main.{name}_given values {marks}")
+        con.execute(f"create or replace view slice.main.staged_{name} as from slice.main.{name}_given")
+    con.execute("""
+        update slice.main.replies_given r set usubjid = b.usubjid
+        from (select query_id, any_value(usubjid) as usubjid from slice.main.staged_failed_before group by query_id) b
+        where b.query_id = r.query_id
+    """)
 
 
 def _replies(home: Home, centre: Centre, answer: ledger.Delivery) -> list[dict[str, str | None]]:

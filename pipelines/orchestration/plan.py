@@ -93,7 +93,7 @@ def make_plan(home: Home, root: Path = CENTRES) -> Plan:
 
 def made_of(home: Home, centre: str, version: str) -> str:
     """The deliveries, decisions and version that a centre's rows should come from; empty when it has none."""
-    chain = [d.delivery_id for d in ledger.chain(home, centre)]
+    chain = [d.delivery_id for d in ledger.chain(home, centre) + ledger.repeats(home, centre)]
     decided = [f"{a.query_id} {a.value_hash}" for a in acceptances.read(home) if a.centre == centre]
     return hashlib.sha256("\n".join([version, *chain, *decided]).encode()).hexdigest() if chain else ""
 

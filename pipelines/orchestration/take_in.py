@@ -19,7 +19,7 @@ from pipelines.deliveries.land import land
 from pipelines.deliveries.ledger import Delivery
 from pipelines.deliveries.manifest import manifest_of
 from pipelines.errors import DeliveryRejected, MappingError, Problem
-from pipelines.models import LIFE
+from pipelines.models import LIFE, technical_type
 from pipelines.warehouse import Home
 
 if TYPE_CHECKING:
@@ -171,11 +171,6 @@ def stop_rules(staged: Path) -> tuple[int, list[Problem]]:
         Problem(file, f"column {field}, row {row} ({n} rows)", f"{title} ({rule_id})", suggestion)
         for title, rule_id, file, field, row, n, suggestion in failed
     ]
-
-
-def technical_type(column: str) -> str:
-    """The SQL type of a column of a technical table, by its name."""
-    return "bigint" if column in ("n_rows", "epoch") else "date" if column.endswith("_dt") else "varchar"
 
 
 def declare_staged(con: "duckdb.DuckDBPyConnection", staged: Path) -> None:

@@ -4,7 +4,7 @@
 -- source: QUALITY, Findings and the life of a query
 with state as (
     select
-        h.*, s.failing_fl, s.own_fl, s.value_hash, s.reply_delivery,
+        h.*, s.failing_fl, s.own_fl, s.value_hash, s.reply_delivery, s.replied_query,
         h.state in ('new', 'open', 'reopened') as is_asked,
         lag(h.state) over (partition by h.query_id order by h.epoch) as state_before
     from validated.query_history h
@@ -12,7 +12,7 @@ with state as (
 ),
 life as (
     select
-        query_id, max_by(struct_pack(centre, state, conflict, delivery_dt, reply_delivery), epoch) as last_step,
+        query_id, max_by(struct_pack(centre, state, conflict, delivery_dt, reply_delivery, replied_query), epoch) as last_step,
         min_by(struct_pack(delivery_id, delivery_dt), epoch) as first_step,
         max_by(struct_pack(delivery_id, delivery_dt), epoch) filter (failing_fl = 'Y') as last_seen,
         max(delivery_dt) filter (state is distinct from state_before) as changed_dt,
@@ -25,9 +25,9 @@ life as (
 about as (
     select query_id, max_by(change, change.epoch) as known
     from (
-        select epoch, query_id, usubjid, table_name, record_key, field, rule_id, severity from staged.failed_before
+        select epoch, query_id, usubjid, table_name, record_key, field, rule_id, severity, cause_id from staged.failed_before
         union all
-        select epoch, query_id, usubjid, table_name, record_key, field, rule_id, severity from validated.query_changes
+        select epoch, query_id, usubjid, table_name, record_key, field, rule_id, severity, cause_id from validated.query_changes
     ) change
     group by query_id
 ),
@@ -42,6 +42,7 @@ newest as (
 select
     l.query_id, l.last_step.centre as centre, b.known.usubjid as usubjid, b.known.table_name as table_name,
     b.known.record_key as record_key, b.known.field as field, b.known.rule_id as rule_id, b.known.severity as severity,
+    b.known.cause_id as cause_id,
     l.last_step.state as state, l.last_step.conflict as conflict, l.first_step.delivery_id as first_delivery,
     l.first_step.delivery_dt as first_dt, l.last_seen.delivery_id as last_delivery, l.last_seen.delivery_dt as last_dt,
     l.changed_dt,
@@ -54,5 +55,5 @@ from life l
 join about b using (query_id)
 cross join newest
 cross join study.protocol p
-left join validated.replies r on r.query_id = l.query_id and r.delivery_id = l.last_step.reply_delivery
+left join validated.replies r on r.query_id = l.last_step.replied_query and r.delivery_id = l.last_step.reply_delivery
 left join accepted a on a.query_id = l.query_id and a.value_hash = l.value_hash and l.last_step.state = 'accepted'

@@ -21,7 +21,7 @@ select
     coalesce(n.rule_id, b.known.rule_id) as rule_id, coalesce(n.severity, b.known.severity) as severity,
     case when n.query_id is null then 'N' else 'Y' end as failing_fl,
     case when n.query_id is null and r.rule_id is null then 'Y' else 'N' end as cancelled_fl,
-    n.value_hash
+    n.value_hash, coalesce(n.cause_id, b.known.cause_id) as cause_id
 from validated.failing n
 full join before b on b.query_id = n.query_id
 cross join newest
@@ -31,5 +31,5 @@ where
         when b.query_id is null then true
         -- a rule that could not run says nothing: what it asked before stays asked
         when n.query_id is null then b.known.failing_fl = 'Y' and not coalesce(r.is_broken, false)
-        else b.known.failing_fl = 'N' or b.known.value_hash <> n.value_hash or b.known.severity <> n.severity
+        else b.known.failing_fl = 'N' or b.known.value_hash <> n.value_hash or (b.known.severity, b.known.cause_id) <> (n.severity, n.cause_id)
     end

@@ -2,9 +2,9 @@
 -- why: everything that decides a state stands side by side, so that the state itself is one expression
 -- source: QUALITY, Findings and the life of a query
 with changed as (
-    select epoch, query_id, centre, severity, failing_fl, cancelled_fl, value_hash from staged.failed_before
+    select epoch, query_id, centre, severity, failing_fl, cancelled_fl, value_hash, cause_id from staged.failed_before
     union all
-    select epoch, query_id, centre, severity, failing_fl, cancelled_fl, value_hash from validated.query_changes
+    select epoch, query_id, centre, severity, failing_fl, cancelled_fl, value_hash, cause_id from validated.query_changes
 ),
 marked as (
     select
@@ -26,13 +26,23 @@ own as (
 anyone as (
     select epoch, min(delivery_id) as delivery_id, max(delivery_dt) as delivery_dt from validated.deliveries group by epoch
 ),
-replied as (
-    select r.*, s.run_no, s.value_hash
+asked as (
+    -- a reply is about what was asked before it came, and about all that has the same root cause
+    select r.query_id as replied_query, r.centre, r.epoch, r.delivery_id, r.site_reply, s.cause_id
     from validated.replies r
-    -- it is about what was asked before it came
     join stretch s on s.query_id = r.query_id and s.centre = r.centre
         and r.epoch > s.epoch and r.epoch <= coalesce(s.next_epoch, r.epoch)
     where s.failing_fl = 'Y'
+),
+replied as (
+    select s.query_id, s.run_no, s.value_hash, a.epoch, a.delivery_id, a.site_reply, a.replied_query
+    from asked a
+    join stretch s on s.cause_id = a.cause_id and s.centre = a.centre
+        and a.epoch > s.epoch and a.epoch <= coalesce(s.next_epoch, a.epoch)
+    where s.failing_fl = 'Y'
+    qualify row_number() over (
+        partition by s.query_id, a.epoch order by a.replied_query <> s.query_id, a.replied_query
+    ) = 1
 ),
 accepted as (
     select query_id, value_hash, min(epoch) as epoch from staged.acceptances group by query_id, value_hash
@@ -61,7 +71,7 @@ select
     p.query_id, p.centre, p.epoch, coalesce(o.delivery_id, r.delivery_id, y.delivery_id) as delivery_id,
     coalesce(o.delivery_dt, y.delivery_dt) as delivery_dt, p.failing_fl, p.cancelled_fl, p.value_hash, p.run_no,
     case when p.is_new then 'Y' else 'N' end as first_fl, case when o.epoch is null then 'N' else 'Y' end as own_fl,
-    l.site_reply, l.delivery_id as reply_delivery,
+    l.site_reply, l.delivery_id as reply_delivery, l.replied_query,
     case when n.epoch > l.epoch then 'Y' when l.epoch is not null then 'N' end as delivered_since_fl,
     case when l.epoch is null then null when p.value_hash = l.value_hash then 'Y' else 'N' end as same_value_fl,
     case when p.failing_fl = 'Y' and a.epoch <= p.epoch and p.severity not in ('stop', 'exclude') then 'Y' else 'N' end as accepted_fl

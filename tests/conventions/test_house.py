@@ -30,7 +30,7 @@ FLOORS = [
     {"staging", "models"},
     {"deliveries", "rules", "queries", "figures", "endpoints", "alternatives", "recist"},
     {"freeze", "status"},
-    {"backup", "outbox", "withdraw", "profile", "trace", "reports"},
+    {"accept", "backup", "outbox", "withdraw", "profile", "trace", "reports"},
     {"orchestration"},
     {"definitions"},
     {"cli"},
