@@ -21,11 +21,11 @@ WHY_NOT = {
 
 
 def accept(home: Home, query_id: str, by: str, reason: str) -> Acceptance:
-    """Enter the decision in the audit trail, one line per query of the same root cause; returns that of `query_id`. A run gives the query its state.
+    """Enter the decision in the audit trail, one line per query of the same root cause; returns that of `query_id`.
 
-    Reads `validated.queries` (one row per query) and `validated.deliveries`. Raises `UsageError` for a query that
-    nobody asked, that its centre did not answer with `confirmed`, or that decides eligibility: ECOG 2 confirmed is still
-    ECOG 2. Source: QUALITY, Findings and the life of a query.
+    Reads `validated.queries` (one row per query) and `validated.deliveries`; the next run gives the query its state.
+    Raises `UsageError` for a query that nobody asked, that its centre did not answer with `confirmed`, or that decides
+    eligibility: ECOG 2 confirmed is still ECOG 2. Source: QUALITY, Findings and the life of a query.
     """
     by, reason = by.strip(), reason.strip()
     if not by or not reason:
@@ -35,7 +35,9 @@ def accept(home: Home, query_id: str, by: str, reason: str) -> Acceptance:
             select centre, usubjid, severity, state, site_reply, value_hash, reply_delivery, accepted_by
             from validated.queries where query_id = {lit(query_id)}
         """).fetchall()
-        last = con.execute("select max_by(delivery_id, (epoch, delivery_id)) from validated.deliveries").fetchall()[0][0]
+        last = con.execute("select max_by(delivery_id, (epoch, delivery_id)) from validated.deliveries").fetchall()[0][
+            0
+        ]
         alike = con.execute(f"""
             select o.query_id, o.usubjid, o.value_hash from validated.queries q
             join validated.queries o on o.cause_id = q.cause_id and o.query_id <> q.query_id

@@ -51,8 +51,8 @@ def _language(centre: str) -> str:
 
 
 def centre_queries(con: "duckdb.DuckDBPyConnection", home: Home, centre: str) -> list[dict[str, Any]]:
-    """The queries of one centre: what it has to answer first, then by priority (endpoint, safety, other), by severity and
-    by how many records they are about. One per root cause; notes are none, and what is accepted is not asked again.
+    """The queries of one centre: what it has to answer first, then by priority (endpoint, safety, other), by severity
+    and by how many records they are about. One per root cause; notes are none, what is accepted is not asked again.
 
     Reads `validated.findings` by its plain name and the centre's own staged files, the only place of its local ids.
     Texts are raw: whoever writes them into a file or page escapes them. Source: QUALITY, The report to a centre, 3.
@@ -88,6 +88,28 @@ def write_queries(con: "duckdb.DuckDBPyConnection", home: Home, centre: str, fol
     ]
     folder.mkdir(parents=True, exist_ok=True)
     return [_write_xlsx(rows, mapping, folder / "queries.xlsx"), _write_csv(rows, mapping, folder / "queries.csv")]
+
+
+def write_to_decide(con: "duckdb.DuckDBPyConnection", folder: Path) -> Path:
+    """Write `queries_to_decide.csv` for the coordinating data manager: values that their centre has confirmed, and
+    replies that the next delivery did not bear out. One row per query; texts pass `disclosure.escape_formula`."""
+    import csv
+
+    from pipelines.disclosure import escape_formula
+
+    cursor = con.execute("""
+        select q.query_id, q.centre, q.usubjid, q.rule_id, q.field, f.value_received, f.expected, f.message, q.state,
+            q.conflict, q.site_reply, q.site_comment, q.replied_by, q.replied_on, q.first_dt, q.age_days
+        from validated.queries q left join validated.findings f using (query_id)
+        where q.severity <> 'note' and (q.state = 'answered' and q.site_reply = 'confirmed' or q.conflict is not null)
+        order by q.centre, q.state <> 'answered', q.query_id
+    """)
+    target = folder / "queries_to_decide.csv"
+    with target.open("w", encoding="utf-8-sig", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(column[0] for column in cursor.description or [])
+        writer.writerows([escape_formula(str(v)) if v is not None else "" for v in row] for row in cursor.fetchall())
+    return target
 
 
 def _write_csv(rows: list[list[str]], centre: "Centre", target: Path) -> Path:

@@ -2,7 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Collection
-from contextlib import closing
+from contextlib import closing, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from pipelines.deliveries.changes import CHANGE
 from pipelines.deliveries.history import QUERY_ID, VANISHED, rewrite, write_partial_dates
 from pipelines.deliveries.ledger import Delivery, object_path
 from pipelines.deliveries.manifest import NAME
+from pipelines.disclosure import FORMULA_STARTS
 from pipelines.errors import DeliveryRejected, Problem, UnreadableFile
 from pipelines.staging_findings import record_sql
 from pipelines.study import sql_literal as lit
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from pipelines.mapping import Centre
 
 ENCODINGS = ("utf-8-sig", "cp1252")  # as we write it, and as a spreadsheet of the centre saves it
+DAYS = ("%Y-%m-%d", "%Y-%m-%d %H:%M:%S", "%d/%m/%Y", "%d.%m.%Y", "%d-%m-%Y")
 DELIMITERS = (";", ",", "\t")
 COLUMNS = ("query_id", "site_reply")
 REPLY = (*COLUMNS, "site_comment", "replied_by", "replied_on")
@@ -31,7 +34,8 @@ def read_replies(home: Home, centre: "Centre", answer: Delivery) -> list[dict[st
     """The lines of an answer that hold a reply: `REPLY` columns and their place. Raises `DeliveryRejected`.
 
     Input grain: one row per query in `queries.csv` or `queries.xlsx`; other columns are not read, and a file without
-    comment, name or day has none. A reply is lower case. Source: QUALITY, The life of a query.
+    comment, name or day has none. A reply is lower case, its day ISO where it is one.
+    Source: QUALITY, The life of a query.
     """
     found = []
     for name, about in sorted(answer.files.items()):
@@ -39,10 +43,24 @@ def read_replies(home: Home, centre: "Centre", answer: Delivery) -> list[dict[st
             continue
         _, rows = read_answer(centre, answer, name, object_path(home, str(about["sha256"])))
         for row in rows.to_pylist():
-            cells = {c: (row.get(c) or "").strip() or None for c in (*REPLY, "source_file", "source_row")}
-            if cells["site_reply"]:
-                found.append(cells | {"site_reply": cells["site_reply"].lower()})
+            cells = {c: _plain(row.get(c) or "") or None for c in (*REPLY, "source_file", "source_row")}
+            if reply := cells["site_reply"]:
+                found.append(cells | {"site_reply": reply.lower(), "replied_on": _day(cells["replied_on"])})
     return found
+
+
+def _plain(text: str) -> str:
+    """A cell as the centre meant it: the apostrophe that we put before a formula comes back with the list."""
+    text = text.strip()
+    return text[1:] if text.startswith("'") and text[1:].startswith(FORMULA_STARTS) else text
+
+
+def _day(text: str | None) -> str | None:
+    """An ISO day whichever way a spreadsheet shows it; anything else as it stands."""
+    for form in DAYS:
+        with suppress(ValueError):
+            return datetime.strptime(text or "", form).date().isoformat()
+    return text
 
 
 def replies(home: Home, centre: "Centre", answer: Delivery) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What failed after each earlier delivery, kept as a cache that the archive alone can fill again; and who replied what."""
+"""What failed after each earlier delivery, a cache that the archive alone can fill again; and who replied what."""
 
 import os
 import tempfile
@@ -114,7 +114,7 @@ def _needed(steps: Sequence[Step]) -> list[Step]:
 def show(
     con: "duckdb.DuckDBPyConnection", home: Home, moments: Sequence[Moment], centres: Mapping[str, Centre]
 ) -> None:
-    """Let `staged.deliveries`, `failed_before`, `replies` and `acceptances` be what is known at the last of `moments`."""
+    """Let `staged.deliveries`, `failed_before`, `replies` and `acceptances` be what the last of `moments` knows."""
     deliveries = [
         (m.epoch, d.centre, d.delivery_id, m.day, "answer" if d.state == "answer" else "snapshot")
         for m in moments
@@ -134,11 +134,11 @@ def show(
         # what it was decided after may have been taken out of the order since then
         epoch = epoch_of.get(a.after, epoch_of.get(a.reply_delivery))
         if epoch is not None:
-            rows["acceptances"].append(
-                (epoch, a.query_id, a.value_hash, a.accepted_by, a.accepted_on, a.accept_reason)
-            )
+            rows["acceptances"].append((epoch, a.query_id, a.value_hash, a.accepted_by, a.accepted_on, a.accept_reason))
     if files := [lit(str(kept(home, moment))) for moment in moments[:-1]]:
-        con.execute(f"create or replace view slice.main.staged_failed_before as from read_parquet([{', '.join(files)}])")
+        con.execute(
+            f"create or replace view slice.main.staged_failed_before as from read_parquet([{', '.join(files)}])"
+        )
     for name, given in rows.items():
         columns = ", ".join(f"{c} {technical_type(c)}" for c in models.LIFE[name].split(", "))
         con.execute(f"create or replace table slice.main.{name}_given ({columns})")

@@ -17,24 +17,24 @@ from pipelines.orchestration.take_in import take_in
 from pipelines.warehouse import Home, open_read
 
 CENTRES = load_all(study.ROOT / "centres")
+VERSIONS = dict.fromkeys(CENTRES, "1")
 TABLES = (
-    "validated.deliveries", "validated.failing", "validated.query_changes", "validated.replies", "validated.query_steps",
-    "validated.query_history", "validated.queries", "validated.findings", "validated.eligibility",
+    "validated.deliveries", "validated.failing", "validated.query_changes", "validated.replies",
+    "validated.query_steps", "validated.query_history", "validated.queries", "validated.findings", "validated.eligibility",
 )  # fmt: skip
 
 
-def run(home: Home, touched: Collection[str] | None = None, versions: dict[str, str] | None = None) -> None:
-    """What `restage run` does up to the layer validated; in full, or for what the centres in `touched` can have changed."""
-    versions = versions or dict.fromkeys(CENTRES, "1")
+def run(home: Home, touched: Collection[str] | None = None) -> None:
+    """What `restage run` does up to the layer validated; in full, or for what these centres can have changed."""
     if home.as_of is None:
         intake(home, centre_folders())
     for name, centre in CENTRES.items():
         pending = tuple(d for d in ledger.read(home) if d.centre == name and d.state == "received")
         if pending or touched is None or name in touched:
-            done = take_in(home, centre, pending, versions[name])
+            done = take_in(home, centre, pending, VERSIONS[name])
             assert not done.rejected, done.rejected
-    past.look_back(home, CENTRES, versions)
-    moments = timeline(home, versions)
+    past.look_back(home, CENTRES, VERSIONS)
+    moments = timeline(home, VERSIONS)
     with closing(past.open_study(home, CENTRES)) as con:
         if touched is not None:
             models.touch(con, sorted(touched))

@@ -1,5 +1,5 @@
-"""Six deliveries and two answers of one centre: defects, corrections and a wrong one, a confirmed value that is accepted
-and then changed, a value that cannot be found, a vanished row, a fault that comes back. The table says what must be."""
+"""Six deliveries and two answers of one centre: defects, corrections, a wrong one, a confirmed value that is accepted and
+changed later, a value that cannot be found, a vanished row, a fault that comes back. The tables say what must be."""
 
 import csv
 import io
@@ -13,6 +13,8 @@ import pytest
 from pipelines import study
 from pipelines.accept import accept
 from pipelines.deliveries import acceptances
+from pipelines.deliveries.intake import intake
+from pipelines.deliveries.timeline import timeline
 from pipelines.errors import UsageError
 from pipelines.simulate.simulate import simulate
 from pipelines.warehouse import Home
@@ -31,7 +33,7 @@ onset not a date     | 5       | toxicity | 1   | ae_start  | Easter     | Easte
 grade not given      | 2       | toxicity | 2   | ae_grade  |            |            |            |            |            |
 end before onset     | 5       | toxicity | 2   | ae_end    | 2014-01-01 | right      | right      | right      | right      | right
 laboratory row gone  | 1       | labs     | 3   | (the row) | right      | right      | gone       | gone       | gone       | gone
-"""
+"""  # noqa: E501
 RULES = {
     "grade out of range": ("ctcae/grade", "RCC-ME1-001-M"),
     "impossible age": ("plausibility/age", "RCC-ME1-002-K"),
@@ -58,7 +60,7 @@ onset not a date    | new        | answered     | open         | resolved     | 
 grade not given     | new        | unobtainable | unobtainable | unobtainable | unobtainable |            | unobtainable | unobtainable
 end before onset    | new        | answered     | resolved     |              |              |            |              |
 laboratory row gone |            |              |              | new          | open         | resolved   |              |
-"""
+"""  # noqa: E501
 CONFLICTS = """
 query              | 2017-07-01             | 2018-01-01            | 2018-04-01            | 2018-07-01
 impossible age     | corrected_but_fails    |                       |                       |
@@ -157,9 +159,7 @@ def by_day(home: Home, column: str) -> dict[str, dict[str, str]]:
 
 def as_told(table: str) -> dict[str, dict[str, str]]:
     head, *lines = lives.written(table)
-    return {
-        line[0]: {day: cell for day, cell in zip(head[1:], line[1:], strict=False) if cell} for line in lines
-    }
+    return {line[0]: {day: cell for day, cell in zip(head[1:], line[1:], strict=False) if cell} for line in lines}
 
 
 def test_each_query_has_its_state_after_each_delivery(told: Home) -> None:
@@ -179,7 +179,9 @@ def test_age_and_due_day_are_told_by_deliveries(told: Home) -> None:
 
 
 def test_what_is_settled_is_no_finding_any_more(told: Home) -> None:
-    settled = {q["query_id"] for q in lives.rows(told, "from validated.queries where state in ('resolved', 'cancelled')")}
+    settled = {
+        q["query_id"] for q in lives.rows(told, "from validated.queries where state in ('resolved', 'cancelled')")
+    }
     found = {f["query_id"]: f for f in lives.rows(told, "from validated.findings")}
     assert settled and not settled & found.keys()
     assert found[ids(told)["grade not given"]]["state"] == "unobtainable"
@@ -188,12 +190,12 @@ def test_what_is_settled_is_no_finding_any_more(told: Home) -> None:
 def test_every_delivery_twice_changes_nothing(told: Home, inbox: Path, tmp_path: Path) -> None:
     home = Home(tmp_path / "home")
     shutil.copytree(told.root, home.root, symlinks=True)
-    before = lives.content(home)
+    before, moments = lives.content(home), timeline(home, lives.VERSIONS)
     for folder in sorted((home.inbox / CENTRE).iterdir()):
-        again = folder.with_name(f"{folder.name}_again")
-        shutil.copytree(folder, again)
-        lives.run(home, [CENTRE])
-        shutil.rmtree(again)
+        shutil.copytree(folder, folder.with_name(f"{folder.name}_again"))
+        intake(home, lives.CENTRES)
+        assert timeline(home, lives.VERSIONS) == moments, folder.name
+    lives.run(home)
     assert lives.content(home) == before
 
 
