@@ -208,7 +208,7 @@ def _select(home: Home, centre: str) -> str:
                     coalesce(a.replied_on, {lit(said["day_unknown"])})) end
                 || case when len(a.places) = 1 then '' else {lit(" " + said["same"])}
                     || array_to_string(a.places[2:{MOST_PLACES + 1}], ', ')
-                    || case when len(a.places) > {MOST_PLACES + 1} then ', ...' else '' end || '.' end as problem,
+                    || case when len(a.places) > {MOST_PLACES + 1} then ', ...' else '.' end end as problem,
             a.suggestion as action,
             a.due_dt::varchar as due_date, coalesce(a.first_dt::varchar, a.first_delivery) as first_seen,
             a.state, a.source_file as file, a.source_row as line,

@@ -20,7 +20,8 @@ CENTRES = load_all(study.ROOT / "centres")
 VERSIONS = dict.fromkeys(CENTRES, "1")
 TABLES = (
     "validated.deliveries", "validated.failing", "validated.query_changes", "validated.replies",
-    "validated.query_steps", "validated.query_history", "validated.queries", "validated.findings", "validated.eligibility",
+    "validated.query_steps", "validated.query_history", "validated.queries", "validated.findings",
+    "validated.eligibility",
 )  # fmt: skip
 
 

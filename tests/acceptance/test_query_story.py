@@ -1,5 +1,5 @@
-"""Six deliveries and two answers of one centre: defects, corrections, a wrong one, a confirmed value that is accepted and
-changed later, a value that cannot be found, a vanished row, a fault that comes back. The tables say what must be."""
+"""Six deliveries and two answers of one centre: defects, corrections, a wrong one, a confirmed value that is accepted
+and changed later, one that cannot be found, a vanished row, a fault that comes back. The tables say what must be."""
 
 import csv
 import io
