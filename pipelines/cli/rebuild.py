@@ -22,7 +22,7 @@ def rebuild(
     place = home_of(home, day_of(as_of))
     if not (place.archive / "ledger.jsonl").exists():
         raise UsageError(f"{place.root}: no archive here. Name the study's home with --home.")
-    for folder in (place.landed, place.staged, place.reports, place.gx):
+    for folder in (place.landed, place.staged, place.history, place.reports, place.gx):
         shutil.rmtree(folder, ignore_errors=True)
     for file in (place.database, place.root / "state.json"):
         file.unlink(missing_ok=True)

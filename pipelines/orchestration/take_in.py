@@ -20,6 +20,7 @@ from pipelines.deliveries.ledger import Delivery
 from pipelines.deliveries.manifest import manifest_of
 from pipelines.deliveries.tallies import TALLIES, write_tallies
 from pipelines.errors import DeliveryRejected, MappingError, Problem
+from pipelines.models import LIFE, technical_type
 from pipelines.warehouse import Home
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ TECHNICAL = {
     "received": "centre, delivery_id, source, source_file, file_sha256, n_rows",
     "changes": ", ".join(CHANGE),
     **TALLIES,
+    **LIFE,
 }
 
 
@@ -172,11 +174,6 @@ def stop_rules(staged: Path) -> tuple[int, list[Problem]]:
         Problem(file, f"column {field}, row {row} ({n} rows)", f"{title} ({rule_id})", suggestion)
         for title, rule_id, file, field, row, n, suggestion in failed
     ]
-
-
-def technical_type(column: str) -> str:
-    """The SQL type of a column of a technical table, by its name."""
-    return "bigint" if column.startswith("n_") else "date" if column.endswith("_dt") else "varchar"
 
 
 def declare_staged(con: "duckdb.DuckDBPyConnection", staged: Path) -> None:

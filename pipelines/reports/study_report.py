@@ -9,6 +9,7 @@ from pipelines import study
 from pipelines.deliveries import ledger
 from pipelines.figures.words import printed
 from pipelines.figures.write import write_figures
+from pipelines.queries import write_to_decide
 from pipelines.reports.pages import RULES, inlined, note_of, page, reading, rows_of
 from pipelines.reports.sources import write_sources
 from pipelines.reports.statistics import statistics
@@ -51,6 +52,7 @@ def write_study(con: "duckdb.DuckDBPyConnection", home: Home) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     with reading(con):
         written = [_csv(con, f"reports.{table}", order, folder) for table, order in CSV_TABLES.items()]
+        written.append(write_to_decide(con, folder))
         written += write_figures(con, folder / "figures", note_of(home))
         values = _head(con, home) | _survival(con) | statistics(con) | _tables(con) | _findings(con)
         written.append(page("study.html", folder / "report.html", figures=inlined(folder / "figures"), **values))

@@ -39,12 +39,21 @@ def run_rules(con: "duckdb.DuckDBPyConnection", rules: list[Rule]) -> None:
     con.execute(f"create or replace table validated.rule_failures ({columns})")
     con.execute("create or replace temp table rule_checked (rule_id varchar, centre varchar, n_checked bigint)")
     _refuse_unknown_findings(con, rules)
+    rules = _not_withdrawn(con, rules)
     broken = _insert(con, "validated.rule_failures", {r.rule_id: failing(r) for r in rules})
     broken |= _insert(con, "rule_checked", {r.rule_id: checked(r) for r in rules})
     if broken:
         con.execute(f"delete from validated.rule_failures where rule_id in ({', '.join(map(lit, sorted(broken)))})")
     _ask_once(con, rules)
     _count(con, rules, broken)
+
+
+def _not_withdrawn(con: "duckdb.DuckDBPyConnection", rules: list[Rule]) -> list[Rule]:
+    """Without the rules that are asked no more on the day of the newest delivery (only then is that day looked up)."""
+    if not any(r.withdrawn for r in rules):
+        return rules
+    ((day,),) = con.execute("select max(delivery_dt)::varchar from staged.deliveries").fetchall()
+    return [r for r in rules if r.withdrawn is None or (day is not None and day < r.withdrawn)]
 
 
 def failing(rule: Rule) -> str:

@@ -30,7 +30,7 @@ FLOORS = [
     {"staging", "models"},
     {"deliveries", "rules", "queries", "figures", "endpoints", "alternatives", "recist"},
     {"freeze", "status"},
-    {"backup", "outbox", "withdraw", "profile", "trace", "reports"},
+    {"accept", "backup", "outbox", "withdraw", "profile", "trace", "reports"},
     {"orchestration"},
     {"definitions"},
     {"cli"},
@@ -182,6 +182,7 @@ FREE = {"0", "1", "100"}
 # numbers that are no measure, each with what it is
 STRUCTURAL = {
     "links": {"2"},  # ISO 7064 doubles at each character; a subject has two kinds of centre
+    "failing": {"2"},  # a record of a visit has a key of subject, lesion and visit
     "merged_events": {"2"},  # an event has a record from each of two kinds of centre
     "subject_flow": {"4"},  # steps before those that come one per endpoint
     "reconciliation": {"2", "9"},  # digits shown beyond the printed ones; 1e-9 against binary halves
