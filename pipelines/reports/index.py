@@ -103,15 +103,11 @@ def _printed(cell: dict[str, Any]) -> str:
 
 def _overdue(con: "duckdb.DuckDBPyConnection") -> list[tuple[Any, ...]]:
     """Queries whose day of reply has passed: by centre, then the oldest first."""
-    days = study.protocol()["reply_days"]["value"]
     return con.execute(f"""
-        with seen as (select distinct delivery_id, delivery_dt from reports.centre_figures)
-        select f.centre, f.usubjid, f.message, f.state, s.delivery_dt + {days} as due_dt,
-            {TODAY} - (s.delivery_dt + {days}) as n_late, f.query_id, count(*) over () as n_all
-        from validated.findings f
-        join seen s on s.delivery_id = f.first_delivery
-        where {ASKED} and f.state in ('new', 'open', 'reopened') and s.delivery_dt + {days} < {TODAY}
-        order by f.centre, due_dt, f.query_id limit {OVERDUE}
+        select centre, usubjid, message, state, due_dt, {TODAY} - due_dt as n_late, query_id, count(*) over () as n_all
+        from validated.findings
+        where {ASKED} and state in ('new', 'open', 'reopened') and due_dt < {TODAY}
+        order by centre, due_dt, query_id limit {OVERDUE}
     """).fetchall()
 
 

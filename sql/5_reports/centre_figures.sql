@@ -6,22 +6,29 @@ with delivery as (
     select *, row_number() over (partition by centre order by n_delivery desc) - 1 as n_back
     from (select distinct centre, delivery_id, delivery_dt, n_delivery from staged.source_counts)
 ),
--- the life of each query in the words of the deliveries of its own centre
+last_of_day as (
+    select centre, delivery_dt, arg_max(delivery_id, n_delivery) as delivery_id from delivery group by centre, delivery_dt
+),
+-- the life of each query in the deliveries of its own centre; what others or an answer changed belongs to the one before
 life as (
-    select f.query_id, f.centre, f.rule_id, f.state, d.delivery_id, d.delivery_dt as seen_dt
-    from validated.findings f
-    join delivery d on d.centre = f.centre and d.delivery_id = f.last_delivery
-    where f.severity <> 'note'
+    select
+        h.query_id, h.centre, q.rule_id, q.first_dt, coalesce(d.delivery_id, e.delivery_id) as delivery_id,
+        arg_max(h.state, h.epoch) as state
+    from validated.query_history h
+    join validated.queries q using (query_id)
+    left join delivery d on d.centre = h.centre and d.delivery_id = h.delivery_id
+    asof left join last_of_day e on e.centre = h.centre and e.delivery_dt <= h.delivery_dt
+    where q.severity <> 'note'
+    group by all
 ),
 aged as (
-    select *, min(seen_dt) over (partition by query_id) as first_dt, state in ('new', 'open', 'answered', 'reopened') as is_open
-    from life
+    select *, state in ('new', 'open', 'answered', 'reopened') as is_open from life
 ),
 asked as (
     select
         d.centre, d.delivery_id, count(a.query_id) filter (a.is_open) as n_open, count(a.query_id) filter (a.state = 'new') as n_new,
         count(a.query_id) filter (a.state = 'resolved') as n_resolved, count(a.query_id) filter (a.state = 'reopened') as n_reopened,
-        median(d.delivery_dt - a.first_dt) filter (a.is_open) as median_days,
+        median(greatest(d.delivery_dt - a.first_dt, 0)) filter (a.is_open) as median_days,
         -- what the centre confirmed differs all the same
         count(a.query_id) filter (a.state not in ('resolved', 'cancelled') and r.code is not null) as n_differing
     from delivery d

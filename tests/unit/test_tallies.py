@@ -108,4 +108,4 @@ def test_a_later_delivery_stands_below_the_earlier_ones(stage: Stage) -> None:
 
 
 def test_every_technical_table_is_shown_to_the_models() -> None:
-    assert set(models.TECHNICAL) == set(TECHNICAL)
+    assert {*models.TECHNICAL, *models.LIFE} == set(TECHNICAL)
