@@ -9,6 +9,7 @@ PLAIN = r"[0-9]+(?:[.,][0-9]+)?"
 NUMBER = re.compile(rf"[+-]?{PLAIN}")
 # what begins a cell inside a text, where a spreadsheet splits the line at another delimiter than ours
 INSIDE = re.compile(rf"([,;|\"']\s*)(?=[=@\uff1d\uff20\uff0b\uff0d]|[+-](?!{PLAIN}\s*$))")
+ESCAPED_INSIDE = re.compile(INSIDE.pattern.replace("(?=", "'(?=", 1))
 # controls, marks that turn the direction of writing, spaces of no width, and what no XML may hold
 UNSEEN = re.compile(
     "[\x00-\x09\x0b-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e"
@@ -42,6 +43,13 @@ def escape_formula(value: str) -> str:
     text = INSIDE.sub(r"\1'", readable(value).replace("\n", NAMES["\n"]))
     runs = text.lstrip(" \xa0").startswith(tuple(STARTS)) and not NUMBER.fullmatch(text)
     return "'" + text if runs else text
+
+
+def unescape_formula(value: str) -> str:
+    """What `escape_formula` made its text from: the apostrophe that we put there comes back with a centre's answer."""
+    text = value.strip()
+    bare = ESCAPED_INSIDE.sub(r"\1", text[1:] if text.startswith("'") else text)
+    return bare if escape_formula(bare) == text else text
 
 
 def suppress(counts: Sequence[int], bound: int, total_known: bool = True) -> list[Count]:

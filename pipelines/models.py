@@ -18,7 +18,20 @@ if TYPE_CHECKING:
     import duckdb
 
 SQL = study.ROOT / "sql"
+# staged tables about the rows of the others
+TECHNICAL = (
+    "findings", "partial_dates", "dropped", "received", "changes", "field_counts", "source_counts", "restaging_waits",
+)  # fmt: skip
 LAYERS = ("harmonised", "assessed", "validated", "derived", "reports")
+# what the life of a query is told from, as columns; empty tables where nobody looked back (see orchestration/past.py)
+LIFE = {
+    "deliveries": "epoch, centre, delivery_id, delivery_dt, kind",
+    "failed_before": "epoch, query_id, centre, usubjid, table_name, record_key, field, rule_id, severity, failing_fl, "
+    "cancelled_fl, value_hash, cause_id",
+    "replies": "epoch, centre, delivery_id, query_id, site_reply, site_comment, replied_by, replied_on, source_file, "
+    "source_row, newest_fl, usubjid",
+    "acceptances": "epoch, query_id, value_hash, accepted_by, accepted_on, accept_reason",
+}
 HEADER = re.compile(r"^-- (one row per|unit|why|source): (.*)$", re.MULTILINE)
 
 
@@ -40,6 +53,11 @@ class Model:
     @property
     def table(self) -> study.Table:
         return study.tables()[self.full_name]
+
+
+def technical_type(column: str) -> str:
+    """The SQL type of a column of a technical table, by its name."""
+    return "bigint" if column == "epoch" or column.startswith("n_") else "date" if column.endswith("_dt") else "varchar"
 
 
 def _named_tables(node: Any) -> Iterator[str]:
@@ -138,7 +156,7 @@ def attach(con: "duckdb.DuckDBPyConnection") -> None:
 def prepare(con: "duckdb.DuckDBPyConnection", staged: Path) -> None:
     """`attach`, and show the centres' staged Parquet files as `staged.*`."""
     attach(con)
-    for name in [*study.staged_tables(), "findings", "partial_dates", "dropped", "received", "changes"]:
+    for name in [*study.staged_tables(), *TECHNICAL, *LIFE]:
         source = f"read_parquet({study.sql_literal(str(staged / '*' / f'{name}.parquet'))}, union_by_name = true)"
         con.execute(f"create or replace view slice.main.staged_{name} as from {source}")
 

@@ -59,6 +59,11 @@ class Home:
         return self.root / "frozen"
 
     @property
+    def history(self) -> Path:
+        """What failed after each delivery; made again from the archive where it is missing."""
+        return self.root / "history"
+
+    @property
     def dagster(self) -> Path:
         return self.root / "dagster"
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from pipelines import freeze
-from pipelines.deliveries import denylist, ledger
+from pipelines.deliveries import acceptances, denylist, ledger
 from pipelines.deliveries.erase import erase_all, erase_answer
 from pipelines.deliveries.land import land
 from pipelines.errors import DeliveryRejected
@@ -51,6 +51,7 @@ def withdraw(home: Home, usubjid: str, centres: Mapping[str, "Centre"]) -> dict[
         if delivery.centre in concerned and delivery.state == "rejected":
             erase_all(home, delivery)
     freeze.take_out(home, usubjid, set().union(*ids.values()))
+    acceptances.forget(home, usubjid)
     if concerned:
         _remove_what_was_made(home, concerned)
     return {name: found[name] for name in concerned}
@@ -61,7 +62,8 @@ def _remove_what_was_made(home: Home, concerned: list[str]) -> None:
     for name in concerned:
         shutil.rmtree(home.landed / name, ignore_errors=True)
         shutil.rmtree(home.staged / name, ignore_errors=True)
-    shutil.rmtree(home.gx, ignore_errors=True)
+    for folder in (home.history, home.gx):
+        shutil.rmtree(folder, ignore_errors=True)
     clear_reports(home, forget=concerned)
     for file in (home.database, home.root / "state.json"):
         file.unlink(missing_ok=True)

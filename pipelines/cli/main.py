@@ -4,6 +4,7 @@ import sys
 
 import typer
 
+from pipelines.cli.accept import accept
 from pipelines.cli.backup import backup, restore
 from pipelines.cli.centre import app as centre
 from pipelines.cli.demo import demo
@@ -27,7 +28,8 @@ app = typer.Typer(
     help="Raw exports of oncology and radiotherapy units in; endpoints, tables and data-quality reports out.",
 )
 commands = (
-    run, demo, status, trace, send, rebuild, withdraw, freeze, backup, restore, doctor, simulate, recist, survival, ui,
+    run, demo, status, trace, accept, send, rebuild, withdraw, freeze, backup, restore, doctor, simulate, recist,
+    survival, ui,
 )  # fmt: skip
 for command in commands:
     app.command()(command)

@@ -24,7 +24,7 @@ def rebuild(
     place = home_of(home, day_of(as_of))
     if not (place.archive / "ledger.jsonl").exists():
         raise UsageError(f"{place.root}: no archive here. Name the study's home with --home.")
-    for folder in (place.landed, place.staged, place.gx):
+    for folder in (place.landed, place.staged, place.history, place.gx):
         shutil.rmtree(folder, ignore_errors=True)
     clear_reports(place)
     for file in (place.database, place.root / "state.json"):

@@ -58,3 +58,9 @@ def _seen(value: Any) -> Any:
 def note_of(home: Home) -> str:
     """The line that says that the data is invented; deliveries that were simulated have their truth beside them."""
     return "Synthetic cohort: every patient is invented" if (home.root / "truth").is_dir() else ""
+
+
+def inlined(folder: Path, stem: str = "*") -> dict[str, str]:
+    """The figures of a folder by name without their prologues, to stand inside a page."""
+    texts = {path.stem: path.read_text(encoding="utf-8") for path in sorted(folder.glob(f"{stem}.svg"))}
+    return {name: text[text.index("<svg") :] for name, text in texts.items()}

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from pipelines import study
+from pipelines import models, study
 from pipelines.errors import MappingError
 from pipelines.yaml_schema import Place, Schema, nearest, refuse
 
@@ -16,7 +16,8 @@ RULES = study.ROOT / "expectations"
 SCHEMA = Path(__file__).resolve().parent.parent / "schemas" / "rule.schema.json"
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
 LISTS = ("fields", "record_key", "reads", "provenance", "waits_for")
-RECEIVED = ("staged.received", "staged.findings")
+RECEIVED = ("staged.received", "staged.findings", "staged.deliveries")
+LIFE = tuple(f"staged.{name}" for name in models.LIFE)
 STAGING_WORDS = ("field", "value_received")  # of what staging raises
 LANGUAGES = ("en", "it")
 SEVERITIES = ("stop", "exclude", "query", "note")
@@ -40,6 +41,7 @@ class Rule:
     record_key: tuple[str, ...]
     examples: Mapping[str, list[dict[str, Any]]]
     since: str = "1.0"
+    withdrawn: str | None = None
     order: int | None = None
     raised_by: str | None = None
     grain: str | None = None
@@ -132,7 +134,7 @@ def _wrong_words(raw: Mapping[str, Any]) -> list[tuple[Place, str]]:
         if "fails_when" in raw:
             found.append((("fails_when",), "staging raises this rule; it has no predicate"))
         return found or _wrong_placeholders(raw, RECEIVED[1], STAGING_WORDS)
-    known = [*study.tables(), *(f"staged.{name}" for name in study.staged_tables()), *RECEIVED]
+    known = [*study.tables(), *(f"staged.{name}" for name in study.staged_tables()), *RECEIVED, *LIFE]
     for place, name in [(("table",), raw["table"]), *((("reads", i), n) for i, n in enumerate(raw.get("reads", ())))]:
         if name not in known and not name.startswith("study."):
             found.append((place, f"{name!r} is not a declared table{nearest(name, known)}"))
@@ -170,6 +172,8 @@ def _wrong_placeholders(raw: Mapping[str, Any], table: str, columns: Iterable[st
 def table_columns(full_name: str) -> dict[str, str]:
     """Columns of a declared or staged table with their SQL types, provenance included."""
     schema, name = full_name.split(".")
+    if full_name in LIFE:
+        return {c: models.technical_type(c) for c in models.LIFE[name].split(", ")}
     if schema == "staged":
         declared = [c for c in study.staged_columns(name).values()]
         return {c.name: c.sql_type for c in declared} | dict.fromkeys(study.PROVENANCE, "varchar")

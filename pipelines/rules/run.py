@@ -31,6 +31,7 @@ def run_rules(
     con.execute(f"create or replace table validated.rule_failures ({columns})")
     con.execute("create or replace temp table rule_checked (rule_id varchar, centre varchar, n_checked bigint)")
     _refuse_unknown_findings(con, rules)
+    rules = _not_withdrawn(con, rules)
     able = [r for r in rules if not r.problem]
     broken = {r.rule_id: r.problem for r in rules if r.problem}
     broken |= _judge(con, able, languages or {})
@@ -38,6 +39,14 @@ def run_rules(
         LOG.warning("rule %s cannot run: %s", rule_id, problem)
     _ask_once(con, able)
     _count(con, rules, broken)
+
+
+def _not_withdrawn(con: "duckdb.DuckDBPyConnection", rules: Sequence[Rule]) -> Sequence[Rule]:
+    """Without the rules that are asked no more on the day of the newest delivery (only then is that day looked up)."""
+    if not any(r.withdrawn for r in rules):
+        return rules
+    ((day,),) = con.execute("select max(delivery_dt)::varchar from staged.deliveries").fetchall()
+    return [r for r in rules if r.withdrawn is None or (day is not None and day < r.withdrawn)]
 
 
 def _judge(con: "duckdb.DuckDBPyConnection", rules: Sequence[Rule], languages: Mapping[str, str]) -> dict[str, str]:

@@ -66,6 +66,19 @@ def simple(**changes: Any) -> Rule:
     return Rule(**{**values, **changes})
 
 
+@pytest.mark.parametrize(("day", "asked"), [(None, False), ("2017-03-31", True), ("2017-04-01", False)])
+def test_a_rule_that_is_withdrawn_is_asked_up_to_that_day(
+    con: duckdb.DuckDBPyConnection, day: str | None, asked: bool
+) -> None:
+    insert(con, "harmonised.fractions", {"dose_gy": 20})
+    insert(con, "staged.deliveries", {"delivery_dt": "2017-01-01"})
+    insert(con, "staged.deliveries", {"delivery_dt": day})
+    run_rules(con, [simple(), simple(name="other", withdrawn="2017-04-01" if day else "2017-01-01")])
+    found = con.execute("select rule_id from validated.rule_failures order by all").fetchall()
+    assert found == [("made/other",)] * asked + [("made/up",)]
+    assert con.execute("select count(distinct rule_id) from validated.rule_counts").fetchall() == [(1 + asked,)]
+
+
 def test_counts_by_rule_and_centre(con: duckdb.DuckDBPyConnection) -> None:
     """One row for every rule and centre that sent anything; nothing checked is no pass."""
     for centre, dose in (("a", 5), ("a", 12.5), ("b", 5)):

@@ -9,7 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
-from pipelines.disclosure import escape_formula, readable, suppress, suppress_rows, suppress_table
+from pipelines.disclosure import (
+    escape_formula,
+    readable,
+    suppress,
+    suppress_rows,
+    suppress_table,
+    unescape_formula,
+)
 
 
 @pytest.mark.parametrize(
@@ -36,6 +43,11 @@ def test_a_text_that_would_run_is_quoted(text: str) -> None:
 )
 def test_what_cannot_be_seen_is_shown_and_no_cell_begins_inside(text: str, shown: str) -> None:
     assert escape_formula(text) == shown
+
+
+@pytest.mark.parametrize("text", ["=1+1", "-2+3", "a, @SUM(1)", "'quoted'", "it's", "3;-2+3", "", "L1/L2", "o'=x"])
+def test_what_comes_back_from_a_centre_is_what_was_sent(text: str) -> None:
+    assert unescape_formula(f" {escape_formula(text)} ") == text
 
 
 def test_a_very_long_text_is_cut_and_says_so() -> None:

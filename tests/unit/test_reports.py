@@ -92,12 +92,17 @@ def test_small_counts_of_the_others_are_hidden(copied: Study, n_others: int, sho
 def test_a_centre_is_spoken_to_in_its_language(demo_home: Path, centre: centres.Centre) -> None:
     texts = study.read_yaml(TEMPLATES / "texts.yaml")
     page = text_of(Home(demo_home).reports / "centres" / centre.name / "report.html")
-    assert f'<html lang="{centre.language}">' in page and f"<h2>{texts[centre.language]['received']}</h2>" in page
+    assert f'<html lang="{centre.language}">' in page and f"<h2>1. {texts[centre.language]['received']}</h2>" in page
 
 
 def test_every_language_says_the_same_things() -> None:
     texts = study.read_yaml(TEMPLATES / "texts.yaml")
     assert {frozenset(said) for said in texts.values()} == {frozenset(texts["en"])}
+    inside = {name for name, said in texts["en"].items() if isinstance(said, dict)} - {"words"}  # English needs none
+    assert len(inside) > 3
+    assert [
+        (n, language) for n in inside for language in texts if texts[language][n].keys() != texts["en"][n].keys()
+    ] == []
 
 
 def test_every_page_stands_alone_and_every_link_leads_somewhere(demo_home: Path) -> None:
@@ -108,7 +113,7 @@ def test_every_page_stands_alone_and_every_link_leads_somewhere(demo_home: Path)
         for href in set(re.findall(r'href="([^"]+)"', page)):
             file, _, anchor = href.partition("#")
             target = (path.parent / file).resolve() if file else path
-            assert target in pages and (not anchor or f'id="{anchor}"' in pages[target]), (path, href)
+            assert target.is_file() and (not anchor or f'id="{anchor}"' in pages[target]), (path, href)
 
 
 def test_a_study_without_subjects_has_its_report(copied: Study) -> None:
