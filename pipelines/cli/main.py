@@ -25,7 +25,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # they show locals, which may hold a patient's values
     help="Raw exports of oncology and radiotherapy units in; endpoints, tables and data-quality reports out.",
 )
-for command in (run, demo, status, accept, rebuild, withdraw, freeze, backup, restore, doctor, simulate, recist, survival, ui):
+for command in (
+    run,
+    demo,
+    status,
+    accept,
+    rebuild,
+    withdraw,
+    freeze,
+    backup,
+    restore,
+    doctor,
+    simulate,
+    recist,
+    survival,
+    ui,
+):
     app.command()(command)
 app.command("open")(open_reports)
 app.add_typer(centre, name="centre")

@@ -147,10 +147,11 @@ def test_declared_tables_are_made_and_made_tables_are_declared() -> None:
         columns = {**study.staged_columns(name), **{p: study.Column(p, "text", p) for p in study.PROVENANCE}}
         listed = ", ".join(f'"{c.name}" {c.sql_type}' for c in columns.values())
         con.execute(f"create table staged.{name} ({listed})")
-    from pipelines.orchestration.take_in import TECHNICAL
+    from pipelines.orchestration.take_in import TECHNICAL, technical_type
 
-    for name, listed in TECHNICAL.items():
-        con.execute(f"create table staged.{name} ({listed.replace(',', ' varchar,')} varchar)")
+    for name, columns in TECHNICAL.items():
+        listed = ", ".join(f"{c} {technical_type(c)}" for c in columns.split(", "))
+        con.execute(f"create table staged.{name} ({listed})")
     different = {}
     for name, model in models.load().items():
         produced = [row[0] for row in con.execute(f"describe {model.sql}").fetchall()]
