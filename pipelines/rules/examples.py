@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines import study, study_schema, warehouse
-from pipelines.rules.load import RECEIVED, RULES, Rule, table_columns, tables_read
+from pipelines.rules.load import RULES, Rule, table_columns, tables_read
 from pipelines.rules.statements import FAILURES, MACROS, checked, failing
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def declare(con: "duckdb.DuckDBPyConnection", rules: Sequence[Rule]) -> None:
 
 def columns_of(table: str) -> Mapping[str, str]:
     """The columns of a table with their SQL types; those of landing and staging, too."""
-    return STAGED[table] if table in RECEIVED else table_columns(table)
+    return STAGED.get(table) or table_columns(table)
 
 
 def row_sql(table: str, row: Mapping[str, Any]) -> str:

@@ -29,8 +29,8 @@ FINDINGS: list[dict[str, Any]] = [
      "table_name": "validated.screening", "severity": "exclude"},
 ]  # fmt: skip
 GIVEN = {
-    "centre": CENTRE, "field": "f", "message": "Problem", "local_message": "Problem", "local_suggestion": "Do", "state": "new",
-    "source_file": "a.csv", "source_row": "3", "first_delivery": f"{CENTRE}-2017-04-02_export-0a1b2c3d",
+    "centre": CENTRE, "field": "f", "message": "Problem", "local_message": "Problem", "local_suggestion": "Do",
+    "state": "new", "source_file": "a.csv", "source_row": "3", "first_delivery": f"{CENTRE}-2017-04-02_export-0a1b2c3d",
     "first_dt": "2017-04-02", "due_dt": "2017-05-02",
 }  # fmt: skip
 
