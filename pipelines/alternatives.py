@@ -8,7 +8,7 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from pipelines import models, study
+from pipelines import models, rerun, study
 
 if TYPE_CHECKING:
     import duckdb
@@ -23,17 +23,7 @@ KEPT = "usubjid, paramcd, adt, avalc, lesion_id"
 @cache
 def chain(switch: str) -> tuple[models.Model, ...]:
     """The models between a switch and the responses, in order: those that name it and those that read from them."""
-    loaded = models.load()
-    before: set[str] = {RESPONSES}
-    for name in reversed(loaded):
-        if name in before:
-            before.update(loaded[name].deps)
-    changed: list[str] = []
-    for name, model in loaded.items():
-        named = re.search(rf"\b{switch}\b", model.sql)
-        if name in before and (named or any(d in changed for d in model.deps)):
-            changed.append(name)
-    return tuple(loaded[name] for name in changed)
+    return rerun.chain(RESPONSES, lambda model: re.search(rf"\b{switch}\b", model.sql) is not None)
 
 
 def reads() -> tuple[str, ...]:
@@ -78,39 +68,18 @@ def derive(con: "duckdb.DuckDBPyConnection", only_touched: bool = False) -> int:
 
 def _derive_one(con: "duckdb.DuckDBPyConnection", switch: str, reading: Any, chosen: str) -> None:
     """One reading for the chosen subjects."""
-    con.execute("attach ':memory:' as other")
-    try:
-        con.execute(f"create table other.main.chosen as {chosen}")
-        for schema in (*models.LAYERS, "study"):
-            con.execute(f"create schema other.{schema}")
-        remade = chain(switch)
-        names = {m.full_name for m in remade}
-        for name in sorted({d for m in remade for d in m.deps} - names - {"study.protocol"}):
-            declared = study.tables().get(name)
-            narrowed = " where usubjid in (from other.main.chosen)" if declared and declared.by == "subject" else ""
-            con.execute(f"create view other.{name} as from store.{name}{narrowed}")
-        value = study.sql_literal(reading)
-        con.execute(
-            f'create view other.study.protocol as select * replace ({value} as "{switch}") from store.study.protocol'
-        )
-        con.execute("use other")
-        for model in remade[:-1]:
-            con.execute(f"create table other.{model.full_name} as select {_columns(model)} from (\n{model.sql}\n)")
+    value = study.sql_literal(reading)
+    protocol = f'select * replace ({value} as "{switch}") from store.study.protocol'
+    with rerun.other(con, chosen):
+        last = rerun.remake(con, chain(switch), _chosen_rows, {"study.protocol": protocol}, reasons=False)
         con.execute(
             f"""insert into store.{TABLE}
             select {study.sql_literal(switch)}, {study.sql_literal(str(reading))}, * from (
-                select {KEPT} from (\n{remade[-1].sql}\n)
+                select {KEPT} from (\n{last}\n)
                 except select {KEPT} from store.{RESPONSES} where usubjid in (from other.main.chosen)
             )"""
         )
-    finally:
-        con.execute("use memory; detach other")
 
 
-def _columns(model: models.Model) -> str:
-    """The declared columns; no reason is put into words for a table that is not kept."""
-    made = []
-    for c in model.table.columns:
-        source = "null" if c.name == "reason" or c.name.endswith("_reason") else f'"{c.name}"'
-        made.append(f'cast({source} as {c.sql_type}) as "{c.name}"')
-    return ", ".join(made)
+def _chosen_rows(full_name: str) -> str:
+    return f"from store.{full_name} where usubjid in (from other.main.chosen)"

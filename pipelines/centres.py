@@ -46,13 +46,13 @@ def load_all(root: Path) -> dict[str, Centre]:
 
 
 def create_table(con: "duckdb.DuckDBPyConnection", centres: Mapping[str, Centre], schema: str = "study") -> None:
-    """Make `<schema>.centres`, one row per centre: centre, centre_kind, title, language."""
+    """Make `<schema>.centres`, one row per centre: centre, centre_kind, title, language, and how often it delivers."""
     con.execute(
         f"create or replace table {schema}.centres"
-        "(centre varchar, centre_kind varchar, title varchar, language varchar)"
+        "(centre varchar, centre_kind varchar, title varchar, language varchar, cadence_days integer)"
     )
     for c in centres.values():
-        row = ", ".join(study.sql_literal(v) for v in (c.name, c.kind, c.title, c.language))
+        row = ", ".join(study.sql_literal(v) for v in (c.name, c.kind, c.title, c.language, c.cadence_days))
         con.execute(f"insert into {schema}.centres values ({row})")
 
 

@@ -18,7 +18,20 @@ if TYPE_CHECKING:
     import duckdb
 
 SQL = study.ROOT / "sql"
+# staged tables about the rows of the others
+TECHNICAL = (
+    "findings", "partial_dates", "dropped", "received", "changes", "field_counts", "source_counts", "restaging_waits",
+)  # fmt: skip
 LAYERS = ("harmonised", "assessed", "validated", "derived", "reports")
+# what the life of a query is told from, as columns; empty tables where nobody looked back (see orchestration/past.py)
+LIFE = {
+    "deliveries": "epoch, centre, delivery_id, delivery_dt, kind",
+    "failed_before": "epoch, query_id, centre, usubjid, table_name, record_key, field, rule_id, severity, failing_fl, "
+    "cancelled_fl, value_hash, cause_id",
+    "replies": "epoch, centre, delivery_id, query_id, site_reply, site_comment, replied_by, replied_on, source_file, "
+    "source_row, newest_fl, usubjid",
+    "acceptances": "epoch, query_id, value_hash, accepted_by, accepted_on, accept_reason",
+}
 HEADER = re.compile(r"^-- (one row per|unit|why|source): (.*)$", re.MULTILINE)
 
 
@@ -42,6 +55,11 @@ class Model:
         return study.tables()[self.full_name]
 
 
+def technical_type(column: str) -> str:
+    """The SQL type of a column of a technical table, by its name."""
+    return "bigint" if column == "epoch" or column.startswith("n_") else "date" if column.endswith("_dt") else "varchar"
+
+
 def _named_tables(node: Any) -> Iterator[str]:
     """Every `schema.table` in a serialised statement; names without a schema are its own common table expressions."""
     if isinstance(node, dict):
@@ -54,8 +72,42 @@ def _named_tables(node: Any) -> Iterator[str]:
             yield from _named_tables(child)
 
 
+def _selects(node: Any) -> Iterator[dict[str, Any]]:
+    """Every select in a serialised statement, those of common table expressions included."""
+    if isinstance(node, dict):
+        if node.get("type") == "SELECT_NODE":
+            yield node
+        for child in node.values():
+            yield from _selects(child)
+    elif isinstance(node, list):
+        for child in node:
+            yield from _selects(child)
+
+
+def _joined(source: Any) -> Iterator[str]:
+    """The tables that a `from` joins, not those of its subqueries."""
+    if source["type"] == "JOIN":
+        yield from _joined(source["left"])
+        yield from _joined(source["right"])
+    else:
+        yield from _named_tables({k: v for k, v in source.items() if k != "subquery"})
+
+
+def _shadowed(tree: Any) -> set[str]:
+    """Aliases beside study.protocol with the name of a parameter, which is read where the alias is meant."""
+    found = set()
+    for select in _selects(tree):
+        if "study.protocol" in _joined(select["from_table"]):
+            named = {e["alias"]: e.get("column_names", [""])[-1] for e in select["select_list"] if e["alias"]}
+            found |= {alias for alias, column in named.items() if alias in study.protocol() and column != alias}
+    return found
+
+
 def read_model(path: Path, con: "duckdb.DuckDBPyConnection") -> Model:
-    """Read one SQL file; raises `MappingError` where it does not parse or its table is not declared."""
+    """Read one SQL file.
+
+    Raises `MappingError` where it does not parse, its table is not declared, or an alias would be read as a parameter.
+    """
     import json
 
     sql = path.read_text(encoding="utf-8")
@@ -67,6 +119,11 @@ def read_model(path: Path, con: "duckdb.DuckDBPyConnection") -> Model:
     if f"{schema}.{path.stem}" not in study.tables():
         raise MappingError(
             f"{path.parent.name}/{path.name}: no study/tables/{path.stem}.yaml declares {schema}.{path.stem}."
+        )
+    if shadowed := _shadowed(tree):
+        raise MappingError(
+            f"{path.parent.name}/{path.name}: {', '.join(sorted(shadowed))} is an alias beside the protocol, which "
+            "has a parameter of this name: SQL would read that one. Give the alias another name."
         )
     deps = tuple(sorted(set(_named_tables(tree))))
     return Model(schema, path.stem, path, sql, dict(HEADER.findall(sql)), deps)
@@ -93,12 +150,13 @@ def attach(con: "duckdb.DuckDBPyConnection") -> None:
         con.execute(f"create schema if not exists store.{schema}; create schema if not exists slice.{schema}")
     con.execute("create schema if not exists slice.staged; create schema if not exists slice.study")
     con.execute("create or replace table slice.main.touched (usubjid varchar); create schema if not exists store.study")
+    con.execute("create or replace table slice.main.rule_problems (rule_id varchar, problem varchar)")
 
 
 def prepare(con: "duckdb.DuckDBPyConnection", staged: Path) -> None:
     """`attach`, and show the centres' staged Parquet files as `staged.*`."""
     attach(con)
-    for name in [*study.staged_tables(), "findings", "partial_dates", "dropped", "received", "changes"]:
+    for name in [*study.staged_tables(), *TECHNICAL, *LIFE]:
         source = f"read_parquet({study.sql_literal(str(staged / '*' / f'{name}.parquet'))}, union_by_name = true)"
         con.execute(f"create or replace view slice.main.staged_{name} as from {source}")
 

@@ -18,6 +18,8 @@ ASKED = (
 )  # fmt: skip
 REPLY = ("site_reply", "site_comment", "replied_by", "replied_on")
 REPLIES = ("corrected", "confirmed", "cannot_obtain")
+TO_ANSWER = ("new", "open", "reopened")
+LISTED = (*TO_ANSWER, "answered", "unobtainable")
 # what an answer changes: the families that judge response and eligibility, and the tables that endpoints are made from
 ENDPOINT = ("eligibility", "recist", "radiotherapy", "linkage")
 ENDPOINT_TABLES = ("exposures", "followup", "lesions", "links", "measurements", "subjects")
@@ -32,8 +34,25 @@ HELP = {
 }
 
 
+CONFLICTS = Path(__file__).resolve().parent / "queries.yaml"
+MOST_PLACES = 10  # of records with the same root cause, named in the text of their one query
+
+
+def words(language: str) -> dict[str, Any]:
+    """What a list says beyond the rules' own texts, in a centre's language."""
+    said = study.read_yaml(CONFLICTS)
+    return dict(said.get(language, said["en"]))
+
+
+def _language(centre: str) -> str:
+    from pipelines import centres
+
+    return centres.load(study.ROOT / "centres" / centre).language
+
+
 def centre_queries(con: "duckdb.DuckDBPyConnection", home: Home, centre: str) -> list[dict[str, Any]]:
-    """The queries of one centre by priority (endpoint, safety, other), one per finding that is more than a note.
+    """The queries of one centre: what it has to answer first, then by priority (endpoint, safety, other), by severity
+    and by how many records they are about. One per root cause; notes are none, what is accepted is not asked again.
 
     Reads `validated.findings` by its plain name and the centre's own staged files, the only place of its local ids.
     Texts are raw: whoever writes them into a file or page escapes them. Source: QUALITY, The report to a centre, 3.
@@ -64,11 +83,33 @@ def write_queries(con: "duckdb.DuckDBPyConnection", home: Home, centre: str, fol
 
     mapping = centres.load(study.ROOT / "centres" / centre)
     rows = [
-        [escape_formula(str(query[name])) if query[name] is not None else "" for name in ASKED]
+        [escape_formula(str(query[name])) if query[name] is not None else "" for name in ASKED + REPLY]
         for query in centre_queries(con, home, centre)
     ]
     folder.mkdir(parents=True, exist_ok=True)
     return [_write_xlsx(rows, mapping, folder / "queries.xlsx"), _write_csv(rows, mapping, folder / "queries.csv")]
+
+
+def write_to_decide(con: "duckdb.DuckDBPyConnection", folder: Path) -> Path:
+    """Write `queries_to_decide.csv` for the coordinating data manager: values that their centre has confirmed, and
+    replies that the next delivery did not bear out. One row per query; texts pass `disclosure.escape_formula`."""
+    import csv
+
+    from pipelines.disclosure import escape_formula
+
+    cursor = con.execute("""
+        select q.query_id, q.centre, q.usubjid, q.rule_id, q.field, f.value_received, f.expected, f.message, q.state,
+            q.conflict, q.site_reply, q.site_comment, q.replied_by, q.replied_on, q.first_dt, q.age_days
+        from validated.queries q left join validated.findings f using (query_id)
+        where q.severity <> 'note' and (q.state = 'answered' and q.site_reply = 'confirmed' or q.conflict is not null)
+        order by q.centre, q.state <> 'answered', q.query_id
+    """)
+    target = folder / "queries_to_decide.csv"
+    with target.open("w", encoding="utf-8-sig", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(column[0] for column in cursor.description or [])
+        writer.writerows([escape_formula(str(v)) if v is not None else "" for v in row] for row in cursor.fetchall())
+    return target
 
 
 def _write_csv(rows: list[list[str]], centre: "Centre", target: Path) -> Path:
@@ -77,7 +118,7 @@ def _write_csv(rows: list[list[str]], centre: "Centre", target: Path) -> Path:
     with target.open("w", encoding="utf-8-sig", newline="") as file:
         writer = csv.writer(file, delimiter=centre.queries_delimiter)
         writer.writerow(ASKED + REPLY)
-        writer.writerows([*row, *("" for _ in REPLY)] for row in rows)
+        writer.writerows(rows)
     return target
 
 
@@ -98,10 +139,11 @@ def _write_xlsx(rows: list[list[str]], centre: "Centre", target: Path) -> Path:
         sheet.set_column(column, column, WIDTHS.get(name, 14))
         sheet.write_string(0, column, name, head)
     for line, row in enumerate(rows, 1):
-        for column, text in enumerate(row):
+        for column, text in enumerate(row[: len(ASKED)]):
             sheet.write_string(line, column, text, asked)
-        for column, name in enumerate(REPLY, len(ASKED)):
-            sheet.write_blank(line, column, None, day if name == "replied_on" else reply)
+        # the reply of last time stands there; sent back as it is, it is not a new one
+        for column, (name, text) in enumerate(zip(REPLY, row[len(ASKED) :], strict=True), len(ASKED)):
+            sheet.write(line, column, text or None, day if name == "replied_on" else reply)
     if rows:
         first, title_message = len(ASKED), HELP.get(centre.language, HELP["en"])
         choice = {"validate": "list", "source": list(REPLIES), "ignore_blank": True}
@@ -124,7 +166,8 @@ def _select(home: Home, centre: str) -> str:
     staged = home.staged / (centre if (home.staged / centre).exists() else "_declared")  # sent nothing yet: no rows
     links, findings = (f"read_parquet({lit(str(staged / name))})" for name in ("links.parquet", "findings.parquet"))
     forms = ", ".join(f"({lit(name)}, {lit(table.label.split(' (')[0])})" for name, table in _forms().items())
-    days = study.protocol()["reply_days"]["value"]
+    said = words(_language(centre))
+    conflicts = " ".join(f"when {lit(name)} then {lit(' ' + text)}" for name, text in said["conflict"].items())
     return f"""
         with form(table_name, label) as (values {forms}),
         own as (select usubjid, min(local_id) as local_id from {links} group by usubjid),
@@ -135,11 +178,18 @@ def _select(home: Home, centre: str) -> str:
         asked as (
             select
                 f.*, string_split(f.table_name, '.')[-1] as table_short,
-                try_cast(nullif(regexp_extract(f.first_delivery, '\\d{{4}}-\\d{{2}}-\\d{{2}}'), '') as date) as seen_on,
                 -- the first part is whose record it is
-                list_filter(string_split(f.record_key, '|')[2:], lambda part: part not in ('', {lit(centre)})) as parts
+                list_filter(string_split(f.record_key, '|')[2:], lambda part: part not in ('', {lit(centre)})) as parts,
+                list(concat_ws(' ', f.source_file, f.source_row)) over same as places,
+                row_number() over same as place
             from validated.findings f
-            where f.centre = {lit(centre)} and f.severity <> 'note'
+            where f.centre = {lit(centre)} and f.severity <> 'note' and f.state in {LISTED}
+            window same as (
+                -- what is answered apart from the others stands apart from them
+                partition by coalesce(f.cause_id, f.query_id), f.state
+                order by f.source_file, length(f.source_row), f.source_row, f.query_id
+                rows between unbounded preceding and unbounded following
+            )
         )
         select
             a.query_id,
@@ -152,17 +202,28 @@ def _select(home: Home, centre: str) -> str:
             concat_ws(': ', coalesce(f.label, a.table_short),
                 nullif(array_to_string(list_filter(a.parts, lambda part: part not like 'visit %'), ', '), '')) as form,
             regexp_replace(list_filter(a.parts, lambda part: part like 'visit %')[1], '^visit ', '') as visit,
-            a.field, a.value_received, a.expected, a.message as problem, a.suggestion as action,
-            (a.seen_on + {days})::varchar as due_date, coalesce(a.seen_on::varchar, a.first_delivery) as first_seen,
-            a.state, a.source_file as file, a.source_row as line
+            a.field, a.value_received, a.local_expected as expected,
+            a.local_message
+                || case when a.conflict is null then '' else replace(case a.conflict {conflicts} end, '{{day}}',
+                    coalesce(a.replied_on, {lit(said["day_unknown"])})) end
+                || case when len(a.places) = 1 then '' else {lit(" " + said["same"])}
+                    || array_to_string(a.places[2:{MOST_PLACES + 1}], ', ')
+                    || case when len(a.places) > {MOST_PLACES + 1} then ', ...' else '.' end end as problem,
+            a.local_suggestion as action,
+            a.due_dt::varchar as due_date, coalesce(a.first_dt::varchar, a.first_delivery) as first_seen,
+            a.state, a.source_file as file, a.source_row as line,
+            a.site_reply, a.site_comment, a.replied_by, a.replied_on
         from asked a
         left join form f on f.table_name = a.table_name
         left join own o on o.usubjid = a.usubjid
         left join unlinked u on u.rule_id = a.rule_id and u.source_file = a.source_file and u.source_row = a.source_row
             and u.field is not distinct from a.field
+        where a.place = 1
         order by
+            case when a.state in {TO_ANSWER} then 1 else 2 end,
             case priority when 'endpoint' then 1 when 'safety' then 2 else 3 end,
-            case a.severity when 'stop' then 1 when 'exclude' then 2 else 3 end, local_id, form, visit, a.query_id
+            case a.severity when 'stop' then 1 when 'exclude' then 2 else 3 end,
+            len(a.places) desc, local_id, form, visit, a.query_id
     """
 
 

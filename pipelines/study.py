@@ -24,7 +24,10 @@ PROVENANCE = ("centre", "delivery_id", "file_sha256", "source_file", "source_row
 
 @dataclass(frozen=True)
 class Column:
-    """One declared column; `derived` ones are made by SQL and have no staged form."""
+    """One declared column; `derived` ones are made by SQL and have no staged form.
+
+    `endpoint`: endpoints rest on it; true where it is always due, or the SQL condition under which it is.
+    """
 
     name: str
     type: str
@@ -33,6 +36,7 @@ class Column:
     codelist: str | None = None
     cdisc: str | None = None
     derived: bool = False
+    endpoint: bool | str = False
 
     @property
     def sql_type(self) -> str:

@@ -63,6 +63,13 @@ def create_schema(con: "duckdb.DuckDBPyConnection", schema: str = "study") -> No
             f"create table {schema}.{path.stem} as select *, row_number() over ()::integer as list_order from {source}"
         )
     con.execute(f"alter table {schema}.response alter worst_order type integer")
+    fields = ", ".join(
+        f"({study.sql_literal(t.name)}, {study.sql_literal(c.name)})"
+        for t in study.staged_tables().values()
+        for c in t.columns
+        if c.endpoint
+    )
+    con.execute(f"create table {schema}.endpoint_fields as from (values {fields}) t(table_name, field)")
     groups = ", ".join(
         f"({', '.join(study.sql_literal(v) for v in (name, about['label'], order, start))})"
         for order, (name, about) in enumerate(study.survival_groups().items(), 1)

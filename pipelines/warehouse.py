@@ -1,5 +1,7 @@
 """Where a study's run-time state lies, and how its one DuckDB file is opened: one writer, readers read-only."""
 
+import shutil
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,6 +47,9 @@ class Home:
     def reports(self) -> Path:
         return self.root / "reports"
 
+    def outbox(self, centre: str) -> Path:
+        return self.reports / "centres" / centre / "outbox"
+
     @property
     def gx(self) -> Path:
         return self.root / "gx"
@@ -54,8 +59,25 @@ class Home:
         return self.root / "frozen"
 
     @property
+    def history(self) -> Path:
+        """What failed after each delivery; made again from the archive where it is missing."""
+        return self.root / "history"
+
+    @property
     def dagster(self) -> Path:
         return self.root / "dagster"
+
+
+def clear_reports(home: Home, forget: Collection[str] = ()) -> None:
+    """Remove what can be made again; an outbox, which tells what was sent, goes for the centres in `forget` only."""
+    for path in [*home.reports.glob("*"), *home.reports.glob("centres/*/*")]:
+        kept = home.reports / "centres"
+        if path == kept or (path.name == "outbox" and path.parent.parent == kept and path.parent.name not in forget):
+            continue
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def configure(con: "duckdb.DuckDBPyConnection") -> None:

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from pipelines import freeze
-from pipelines.deliveries import denylist, ledger
+from pipelines.deliveries import acceptances, denylist, ledger
 from pipelines.deliveries.erase import erase_all, erase_answer
 from pipelines.deliveries.land import land
 from pipelines.errors import DeliveryRejected
-from pipelines.warehouse import Home
+from pipelines.warehouse import Home, clear_reports
 
 if TYPE_CHECKING:
     from pipelines.mapping import Centre
@@ -51,17 +51,19 @@ def withdraw(home: Home, usubjid: str, centres: Mapping[str, "Centre"]) -> dict[
         if delivery.centre in concerned and delivery.state == "rejected":
             erase_all(home, delivery)
     freeze.take_out(home, usubjid, set().union(*ids.values()))
+    acceptances.forget(home, usubjid)
     if concerned:
         _remove_what_was_made(home, concerned)
     return {name: found[name] for name in concerned}
 
 
 def _remove_what_was_made(home: Home, concerned: list[str]) -> None:
-    """Files of the centres' layers, and what mixes all centres: a database keeps deleted rows in its pages."""
+    """Files of the centres' layers, their outboxes, and what mixes all: a database keeps deleted rows in its pages."""
     for name in concerned:
         shutil.rmtree(home.landed / name, ignore_errors=True)
         shutil.rmtree(home.staged / name, ignore_errors=True)
-    for folder in (home.reports, home.gx):
+    for folder in (home.history, home.gx):
         shutil.rmtree(folder, ignore_errors=True)
+    clear_reports(home, forget=concerned)
     for file in (home.database, home.root / "state.json"):
         file.unlink(missing_ok=True)

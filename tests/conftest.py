@@ -2,11 +2,13 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
+
+from pipelines import study
 
 Restage = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -40,3 +42,21 @@ def demo_run(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> tuple[
 @pytest.fixture(scope="session")
 def demo_home(demo_run: tuple[Path, str]) -> Path:
     return demo_run[0]
+
+
+@pytest.fixture
+def show_study(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], None]]:
+    """Show a folder in place of `study/`: declarations are read from it, and afterwards from `study/` again."""
+
+    def forget() -> None:
+        for read in vars(study).values():
+            if hasattr(read, "cache_clear"):
+                read.cache_clear()
+
+    def show(folder: Path) -> None:
+        monkeypatch.setattr(study, "STUDY", folder)
+        forget()
+
+    yield show
+    monkeypatch.undo()
+    forget()

@@ -4,6 +4,7 @@ import sys
 
 import typer
 
+from pipelines.cli.accept import accept
 from pipelines.cli.backup import backup, restore
 from pipelines.cli.centre import app as centre
 from pipelines.cli.demo import demo
@@ -12,9 +13,11 @@ from pipelines.cli.freeze import freeze
 from pipelines.cli.rebuild import rebuild
 from pipelines.cli.recist import recist
 from pipelines.cli.run import run
+from pipelines.cli.send import send
 from pipelines.cli.simulate import simulate
 from pipelines.cli.status import open_reports, status
 from pipelines.cli.survival import survival
+from pipelines.cli.trace import trace
 from pipelines.cli.ui import ui
 from pipelines.cli.withdraw import withdraw
 from pipelines.errors import RestageError
@@ -24,7 +27,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # they show locals, which may hold a patient's values
     help="Raw exports of oncology and radiotherapy units in; endpoints, tables and data-quality reports out.",
 )
-for command in (run, demo, status, rebuild, withdraw, freeze, backup, restore, doctor, simulate, recist, survival, ui):
+commands = (
+    run, demo, status, trace, accept, send, rebuild, withdraw, freeze, backup, restore, doctor, simulate, recist,
+    survival, ui,
+)  # fmt: skip
+for command in commands:
     app.command()(command)
 app.command("open")(open_reports)
 app.add_typer(centre, name="centre")

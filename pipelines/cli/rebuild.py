@@ -8,6 +8,7 @@ import typer
 from pipelines.cli.console import DEFAULT_HOME, HomeOption, day_of, home_of
 from pipelines.cli.run import bring_up_to_date
 from pipelines.errors import UsageError
+from pipelines.warehouse import clear_reports
 
 
 def rebuild(
@@ -17,13 +18,15 @@ def rebuild(
     """Remove all tables and reports and make them again from the archive.
 
     The archive holds every delivery as it came and what became of it; nothing else is needed. Use this after a disk was
-    restored, or to see that the tables are what the deliveries say.
+    restored, or to see that the tables are what the deliveries say. The centres' outboxes, which tell what was sent,
+    stay.
     """
     place = home_of(home, day_of(as_of))
     if not (place.archive / "ledger.jsonl").exists():
         raise UsageError(f"{place.root}: no archive here. Name the study's home with --home.")
-    for folder in (place.landed, place.staged, place.reports, place.gx):
+    for folder in (place.landed, place.staged, place.history, place.gx):
         shutil.rmtree(folder, ignore_errors=True)
+    clear_reports(place)
     for file in (place.database, place.root / "state.json"):
         file.unlink(missing_ok=True)
     code = bring_up_to_date(place)

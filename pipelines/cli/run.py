@@ -1,6 +1,7 @@
 """`restage run`: takes in whatever is new and brings everything up to date."""
 
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +11,7 @@ import typer
 from pipelines.cli.console import DEFAULT_HOME, HomeOption, day_of, home_of, progress
 from pipelines.warehouse import Home
 
-REJECTED = 3
+OUR_FAULT, REJECTED = 1, 3
 
 
 def run(
@@ -36,7 +37,7 @@ def run(
 
 
 def bring_up_to_date(home: Home) -> int:
-    """Do one run; returns the exit code: 0, or 3 when a delivery was rejected in this run."""
+    """Do one run; returns the exit code: 0, 1 when a rule could not run, or 3 when a delivery was rejected."""
     # nothing heavy is imported before it is known that there is something to do
     from pipelines.deliveries import ledger
     from pipelines.deliveries.intake import intake
@@ -62,7 +63,27 @@ def bring_up_to_date(home: Home) -> int:
         print("Nothing new." if not decided else "Nothing changed in the tables.")
     else:
         print(f"Up to date after {time.perf_counter() - started:.1f} s. Reports: {_shown(home.reports / 'index.html')}")
+    broken = _broken_rules(home)
+    for rule_id, problem in broken:
+        print(f"rule {rule_id} could not run: {problem}", file=sys.stderr)
+    if broken:
+        return OUR_FAULT
     return REJECTED if any(d.state == "rejected" for d in decided) else 0
+
+
+def _broken_rules(home: Home) -> list[tuple[str, str]]:
+    """The rules that the warehouse was made without, and why; also when there was nothing to do since."""
+    from contextlib import closing
+
+    from pipelines.warehouse import open_read
+
+    if not home.database.exists():
+        return []
+    with closing(open_read(home)) as con:
+        if not con.execute("select 1 from duckdb_tables() where table_name = 'rule_counts'").fetchall():
+            return []
+        wrong = "from validated.rule_counts where status = 'error'"
+        return con.execute(f"select distinct rule_id, problem {wrong} order by all").fetchall()
 
 
 def _execute(home: Home, plan: object) -> None:

@@ -1,7 +1,9 @@
 """What a centre replied to its queries (the file that we sent, filled in and sent back), and what follows from it."""
 
+from collections import defaultdict
 from collections.abc import Collection
-from contextlib import closing
+from contextlib import closing, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +12,7 @@ from pipelines.deliveries.changes import CHANGE
 from pipelines.deliveries.history import QUERY_ID, VANISHED, rewrite, write_partial_dates
 from pipelines.deliveries.ledger import Delivery, object_path
 from pipelines.deliveries.manifest import NAME
+from pipelines.disclosure import unescape_formula
 from pipelines.errors import DeliveryRejected, Problem, UnreadableFile
 from pipelines.staging_findings import record_sql
 from pipelines.study import sql_literal as lit
@@ -21,33 +24,63 @@ if TYPE_CHECKING:
     from pipelines.mapping import Centre
 
 ENCODINGS = ("utf-8-sig", "cp1252")  # as we write it, and as a spreadsheet of the centre saves it
+DAYS = ("%Y-%m-%d", "%Y-%m-%d %H:%M:%S", "%d/%m/%Y", "%d.%m.%Y", "%d-%m-%Y")
+DELIMITERS = (";", ",", "\t")
 COLUMNS = ("query_id", "site_reply")
+REPLY = (*COLUMNS, "site_comment", "replied_by", "replied_on")
 
 
-def replies(home: Home, centre: "Centre", answer: Delivery) -> dict[str, str]:
-    """Query id -> reply, lower case, of those queries that have one. Raises `DeliveryRejected`.
+def read_replies(home: Home, centre: "Centre", answer: Delivery) -> list[dict[str, str | None]]:
+    """The lines of an answer that hold a reply: `REPLY` columns and their place. Raises `DeliveryRejected`.
 
-    Input grain: one row per query in `queries.csv` (the centre's delimiter) or `queries.xlsx`; other columns are not
-    read. Where both files are sent, the workbook holds. Source: QUALITY, The life of a query.
+    Input grain: one row per query in `queries.csv` or `queries.xlsx`; other columns are not read, and a file without
+    comment, name or day has none. A reply is lower case, its day ISO where it is one.
+    Source: QUALITY, The life of a query.
     """
-    found: dict[str, str] = {}
+    found = []
     for name, about in sorted(answer.files.items()):
-        if name != NAME:
-            _, rows = read_answer(centre, answer, name, object_path(home, str(about["sha256"])))
-            columns = (rows.column(c).to_pylist() for c in COLUMNS)
-            found |= {q.strip(): r.strip().lower() for q, r in zip(*columns, strict=True) if q and r and r.strip()}
+        if name == NAME:
+            continue
+        _, rows = read_answer(centre, answer, name, object_path(home, str(about["sha256"])))
+        for row in rows.to_pylist():
+            cells = {c: unescape_formula(row.get(c) or "") or None for c in (*REPLY, "source_file", "source_row")}
+            if reply := cells["site_reply"]:
+                found.append(cells | {"site_reply": reply.lower(), "replied_on": _day(cells["replied_on"])})
     return found
 
 
+def _day(text: str | None) -> str | None:
+    """An ISO day whichever way a spreadsheet shows it; anything else as it stands."""
+    for form in DAYS:
+        with suppress(ValueError):
+            return datetime.strptime(text or "", form).date().isoformat()
+    return text
+
+
+def replies(home: Home, centre: "Centre", answer: Delivery) -> dict[str, str]:
+    """Query id -> reply; without the queries to which two lines of the answer reply differently."""
+    given: dict[str, set[str]] = defaultdict(set)
+    for row in read_replies(home, centre, answer):
+        given[str(row["query_id"])].add(str(row["site_reply"]))
+    return {query: reply for query, (reply, *other) in given.items() if not other}
+
+
 def read_answer(centre: "Centre", answer: Delivery, name: str, path: Path) -> tuple[dict[str, Any], "pa.Table"]:
-    """How one file of an answer is read, and its rows, all text. Raises `DeliveryRejected`."""
+    """How one file of an answer is read, and its rows, all text. Raises `DeliveryRejected`.
+
+    A spreadsheet of the centre may have saved the csv in its own encoding and with its own delimiter.
+    """
     from pipelines.readers.read import read
 
     header = {"find": list(COLUMNS), "within": 5}
-    text = {"format": "csv", "delimiter": centre.queries_delimiter, "header": header}
     book = {"format": "xlsx", "sheet": "queries", "header": header}
+    texts = [
+        {"format": "csv", "delimiter": delimiter, "header": header, "encoding": encoding}
+        for delimiter in dict.fromkeys([centre.queries_delimiter, *DELIMITERS])
+        for encoding in ENCODINGS
+    ]
     problems: list[Problem] = []
-    for spec in [text | {"encoding": e} for e in ENCODINGS] if name.endswith(".csv") else [book]:
+    for spec in texts if name.endswith(".csv") else [book]:
         try:
             return spec, read([(name, path)], spec)
         except UnreadableFile as error:

@@ -19,6 +19,7 @@ from pipelines.deliveries.land import layout_of
 from pipelines.deliveries.ledger import Delivery, object_path
 from pipelines.deliveries.manifest import NAME, manifest_of
 from pipelines.deliveries.rows import File
+from pipelines.disclosure import escape_formula
 from pipelines.warehouse import Home
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def erase_all(home: Home, delivery: Delivery) -> Delivery:
 def erase_answer(home: Home, centre: "Centre", answer: Delivery, ids: Collection[str]) -> Delivery:
     """An answer without the lines about these subjects."""
     made: dict[str, str | None] = {}
-    known = {i.upper() for i in ids}
+    known = {form.upper() for i in ids for form in (i, escape_formula(i))}  # as the list had to write it
     with tempfile.TemporaryDirectory(prefix=".erasing-", dir=home.archive) as scratch:
         for name, about in answer.files.items():
             if name == NAME:

@@ -139,13 +139,29 @@ def chain(home: Home, centre: str, also: Collection[str] = ()) -> list[Delivery]
     """What a centre's rows are made from, in order: accepted snapshots, answers, and deliveries that are named.
 
     Of snapshots that follow each other with the same files the first one counts, whenever they were received: one that
-    was a duplicate may have become a return to an older state, and the other way round.
+    was a duplicate may have become a return to an older state, and the other way round. An answer that is sent again
+    says nothing new.
     """
-    found, before = [], ""
+    found, before, said = [], "", set()
     for d in (d for d in read(home) if d.centre == centre):
         if d.state == "answer":
-            found.append(d)
+            if d.content not in said:
+                found.append(d)
+            said.add(d.content)
         elif (d.state in ("accepted", "duplicate") or d.delivery_id in also) and d.content != before:
             found.append(d)
             before = d.content
+    return found
+
+
+def repeats(home: Home, centre: str) -> list[Delivery]:
+    """Exports of a later day that hold the same files as the one before: no row is new, and that is what they say.
+
+    A file that is merely sent again has no later extract date, and says nothing.
+    """
+    found, before = [], None
+    for d in (d for d in read(home) if d.centre == centre and d.state in ("accepted", "duplicate")):
+        if before and d.content == before.content and d.dated and d.extract_date > before.extract_date:
+            found.append(d)
+        before = d
     return found

@@ -1,5 +1,6 @@
-"""Horizontal bars: responses by anatomic site, and toxicity."""
+"""Horizontal bars: responses by anatomic site, and toxicity, in the paper's window and in all."""
 
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -79,6 +80,47 @@ def toxicity(rows: Rows) -> "Figure":
     style.legend(
         figure, [Patch(color=PALE_BLUE, label="Any grade"), Patch(color=RED, label="Grade 3\N{EN DASH}4"), limits]
     )
+    return figure
+
+
+def toxicity_windows(rows: Rows) -> "Figure":
+    """Patients by worst grade before, during and after radiotherapy, a column a window.
+
+    Input: reports.toxicity_windows of the rows of Table III, with `label` and `window_label`, by window and then by
+    row in the order of the code lists; %.
+    """
+    from matplotlib.patches import Patch
+
+    title = "Toxicity by window"
+    rows = [row for row in rows if row["pct_any"] is not None]
+    if not rows:
+        return style.empty(title)
+    windows = list(dict.fromkeys(row["window_label"] for row in rows))
+    labels = list(dict.fromkeys(row["label"] for row in rows))
+    figure = style.blank(title, "Patients by their worst grade in each window", ROW * len(labels) + 1.95)
+    width = (style.WIDTH - 1.45) / len(windows)  # inches
+    # of a column, bars take this share and the numbers behind them the rest
+    scale = max(1, *(row["pct_any"] for row in rows)) / 0.38
+    for column, window in enumerate(windows):
+        chosen = [row for row in rows if row["window_label"] == window]
+        left = 1.4 + column * width
+        axes = style.panel(figure, left, style.WIDTH - left - width + 0.08, 1.35, 0.5)
+        places = [labels.index(row["label"]) for row in chosen]
+        axes.barh(places, [row["pct_any"] for row in chosen], color=PALE_BLUE, height=0.72)
+        axes.barh(places, [row["pct_grade34"] for row in chosen], color=RED, height=0.4)
+        for place, row in zip(places, chosen, strict=True):
+            severe = f" ({printed(row['pct_grade34'], 0)}%)" if row["n_grade34"] else ""
+            text = f"{printed(row['pct_any'], 0)}%{severe}"
+            axes.annotate(text, (row["pct_any"], place), (3, 0), textcoords="offset points", va="center_baseline",
+                          fontsize=6.5)  # fmt: skip
+        axes.set(xlim=(0, scale), ylim=(len(labels) - 0.4, -0.6), xticks=[])
+        axes.set_yticks(range(len(labels)), labels if not column else [""] * len(labels))
+        axes.tick_params(axis="y", length=0)
+        axes.spines["bottom"].set_visible(False)
+        head = "\n".join([*textwrap.wrap(window, 14), f"n = {chosen[0]['n_denominator']:,}"])
+        axes.set_title(head, loc="left", fontsize=7.5, fontweight="bold", pad=3)
+    style.legend(figure, [Patch(color=PALE_BLUE, label="Any grade"),
+                          Patch(color=RED, label="Grade 3\N{EN DASH}4 (in brackets)")])  # fmt: skip
     return figure
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines import study
-from pipelines.figures import bars, flow, forest, incidence, sizes, style, survival, swimmer
+from pipelines.figures import bars, flow, forest, funnel, incidence, sizes, style, survival, swimmer
 from pipelines.figures.style import Rows
 
 if TYPE_CHECKING:
@@ -45,9 +45,9 @@ class Drawing:
 def write_figures(con: "duckdb.DuckDBPyConnection", folder: Path, note: str) -> list[Path]:
     """Write every figure into `folder` as svg and png, its data beside it as csv; `note` stands below each of them.
 
-    Input: the tables of schema reports. Output: `km_<paramcd>`, `km_<paramcd>_by_group`,
-    `incidence_<paramcd>`, `waterfall_<series>`, `spider_<series>`, `swimmer`,
-    `forest`, `responses`, `toxicity`, `flow`. Equal tables give equal bytes. Source: PROTOCOL, Statistics and figures.
+    Input: the tables of schema reports. Output: `km_<paramcd>`, `km_<paramcd>_by_group`, `incidence_<paramcd>`,
+    `waterfall_<series>`, `spider_<series>`, `swimmer`, `forest`, `responses`, `funnel`, `toxicity`,
+    `toxicity_windows`, `flow`. Equal tables give equal bytes. Source: PROTOCOL, Statistics and figures.
     """
     folder.mkdir(parents=True, exist_ok=True)
     written = []
@@ -80,11 +80,23 @@ def drawings(con: "duckdb.DuckDBPyConnection") -> Iterator[Drawing]:
         join study.anatomic_site a on a.code = r.anatomic_site order by a.list_order
     """
     yield Drawing("responses", by_site, bars.responses)
+    against_chance = """
+        select m.label, f.* from reports.centre_funnel f
+        join study.funnel_measure m on m.code = f.measure
+        order by m.list_order, f.centre_kind, f.centre, f.limits_pct
+    """
+    yield Drawing("funnel", against_chance, funnel.funnel)
     by_group = """
         select g.label, t.* from reports.toxicity t
         join study.toxicity_row g on g.code = t.toxicity_group order by g.list_order
     """
     yield Drawing("toxicity", by_group, bars.toxicity)
+    by_window = """
+        select w.label as window_label, g.label, t.* from reports.toxicity_windows t
+        join study.toxicity_window w on w.code = t.analysis_window
+        join study.toxicity_row g on g.code = t.term and t.term_level = 'group' order by w.list_order, g.list_order
+    """
+    yield Drawing("toxicity_windows", by_window, bars.toxicity_windows)
 
 
 def _endpoints(con: "duckdb.DuckDBPyConnection") -> Iterator[Drawing]:

@@ -137,6 +137,7 @@ def report_assets(steps: list[Step], centres: Mapping[str, Centre]) -> dg.Assets
 
     @dg.multi_asset(name="files", specs=specs)
     def write_files(study: Study) -> Results:
+        from pipelines.outbox.keep import keep
         from pipelines.reports.centre_report import write_centre
         from pipelines.reports.index import write_index
         from pipelines.reports.study_report import write_study
@@ -150,6 +151,7 @@ def report_assets(steps: list[Step], centres: Mapping[str, Centre]) -> dg.Assets
             centre = session.centres.get(name.removeprefix("centres/"))
             if centre:
                 paths = write_centre(session.con, session.home, centre)
+                keep(session.home, centre.name)
             else:
                 paths = (write_study if name == "study" else write_index)(session.con, session.home)
             files = [path.relative_to(session.home.root).as_posix() for path in paths]

@@ -25,6 +25,7 @@ class Count(NamedTuple):
     n_checked: int
     n_failed: int
     status: str
+    problem: str | None
 
 
 def checked_table(full_name: str) -> str:
@@ -38,8 +39,8 @@ def checked_table(full_name: str) -> str:
 def rule_checks() -> dg.AssetChecksDefinition:
     """One check per table and family; its metadata holds what was checked and failed by rule and centre."""
     families: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for rule in load_rules():
-        families[checked_table(rule.table), rule.family].append(rule.title)
+    for rule in load_rules(keep_broken=True):
+        families[checked_table(rule.table), rule.family].append(rule.title["en"])
     specs = {
         (table, family): dg.AssetCheckSpec(
             family,
@@ -54,7 +55,8 @@ def rule_checks() -> dg.AssetChecksDefinition:
     def check_rules(study: Study) -> Iterator[dg.AssetCheckResult]:
         tell("checks")
         rows = study.session.con.execute("""
-            select table_name, family, rule_id, centre, severity, n_checked, n_failed, status
+            select table_name, family, rule_id, centre, severity, n_checked, n_failed, status,
+                problem
             from store.validated.rule_counts order by all
         """).fetchall()
         study.session.hand_over_rules()
@@ -78,6 +80,7 @@ def _result(spec: dg.AssetCheckSpec, rows: list[Count]) -> dg.AssetCheckResult:
         check_name=spec.name,
         passed=not failing,
         severity=dg.AssetCheckSeverity.ERROR if severe else dg.AssetCheckSeverity.WARN,
+        description="\n".join(sorted({row.problem for row in rows if row.problem})) or None,
         metadata={
             "n_checked": sum(row.n_checked for row in rows),
             "n_failed": sum(row.n_failed for row in rows),

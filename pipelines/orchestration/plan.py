@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines import study
-from pipelines.deliveries import ledger
+from pipelines.deliveries import acceptances, ledger
 from pipelines.deliveries.ledger import Delivery
 from pipelines.warehouse import Home
 
@@ -92,9 +92,10 @@ def make_plan(home: Home, root: Path = CENTRES) -> Plan:
 
 
 def made_of(home: Home, centre: str, version: str) -> str:
-    """The deliveries and the version that a centre's rows should come from; empty when it has none."""
-    chain = [d.delivery_id for d in ledger.chain(home, centre)]
-    return hashlib.sha256("\n".join([version, *chain]).encode()).hexdigest() if chain else ""
+    """The deliveries, decisions and version that a centre's rows should come from; empty when it has none."""
+    chain = [d.delivery_id for d in ledger.chain(home, centre) + ledger.repeats(home, centre)]
+    decided = [f"{a.query_id} {a.value_hash}" for a in acceptances.read(home) if a.centre == centre]
+    return hashlib.sha256("\n".join([version, *chain, *decided]).encode()).hexdigest() if chain else ""
 
 
 def _made(state: Mapping[str, Any], centre: str) -> str:

@@ -11,12 +11,16 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import PrivateAttr
 
-from pipelines import models, study_schema, warehouse
-from pipelines.centres import create_table, load_all
+from pipelines import models
+from pipelines.centres import load_all
+from pipelines.deliveries.timeline import Moment, timeline
 from pipelines.mapping import Centre
+from pipelines.orchestration import past
 from pipelines.orchestration.plan import CENTRES, Plan, make_plan, write_state
-from pipelines.orchestration.take_in import TakenIn, declare_staged, take_in
+from pipelines.orchestration.take_in import TakenIn, take_in
 from pipelines.rules import gx
+from pipelines.rules.examples import broken_examples
+from pipelines.rules.load import load_rules
 from pipelines.warehouse import Home
 
 if TYPE_CHECKING:
@@ -50,6 +54,11 @@ class Session:
         # Great Expectations takes seconds to import: a second core does it while deliveries are taken in
         self.recorder = gx.start(home.gx)
         self._handed_over = False
+        # and the examples of rules that are new or changed are tried
+        aside = ThreadPoolExecutor(1)
+        self._broken_examples = aside.submit(broken_examples, load_rules(keep_broken=True), home.root)
+        aside.shutdown(wait=False)
+        self.moments: list[Moment] = []
 
     @property
     def con(self) -> "duckdb.DuckDBPyConnection":
@@ -57,13 +66,12 @@ class Session:
             # from here on the warehouse is behind the deliveries until the run is through
             now = make_plan(self.home)
             write_state(self.home, now.versions, complete=False)
-            con = warehouse.open_write(self.home)
-            declare_staged(con, self.home.staged)
-            con.execute("create schema if not exists store.study; use store")
-            study_schema.create_schema(con)
-            create_table(con, self.centres)
-            con.execute("use memory")
-            models.prepare(con, self.home.staged)
+            past.look_back(self.home, self.centres, now.versions, tell)
+            con = past.open_study(self.home, self.centres)
+            self.moments = timeline(self.home, now.versions)
+            past.show(con, self.home, self.moments, self.centres)
+            for problem in self._broken_examples.result().items():
+                con.execute("insert into slice.main.rule_problems values (?, ?)", problem)
             if self.only_touched and now.changed:
                 models.touch(con, list(now.changed))
             self._con = con
@@ -95,6 +103,9 @@ class Session:
         return gx.collect(self.recorder)
 
     def complete(self) -> None:
+        if self.moments:
+            past.keep(self.con, self.home, self.moments[-1])
+            past.prune(self.home, self.moments)
         write_state(self.home, self.plan.versions, complete=True)
 
     def close(self) -> None:

@@ -1,15 +1,17 @@
 """The steps after staging, in the order of what they read: one per SQL model and one per pass written in Python."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
-from pipelines import alternatives, models, study
+from pipelines import alternatives, independent, models, study
 from pipelines.errors import MappingError
 
 if TYPE_CHECKING:
     import duckdb
+
+    from pipelines.rules.load import Rule
 
 
 @dataclass(frozen=True)
@@ -72,20 +74,29 @@ def _alternatives_step() -> Step:
     return Step((alternatives.TABLE,), alternatives.reads(), why, "1", run)
 
 
+def _readers_step() -> Step:
+    """The same SQL files once more for what independent readers saw."""
+    why = "Independent readers are assessed as the oncology centre is, and never mixed with it."
+
+    def run(con: "duckdb.DuckDBPyConnection", only_touched: bool) -> dict[str, int]:
+        return {independent.TABLE: independent.derive(con, only_touched)}
+
+    return Step((independent.TABLE,), independent.reads(), why, "1", run)
+
+
 def _passes() -> list[Step]:
     """What SQL cannot say well: the rules, which are texts of their own, and statistics."""
     from pipelines.endpoints import sensitivity
     from pipelines.rules.load import load_rules, tables_read
-    from pipelines.rules.run import run_rules
     from pipelines.survival import tables as statistics
 
-    rules = load_rules()
+    rules = load_rules(keep_broken=True)
     return [
         _python_step(
             ("validated.rule_failures", "validated.rule_counts"),
             tables_read(rules),
             "Every rule in one pass, with all failing rows.",
-            lambda con: run_rules(con, rules),
+            lambda con: _judge(con, rules),
         ),
         _python_step(
             statistics.SURVIVAL_TABLES,
@@ -114,9 +125,18 @@ def _passes() -> list[Step]:
     ]
 
 
+def _judge(con: "duckdb.DuckDBPyConnection", rules: Iterable["Rule"]) -> None:
+    """All rules, the texts for a centre in its language; one whose examples do not hold judges nobody."""
+    from pipelines.rules.run import run_rules
+
+    problems = dict(con.execute("from slice.main.rule_problems").fetchall())
+    rules = [replace(rule, problem=rule.problem or problems.get(rule.rule_id, "")) for rule in rules]
+    run_rules(con, rules, dict(con.execute("select centre, language from study.centres").fetchall()))
+
+
 def load_steps() -> list[Step]:
     """All steps, each after those it reads; raises `MappingError` for a circle or a step that reads a later layer."""
-    steps = [_model_step(m) for m in models.load().values()] + [_alternatives_step(), *_passes()]
+    steps = [_model_step(m) for m in models.load().values()] + [_alternatives_step(), _readers_step(), *_passes()]
     maker = {name: step for step in steps for name in step.makes}
     graph = {step.makes[0]: [maker[d].makes[0] for d in step.deps if d in maker] for step in steps}
     try:

@@ -18,7 +18,9 @@ from pipelines.deliveries.history import Step, fold
 from pipelines.deliveries.land import land
 from pipelines.deliveries.ledger import Delivery
 from pipelines.deliveries.manifest import manifest_of
+from pipelines.deliveries.tallies import TALLIES, write_tallies
 from pipelines.errors import DeliveryRejected, MappingError, Problem
+from pipelines.models import LIFE, technical_type
 from pipelines.warehouse import Home
 
 if TYPE_CHECKING:
@@ -35,6 +37,8 @@ TECHNICAL = {
     "dropped": "centre, delivery_id, source, source_file, source_row, reason",
     "received": "centre, delivery_id, source, source_file, file_sha256, n_rows",
     "changes": ", ".join(CHANGE),
+    **TALLIES,
+    **LIFE,
 }
 
 
@@ -126,6 +130,7 @@ def _snapshot(
     removed = manifest_of(home, delivery).removed
     if before is not None:
         rows = fold(Step(centre, delivery.delivery_id, delivery.name, removed, arrived.states_removals), before, draft)
+    write_tallies(delivery, before, draft)
     ledger.append(home, delivery.decided("accepted", (), version, arrived.n_rows))
     return {"delivery": delivery.delivery_id, "rows": rows, "n_landed": arrived.n_rows, "n_checked": n_checked}
 
@@ -146,7 +151,8 @@ def stop_rules(staged: Path) -> tuple[int, list[Problem]]:
     from pipelines.rules.load import load_rules
     from pipelines.rules.run import run_rules
 
-    rules = [r for r in load_rules() if r.severity == "stop" and r.table.startswith("staged.") and not r.raised_by]
+    stop = [r for r in load_rules(keep_broken=True) if r.severity == "stop" and not r.raised_by]
+    rules = [r for r in stop if r.table.startswith("staged.") or r.problem]
     if not rules:
         return 0, []
     with closing(warehouse.memory()) as con:
@@ -169,11 +175,6 @@ def stop_rules(staged: Path) -> tuple[int, list[Problem]]:
         Problem(file, f"column {field}, row {row} ({n} rows)", f"{title} ({rule_id})", suggestion)
         for title, rule_id, file, field, row, n, suggestion in failed
     ]
-
-
-def technical_type(column: str) -> str:
-    """The SQL type of a column of a technical table, by its name."""
-    return "bigint" if column == "n_rows" else "date" if column.endswith("_dt") else "varchar"
 
 
 def declare_staged(con: "duckdb.DuckDBPyConnection", staged: Path) -> None:

@@ -3,7 +3,7 @@
 import csv
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 FORMATS = (".csv", ".parquet", ".xpt")
+ENCODING = "utf-8-sig"  # UTF-8 with or without its mark
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,12 @@ def read_standard(path: Path, needed: Sequence[str], optional: Sequence[str] = (
     try:
         return read(path, needed, optional)
     except UnreadableFile as error:
-        raise UsageError("\n".join(f"{path.name}{problem}" for problem in error.problems)) from None
+        # whoever brings a file of their own has no mapping that could say another encoding
+        problems = (
+            replace(p, expected="text in UTF-8", action="Export it again in UTF-8.") if ENCODING in p.expected else p
+            for p in error.problems
+        )
+        raise UsageError("\n".join(f"{path.name}{problem}" for problem in problems)) from None
 
 
 def chosen_columns(file: str, names: Sequence[str], needed: Sequence[str], optional: Sequence[str]) -> dict[str, str]:
@@ -69,7 +75,7 @@ def _csv(path: Path, needed: Sequence[str], optional: Sequence[str]) -> Standard
 
     with tempfile.TemporaryDirectory() as scratch, duckdb.connect() as con:
         con.execute("set enable_progress_bar = false; set threads = 1")
-        text = ready(path, {"encoding": "utf-8-sig"}, Path(scratch) / "text.csv")
+        text = ready(path, {"encoding": ENCODING}, Path(scratch) / "text.csv")
         chosen = chosen_columns(path.name, text.names, needed, optional)
         try:
             with broken_records():
@@ -104,7 +110,7 @@ def _record_by_record(text: Text, chosen: dict[str, str]) -> Standard:
 
 def _records(text: Text) -> Iterator[tuple[int, list[str] | None]]:
     """Each record with its first line; None where it cannot be read."""
-    with text.path.open("r", encoding="utf-8-sig", newline="") as file:
+    with text.path.open("r", encoding=ENCODING, newline="") as file:
         for _ in range(text.header_lines):
             file.readline()
         reader = csv.reader(file, delimiter=text.delimiter, quotechar=text.quote, strict=True)

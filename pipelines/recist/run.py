@@ -1,13 +1,14 @@
 """`restage recist`: anyone's TU and TR in, RS out, with what could not be read beside it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines import study
 from pipelines.errors import UsageError
+from pipelines.readers.standard import read_standard
 from pipelines.recist.assess import assess, open_store
 from pipelines.recist.options import read_options
-from pipelines.recist.read import read
 
 if TYPE_CHECKING:
     import duckdb
@@ -40,7 +41,7 @@ the baseline and response; and two per subject (`BESTRESP`, `CBRESP`) |
     chosen = read_options(options) if options else {}
     con = open_store(chosen)
     con.execute("create schema raw")
-    given = read(con, tumours, "tu", TU, TU_READER) | read(con, measurements, "tr", TR, ("TRSTAT", *TR_READER))
+    given = _read(con, tumours, "tu", TU, TU_READER) | _read(con, measurements, "tr", TR, ("TRSTAT", *TR_READER))
     if given & {*TU_READER} and not given & {*TR_READER}:
         raise UsageError(
             f"{measurements.name}: {tumours.name} tells readers apart (TUEVAL), so TREVAL is expected here."
@@ -50,14 +51,12 @@ the baseline and response; and two per subject (`BESTRESP`, `CBRESP`) |
     columns = "*" if with_readers else '* exclude ("RSEVAL", "RSEVALID")'
     _write(con, f"select {columns} from raw.rs", out)
     tu, tr = study.sql_literal(tumours.name), study.sql_literal(measurements.name)
-    damaged = "'not a record of the columns in line 1'"
     rejected = f"""
         select source_file, source_row, reason from (
             select 0 as place, {tu} as source_file, source_row, problem as reason from raw.tumours
-            union all select 0, {tu}, source_row, {damaged} from raw.tu_broken
+            union all select 0, {tu}, source_row, reason from raw.tu_broken
             union all select 1, {tr}, source_row, problem from raw.records
-            union all select 1, {tr}, source_row, {damaged}
-            from raw.tr_broken
+            union all select 1, {tr}, source_row, reason from raw.tr_broken
         ) where reason is not null order by place, source_row::bigint, reason"""
     _write(con, rejected, out.with_name(out.name + ".rejected.csv"))
     return {
@@ -65,6 +64,22 @@ the baseline and response; and two per subject (`BESTRESP`, `CBRESP`) |
         "responses": _count(con, "raw.rs"),
         "rejected": _count(con, f"({rejected})"),
     }
+
+
+def _read(
+    con: "duckdb.DuckDBPyConnection", path: Path, table: str, needed: Sequence[str], optional: Sequence[str]
+) -> set[str]:
+    """Make `raw.<table>`, all text, and `raw.<table>_broken`, what is no record; returns the optional columns there."""
+    found = read_standard(path, needed, optional)
+    con.register("found", found.rows)
+    absent = [name for name in optional if name.lower() not in found.rows.column_names]
+    cells = "".join(f", null::varchar as {name.lower()}" for name in absent)
+    con.execute(f"create table raw.{table} as select *{cells} from found")
+    con.unregister("found")
+    con.execute(f"create table raw.{table}_broken (source_row varchar, reason varchar)")
+    if found.rejected:
+        con.executemany(f"insert into raw.{table}_broken values (?, ?)", found.rejected)
+    return {*optional} - {*absent}
 
 
 def make_responses(con: "duckdb.DuckDBPyConnection", given: set[str]) -> None:

@@ -1,15 +1,19 @@
 """The report of one centre, in its language: what it sent, what was left out and why, what is asked of it."""
 
+import datetime
+import hashlib
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines import study
 from pipelines.deliveries import ledger
-from pipelines.reports.pages import ASKED, TEMPLATES, note_of, page, reading
+from pipelines.reports.pages import ASKED, TEMPLATES, note_of, page, reading, rows_of
 from pipelines.warehouse import Home
 
 MOST_CHANGES = 200  # shown one by one; the table validated.changes holds all
+MOST_QUERIES = 500  # of a page that is read; queries.xlsx holds all
 
 if TYPE_CHECKING:
     import duckdb
@@ -22,29 +26,141 @@ def write_centre(con: "duckdb.DuckDBPyConnection", home: Home, centre: "Centre")
 
     A centre sees its own rows in full and the others as suppressed sums. Source: QUALITY, The report to a centre.
     """
-    from pipelines.queries import centre_queries, write_queries
+    from pipelines.queries import write_queries
+    from pipelines.reports.key_figures import key_figures
+    from pipelines.reports.pictures import pictures
 
     folder = home.reports / "centres" / centre.name
-    texts = study.read_yaml(TEMPLATES / "texts.yaml")
-    t = texts.get(centre.language, texts["en"])
-    # a field of ours is named by its label; a column of the hospital's file keeps its own name
-    spoken = {c.name: c.label for table in study.tables().values() for c in table.columns}
+    t = words(centre.language)
     with reading(con):
-        queries = [{**q, "field": spoken.get(q["field"], q["field"])} for q in centre_queries(con, home, centre.name)]
-        values = {**_centre_values(con, home, centre.name, t), "queries": queries}
-        written = [
-            page("centre.html", folder / "report.html", t=t, language=centre.language, name=centre.title,
-                 contact=centre.contact, **values)
-        ]  # fmt: skip
+        values = (
+            _head(home, centre, t)
+            | _received(con, home, centre.name, t)
+            | _queries(con, home, centre.name, t)
+            | pictures(con, centre.name, t)
+            | _others(con, centre.name, t)
+        )
+        values["key_figures"] = key_figures(con, centre.name, t)
+        written = [page("centre.html", folder / "report.html", t=t, language=centre.language, **values)]
         return written + write_queries(con, home, centre.name, folder)
 
 
-def _centre_values(con: "duckdb.DuckDBPyConnection", home: Home, centre: str, t: Mapping[str, Any]) -> dict[str, Any]:
-    from pipelines.disclosure import suppress
+def words(language: str) -> dict[str, Any]:
+    """What a page says in a language, or in English; its `said` is what it calls a form or field of ours."""
+    texts, labels = (study.read_yaml(TEMPLATES / name) for name in ("texts.yaml", "labels.yaml"))
+    spoken = language if language in texts else "en"
+    called = labels.get(spoken, {})
+    t = dict(texts[spoken])
+    p = {name: about["value"] for name, about in study.protocol().items()}
+    days = f" {p['restaging_days']} ± {p['restaging_tolerance_days']}"
+    t["figures_what"] = {**t["figures_what"], "restaging_on_time": t["figures_what"]["restaging_on_time"] + days}
+    return {**t, "said": lambda label: called.get(label, label)}
+
+
+def _head(home: Home, centre: "Centre", t: Mapping[str, Any]) -> dict[str, Any]:
+    in_force = ledger.in_force(home, centre.name)
+    reply_by = ""
+    if in_force:
+        days = datetime.timedelta(days=study.protocol()["reply_days"]["value"])
+        reply_by = str(datetime.date.fromisoformat(in_force.extract_date) + days)
+    rules = sorted((study.ROOT / "expectations").rglob("*.yaml"))
+    return {
+        "title": f"{t['title']}: {centre.name}", "note": note_of(home), "name": centre.title,
+        "contact": centre.contact, "study_title": study.protocol()["study_title"]["value"],
+        "version": study.protocol_version(), "n_rules": len(rules),
+        "rule_version": hashlib.sha256(b"".join(path.read_bytes() for path in rules)).hexdigest()[:8],
+        "delivery": in_force.name if in_force else "", "data_cut": in_force.extract_date if in_force else "",
+        "reply_by": reply_by, "bound": study.protocol()["small_cell_bound"]["value"],
+    }  # fmt: skip
+
+
+def _received(con: "duckdb.DuckDBPyConnection", home: Home, centre: str, t: Mapping[str, Any]) -> dict[str, Any]:
+    """What came, source by source beside the delivery before, and what of it was left out or rejected."""
     from pipelines.queries import unmapped_codes
 
     mine = f"centre = {study.sql_literal(centre)}"
-    bound = study.protocol()["small_cell_bound"]["value"]
+    rows = rows_of(con, f"""
+        with counted as (
+            select *, max(n_delivery) over () - n_delivery as n_back from slice.main.staged_source_counts where {mine}
+        ),
+        before as (select source, n_rows as n_before from counted where n_back = 1),
+        now as (
+            select source, min(source_file) as file, count(*) as n_files, sum(n_rows)::bigint as n,
+                min(file_sha256) as sha256
+            from slice.main.staged_received where {mine} and source is not null group by source
+        )
+        select *, (select count(*) from before) > 0 as has_before
+        from now full join before using (source) order by file is null, file, source
+    """)  # fmt: skip
+    has_before = any(row["has_before"] for row in rows)
+    dropped = con.execute(f"""
+        select min(source_file), count(distinct source_file), reason, count(*) from slice.main.staged_dropped
+        where {mine} group by reason order by reason
+    """).fetchall()
+    return {
+        "has_before": has_before,
+        "received": [_source(row, has_before, t) for row in rows],
+        "deliveries": [
+            (d.name, d.received[:10], d.extract_date if d.dated else "", t["words"].get(state, state.replace("_", " ")),
+             d.n_rows or "")
+            for d, state in ledger.standing(home, centre)
+        ],
+        "changes": _changes(con, mine, t), "changed": _changed(con, mine, t), "most_changes": MOST_CHANGES,
+        "dropped": [
+            (t["words"].get(reason, reason.replace("_", " ")), _files(file, n_files, t), n)
+            for file, n_files, reason, n in dropped
+        ],
+        "unmapped": unmapped_codes(con, f"(from slice.main.staged_findings where {mine})"),
+        "rejected": _rejected(home, centre),
+    }  # fmt: skip
+
+
+def _source(row: Mapping[str, Any], has_before: bool, t: Mapping[str, Any]) -> list[Any]:
+    """One line of what was received: its file, or how many of them."""
+    n, n_files = row["n"] or 0, row["n_files"] or 0
+    change = n - (row["n_before"] or 0)
+    since = [row["n_before"] or 0, f"{change:+}" if change else 0] if has_before else []
+    return [row["source"], _files(row["file"], n_files, t), n, *since, row["sha256"][:12] if n_files == 1 else ""]
+
+
+def _files(file: str, n: int, t: Mapping[str, Any]) -> str:
+    return file if n == 1 else f"{n} {t['files'].lower()}" if n else str(t["file_missing"])
+
+
+def _queries(con: "duckdb.DuckDBPyConnection", home: Home, centre: str, t: Mapping[str, Any]) -> dict[str, Any]:
+    """The first queries by priority, and within it those together for which the same is to be done; and the notes."""
+    from pipelines.queries import centre_queries
+
+    tables = study.tables().values()
+    named = {c.name: c.label for table in tables for c in table.columns}
+    label = {(_short(table.label), c.name): c.label for table in tables for c in table.columns}
+    queries = centre_queries(con, home, centre)
+    groups: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    for q in queries[:MOST_QUERIES]:
+        form, _, record = q["form"].partition(": ")
+        # a field of ours is named by its label; a column of the hospital's file keeps its own name
+        shown = q | {
+            "field": t["said"](label.get((form, q["field"]), q["field"])),
+            "form": t["said"](form) + (f": {record}" if record else ""),
+        }
+        groups.setdefault(q["priority"], {}).setdefault(q["action"], []).append(shown)
+    noted = con.execute(f"""
+        select local_message, field, source_file, source_row from validated.findings
+        where centre = {study.sql_literal(centre)} and severity = 'note' order by all limit {MOST_QUERIES}
+    """).fetchall()
+    counted = Counter(q["priority"] for q in queries)
+    return {
+        "groups": [(priority, counted[priority], list(asked.items())) for priority, asked in groups.items()],
+        "n_queries": len(queries), "n_shown": min(len(queries), MOST_QUERIES),
+        "notes": [(problem, t["said"](named.get(field, field or "")), *place) for problem, field, *place in noted],
+    }  # fmt: skip
+
+
+def _others(con: "duckdb.DuckDBPyConnection", centre: str, t: Mapping[str, Any]) -> dict[str, Any]:
+    """Patients and open queries of this centre, and of all others together."""
+    from pipelines.disclosure import suppress
+
+    mine = f"centre = {study.sql_literal(centre)}"
     own, others = con.execute(f"""
         with person as (select usubjid, bool_or({mine}) as is_mine from harmonised.links group by usubjid),
         asked as (select {mine} as is_mine from validated.findings where {ASKED})
@@ -52,35 +168,9 @@ def _centre_values(con: "duckdb.DuckDBPyConnection", home: Home, centre: str, t:
         union all
         select count(*) filter (not is_mine), (select count(*) from asked where not is_mine) from person
     """).fetchall()
+    bound = study.protocol()["small_cell_bound"]["value"]
     shown = ["–" if n is None else n for n in (suppress([x], bound, total_known=False)[0] for x in others)]
-    received = f"from slice.main.staged_received where {mine} and source is not null order by all"
-    in_force = ledger.in_force(home, centre)
-    dropped = con.execute(f"""
-        select source_file, reason, count(*) from slice.main.staged_dropped where {mine} group by all order by all
-    """).fetchall()
-    return {
-        "title": f"{t['title']}: {centre}", "note": note_of(home),
-        "study_title": study.protocol()["study_title"]["value"],
-        "version": study.protocol_version(),
-        "delivery": in_force.delivery_id if in_force else "",
-        "data_cut": in_force.extract_date if in_force else "",
-        "reply_days": study.protocol()["reply_days"]["value"],
-        "received": con.execute(f"select source_file, source, n_rows, file_sha256[:12] {received}").fetchall(),
-        "deliveries": [
-            (d.name, d.received[:10], d.extract_date if d.dated else "", t["words"].get(state, state.replace("_", " ")),
-             d.n_rows or "")
-            for d, state in ledger.standing(home, centre)
-        ],
-        "changes": _changes(con, mine, t), "changed": _changed(con, mine, t), "most_changes": MOST_CHANGES,
-        "dropped": [(file, t["words"].get(reason, reason.replace("_", " ")), n) for file, reason, n in dropped],
-        "unmapped": unmapped_codes(con, f"(from slice.main.staged_findings where {mine})"),
-        "rejected": _rejected(home, centre),
-        "notes": con.execute(f"""
-            select message, field, source_file, source_row from validated.findings
-            where {mine} and severity = 'note' order by all
-        """).fetchall(),
-        "bound": bound, "others": [[t["yours"], *own], [t["other"], *shown]],
-    }  # fmt: skip
+    return {"others": [[t["yours"], *own], [t["other"], *shown]]}
 
 
 def _changes(con: "duckdb.DuckDBPyConnection", mine: str, t: Mapping[str, Any]) -> list[tuple[Any, ...]]:
@@ -89,7 +179,7 @@ def _changes(con: "duckdb.DuckDBPyConnection", mine: str, t: Mapping[str, Any]) 
         select table_name, change, count(distinct record_key) from slice.main.staged_changes
         where {mine} group by all order by all
     """).fetchall()
-    return [(_form(table), t["words"].get(change, change), n) for table, change, n in rows]
+    return [(t["said"](_form(table)), t["words"].get(change, change), n) for table, change, n in rows]
 
 
 def _changed(con: "duckdb.DuckDBPyConnection", mine: str, t: Mapping[str, Any]) -> list[tuple[Any, ...]]:
@@ -103,13 +193,24 @@ def _changed(con: "duckdb.DuckDBPyConnection", mine: str, t: Mapping[str, Any]) 
     """).fetchall()
     labels = {(table.name, c.name): c.label for table in study.staged_tables().values() for c in table.columns}
     return [
-        (own, _form(table), record, t["words"].get(change, change), labels.get((table, field), field or ""), *rest)
+        (
+            own,
+            t["said"](_form(table)),
+            record,
+            t["words"].get(change, change),
+            t["said"](labels.get((table, field), field or "")),
+            *rest,
+        )
         for table, own, record, change, field, *rest in rows
     ]
 
 
 def _form(table: str) -> str:
-    return study.staged_tables()[table].label.split(" (")[0]
+    return _short(study.staged_tables()[table].label)
+
+
+def _short(label: str) -> str:
+    return label.split(" (")[0]
 
 
 def _rejected(home: Home, centre: str) -> list[tuple[str, str]]:

@@ -4,12 +4,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines import study
+from pipelines.deliveries.raw import cells, raw_rows
 from pipelines.reports.pages import note_of, page, reading, rows_of
 from pipelines.warehouse import Home
 
 if TYPE_CHECKING:
     import duckdb
 
+# whose endpoints subjects.html shows with their records; `restage trace --subject` leads to any other
+SUBJECTS = "select usubjid from derived.adsl where eligible_fl = 'Y' order by usubjid limit 100"
 ROWS_SHOWN = 60  # of the rows behind one figure; the table reports.table_sources holds all of them
 
 
@@ -31,15 +34,16 @@ def _sources_values(con: "duckdb.DuckDBPyConnection", home: Home) -> dict[str, A
             partition by row_key order by usubjid, centre, source_file, source_row
         ) <= {ROWS_SHOWN}
     """)
-    _landed(con, home)
+    landed(con, home)
     rows: dict[str, list[dict[str, Any]]] = {}
     for row in rows_of(con, """
         select s.*, l.raw from temp.shown s left join temp.raw_rows l using (centre, source_file, source_row)
         order by row_key, usubjid, centre, source_file, try_cast(source_row as int), source_row
     """):  # fmt: skip
-        rows.setdefault(row["row_key"], []).append({**row, "raw": _as_it_came(row["raw"])})
+        rows.setdefault(row["row_key"], []).append({**row, "raw": list(cells(row["raw"]).items())})
     printed = rows_of(con, """
-        select t.row_key, t.label, t.section, t.value_text, s.n_rows, s.n_subjects
+        select t.row_key, t.label, t.section, t.value_text, s.n_rows, s.n_subjects,
+            printf('table%d/%s', t.no, replace(t.row_key, '.', '/')) as cell
         from (
             select 1 as no, * from reports.table1
             union all select 2, * from reports.table2
@@ -51,22 +55,12 @@ def _sources_values(con: "duckdb.DuckDBPyConnection", home: Home) -> dict[str, A
         ) s using (row_key) order by t.no, t.row_no
     """)  # fmt: skip
     sections = [{**p, "label": f"{p['section']}: {p['label']}", "rows": rows[p["row_key"]]} for p in printed]
-    return {"title": "Rows behind the tables", "note": note_of(home), "sections": sections}
+    told = {row[0] for row in con.execute(SUBJECTS).fetchall()}
+    return {"title": "Rows behind the tables", "note": note_of(home), "sections": sections, "told": told}
 
 
-def _as_it_came(raw: str | None) -> list[tuple[str, str]]:
-    """The cells of a landed row that hold something, by the hospital's own column names."""
-    import json
-
-    cells = json.loads(raw or "{}")
-    return [(name, text) for name, text in cells.items() if text and name not in ("source_file", "source_row")]
-
-
-def _landed(con: "duckdb.DuckDBPyConnection", home: Home) -> None:
+def landed(con: "duckdb.DuckDBPyConnection", home: Home) -> None:
     """temp.raw_rows: the shown records as their hospital wrote them, from what was landed."""
-    con.execute(
-        "create or replace temp table raw_rows (centre varchar, source_file varchar, source_row varchar, raw varchar)"
-    )
     kept = " union ".join(  # records that only an earlier delivery held
         f"select centre, delivery_id, source_file, source_row from slice.main.staged_{t} where _since is not null"
         for t in study.staged_tables()
@@ -78,15 +72,7 @@ def _landed(con: "duckdb.DuckDBPyConnection", home: Home) -> None:
         select distinct s.centre, s.source_file, s.source_row, coalesce(k.delivery_id, n.in_force) as delivery_id
         from temp.shown s join newest n using (centre) left join kept k using (centre, source_file, source_row)
     """)
-    for centre, delivery_id in con.execute("select distinct centre, delivery_id from temp.places").fetchall():
-        mine = f"centre = {study.sql_literal(centre)} and delivery_id = {study.sql_literal(delivery_id)}"
-        for path in sorted((home.landed / centre / delivery_id).glob("[!_]*.parquet")):
-            con.execute(f"""
-                insert into raw_rows
-                select {study.sql_literal(centre)}, source_file, source_row, to_json(l)::varchar
-                from (select * exclude (delivery_id, file_sha256) from {study.sql_literal(str(path))}) l
-                semi join (from temp.places where {mine}) using (source_file, source_row)
-            """)
+    raw_rows(con, home)
     # a file that is read as several sources holds each record once for every source
     con.execute("""
         create or replace temp table raw_rows as from raw_rows

@@ -9,7 +9,6 @@ if TYPE_CHECKING:
     import duckdb
 
 NOT_ESTIMABLE = "NE"
-MEASURES = {"orr": "CR or PR", "dcr": "CR, PR or SD", "first_line": "on pazopanib", "after_srt": "after radiotherapy"}
 
 
 def statistics(con: "duckdb.DuckDBPyConnection") -> dict[str, Any]:
@@ -58,22 +57,17 @@ def _funnel(con: "duckdb.DuckDBPyConnection") -> list[list[Any]]:
     """A row per measure and centre: its count, the counts inside each pair of limits, and the widest one it leaves."""
     rows = con.execute("""
         select
-            measure, centre, n_with, n, any_value(overall_pct), list(lower_n || '-' || upper_n order by limits_pct),
+            m.label, centre, n_with, n, any_value(overall_pct), list(lower_n || '-' || upper_n order by limits_pct),
             max(limits_pct) filter (flag in ('low', 'high')), any_value(flag) filter (flag in ('low', 'high')),
             bool_or(flag is not null)
-        from reports.centre_funnel group by measure, centre, centre_kind, n_with, n
-        order by measure, centre_kind, centre
+        from reports.centre_funnel f join study.funnel_measure m on m.code = f.measure
+        group by m.label, m.list_order, centre, centre_kind, n_with, n order by m.list_order, centre_kind, centre
     """).fetchall()
     return [
-        [_measure(measure), centre, f"{n_with}/{n}", _percent(overall), ", ".join(limits),
+        [measure, centre, f"{n_with}/{n}", _percent(overall), ", ".join(limits),
          f"{flag}, outside {outside:g} %" if flag else "within" if judged else "too few"]
         for measure, centre, n_with, n, overall, limits, outside, flag, judged in rows
     ]  # fmt: skip
-
-
-def _measure(name: str) -> str:
-    head, _, basis = name.partition("_")
-    return f"{MEASURES[head]} {MEASURES[basis]}" if head in MEASURES else "Toxicity of grade 3-4"
 
 
 def _percent(value: float | None) -> str:

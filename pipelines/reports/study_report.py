@@ -9,9 +9,12 @@ from pipelines import study
 from pipelines.deliveries import ledger
 from pipelines.figures.words import printed
 from pipelines.figures.write import write_figures
-from pipelines.reports.pages import RULES, note_of, page, reading, rows_of
+from pipelines.queries import write_to_decide
+from pipelines.reports.pages import RULES, inlined, note_of, page, reading, rows_of
+from pipelines.reports.reader_agreement import reader_agreement, write_readers
 from pipelines.reports.sources import write_sources
 from pipelines.reports.statistics import statistics
+from pipelines.reports.subjects import write_subjects
 from pipelines.warehouse import Home
 
 if TYPE_CHECKING:
@@ -42,7 +45,7 @@ WINDOWS = """
 
 
 def write_study(con: "duckdb.DuckDBPyConnection", home: Home) -> list[Path]:
-    """Write `reports/study/`: every report table as CSV, figures, report.html and sources.html; returns the files.
+    """Write `reports/study/`: every report table as CSV, figures and pages; returns the files.
 
     Input: the schemas derived, validated and reports; nothing is suppressed, the folder stays inside. Equal tables give
     equal bytes. Source: QUALITY, The report; the paper's Tables I-III.
@@ -51,10 +54,14 @@ def write_study(con: "duckdb.DuckDBPyConnection", home: Home) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     with reading(con):
         written = [_csv(con, f"reports.{table}", order, folder) for table, order in CSV_TABLES.items()]
+        written.append(write_to_decide(con, folder))
+        written += write_readers(con, folder)
         written += write_figures(con, folder / "figures", note_of(home))
-        values = _head(con, home) | _survival(con) | statistics(con) | _tables(con) | _findings(con)
-        written.append(page("study.html", folder / "report.html", figures=_inlined(folder / "figures"), **values))
-    return [*written, write_sources(con, home)]
+        values = (
+            _head(con, home) | _survival(con) | statistics(con) | _tables(con) | reader_agreement(con) | _findings(con)
+        )
+        written.append(page("study.html", folder / "report.html", figures=inlined(folder / "figures"), **values))
+    return [*written, write_sources(con, home), write_subjects(con, home)]
 
 
 def _csv(con: "duckdb.DuckDBPyConnection", full_name: str, order: str, folder: Path) -> Path:
@@ -204,9 +211,3 @@ def _findings(con: "duckdb.DuckDBPyConnection") -> dict[str, Any]:
 def cells(row: Sequence[Any], decimals: int, unknown: str) -> list[Any]:
     """A row as it is printed: measured numbers rounded half up, counts and texts as they are."""
     return [unknown if v is None else Decimal(printed(v, decimals)) if isinstance(v, float) else v for v in row]
-
-
-def _inlined(folder: Path) -> dict[str, str]:
-    """The figures without their prologues, to stand inside a page."""
-    texts = {path.stem: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.svg"))}
-    return {name: text[text.index("<svg") :] for name, text in texts.items()}

@@ -46,7 +46,8 @@ agreed as (
             when count(distinct sex) > 1 then 'the centres disagree on sex'
             when count(distinct birth_year) > 1 then 'the centres disagree on the birth year'
         end as conflict,
-        count(distinct centre_kind) as n_kinds
+        -- who reads images follows no patient, and links nobody
+        count(distinct centre_kind) filter (centre_kind <> 'reading') as n_kinds
     from checked group by usubjid
 )
 select

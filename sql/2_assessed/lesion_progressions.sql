@@ -7,12 +7,20 @@ with first_pd as (
     where t.series = 'first_line' and t.overall_response = 'PD'
     group by t.usubjid
 ),
+treated as (
+    -- radiotherapy that was over before it is not its treatment
+    select f.usubjid, min(c.rtstdt) as rtstdt
+    from first_pd f
+    join assessed.delivered_courses c on c.usubjid = f.usubjid and coalesce(c.rtendt, c.rtstdt) >= f.oligodt
+    where c.n_fractions > 0
+    group by f.usubjid
+),
 considered as (
     select v.usubjid, v.visitnum, v.adt
     from assessed.visits v
     join first_pd f using (usubjid)
-    join assessed.subject_dates d using (usubjid)
-    where v.adt between f.oligodt and greatest(f.oligodt, coalesce(d.rtstdt, f.oligodt))
+    left join treated r using (usubjid)
+    where v.adt between f.oligodt and greatest(f.oligodt, coalesce(r.rtstdt, f.oligodt))
 ),
 progressing as (
     select g.usubjid, g.lesion_id, c.adt, 'N' as new_lesion_fl, g.reason

@@ -8,7 +8,7 @@ with first_row as (
     from assessed.adtr where source_row is not null
     group by usubjid, visitnum
 ),
-component as (
+found as (
     select
         usubjid, adt, lesion_id, lesion_id || ' (' || anatomic_site || '): ' || reason as reason,
         -- marginal counts as distant by the paper's definition
@@ -22,6 +22,12 @@ component as (
     from assessed.timepoint_responses t
     left join first_row f using (usubjid, visitnum)
     where t.series = 'after_rt' and t.overall_response = 'PD'
+),
+component as (
+    -- what progressed before the first fraction to the oligo-progression, after other radiotherapy, is the first or none
+    select f.* from found f
+    left join assessed.oligo_courses o using (usubjid)
+    where f.adt > o.rtstdt or o.rtstdt is null
 ),
 earliest as (
     select
@@ -39,9 +45,10 @@ reasoned as (
     group by c.usubjid
 ),
 new_lesion as (
-    select usubjid, min(adt) as adt from assessed.new_lesions
-    where series = 'after_rt' and status = 'UNEQUIVOCAL'
-    group by usubjid
+    select n.usubjid, min(n.adt) as adt from assessed.new_lesions n
+    left join assessed.oligo_courses o using (usubjid)
+    where n.series = 'after_rt' and n.status = 'UNEQUIVOCAL' and (n.adt > o.rtstdt or o.rtstdt is null)
+    group by n.usubjid
 )
 select
     e.usubjid, e.seconddt,

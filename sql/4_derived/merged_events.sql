@@ -20,7 +20,7 @@ episode as (
 neighbour as (
     -- close to the one before it: it overlaps or begins within the tolerance, and another unit sent it
     select
-        e.*, lag(e.aestdt) over following as earlier_dt, e.aestdt - lag(e.aestdt) over following as gap_days,
+        e.*, e.aestdt - lag(e.aestdt) over following as gap_days,
         coalesce(
             e.centre <> lag(e.centre) over following and not e.is_complete and not lag(e.is_complete) over following
             and (e.aestdt <= lag(e.last_dt) over following or e.aestdt - lag(e.aestdt) over following <= p.same_event_days), false
@@ -30,17 +30,27 @@ neighbour as (
     window following as (partition by e.usubjid, e.aedecod order by e.aestdt)
 ),
 chain as (
-    -- broken where the next one is closer still
-    select *, is_close and not coalesce(lead(is_close) over following and lead(gap_days) over following < gap_days, false) as is_linked
+    -- broken where the next one, of the same unit as the one before, is closer still
+    select
+        *, is_close and not coalesce(
+            lead(is_close) over following and lead(gap_days) over following < gap_days and lead(centre) over following = lag(centre) over following,
+            false
+        ) as is_linked
     from neighbour
     window following as (partition by usubjid, aedecod order by aestdt)
 ),
 counted as (
     select *, count(*) filter (not is_linked) over (partition by usubjid, aedecod order by aestdt) as chain_no from chain
 ),
+numbered as (
+    select *, row_number() over (partition by usubjid, aedecod, chain_no, centre order by aestdt) as centre_no from counted
+),
 placed as (
-    select *, row_number() over (partition by usubjid, aedecod, chain_no order by aestdt) as place_no from counted
+    -- along a chain an event ends before the unit that reports again
+    select *, max(centre_no) over (partition by usubjid, aedecod, chain_no order by aestdt) as event_no from numbered
+),
+begun as (
+    select *, min(aestdt) over (partition by usubjid, aedecod, chain_no, event_no) as event_dt from placed
 )
--- along a chain the units alternate: each second record belongs to the one before it
-select usubjid, aedecod, aestdt, earlier_dt as event_dt from placed
-where place_no % 2 = 0
+select usubjid, aedecod, aestdt, event_dt from begun
+where aestdt > event_dt

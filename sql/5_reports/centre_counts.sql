@@ -1,6 +1,6 @@
 -- one row per: measure and centre
 -- why: every rate by which centres are held against each other, once
--- source: PROTOCOL, Statistics and figures (funnel by centre)
+-- source: PROTOCOL, Statistics and figures (funnel by centre); QUALITY, The report to a centre
 with severe as (
     select distinct usubjid from derived.adae where srt_window_fl = 'Y' and grade34_fl = 'Y'
 ),
@@ -18,6 +18,8 @@ counted as (
     select 'severe_toxicity', siteid, count(*) filter (is_severe), count(*) from subject group by siteid
     union all
     select 'severe_toxicity', rtsiteid, count(*) filter (is_severe), count(*) from subject group by rtsiteid
+    union all
+    select figure, centre, n_with, n from reports.centre_figures where n_back = 0 and n_with is not null and n > 0
 )
 select c.measure, c.centre, k.centre_kind, c.n_with, c.n
 from counted c

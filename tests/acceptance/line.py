@@ -4,14 +4,14 @@ from pathlib import Path
 
 import duckdb
 
-from pipelines import models, staging, study, study_schema, warehouse
-from pipelines.centres import create_table, load_all
+from pipelines import models, staging, study
+from pipelines.centres import load_all
 from pipelines.deliveries import ledger
 from pipelines.deliveries.intake import intake
 from pipelines.deliveries.land import land
+from pipelines.orchestration import past
 from pipelines.orchestration.plan import centre_folders
 from pipelines.orchestration.steps import load_steps
-from pipelines.orchestration.take_in import declare_staged
 from pipelines.warehouse import Home
 
 CENTRES = study.ROOT / "centres"
@@ -30,14 +30,7 @@ def stage(home: Home) -> None:
 
 def open_study(home: Home) -> duckdb.DuckDBPyConnection:
     """The warehouse open for writing, with the study's words in it and the staged rows in sight."""
-    con = warehouse.open_write(home)
-    declare_staged(con, home.staged)
-    con.execute("create schema if not exists store.study; use store")
-    study_schema.create_schema(con)
-    create_table(con, load_all(CENTRES))
-    con.execute("use memory")
-    models.prepare(con, home.staged)
-    return con
+    return past.open_study(home, load_all(CENTRES))
 
 
 def make(con: duckdb.DuckDBPyConnection, touched: list[str] | None = None) -> None:

@@ -1,7 +1,7 @@
 """Endpoints and their sensitivity analyses on the reference study, and one that a statistician adds."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -106,16 +106,12 @@ censors:
 
 
 @pytest.fixture
-def changed_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def changed_study(tmp_path: Path, show_study: Callable[[Path], None]) -> Path:
     """The study's declarations in a folder where they may be changed."""
     folder = tmp_path / "study"
     shutil.copytree(study.STUDY, folder)
-    monkeypatch.setattr(study, "STUDY", folder)
-    for cached in (study.endpoints, study.sensitivity):
-        cached.cache_clear()
-    yield folder
-    for cached in (study.endpoints, study.sensitivity):
-        cached.cache_clear()
+    show_study(folder)
+    return folder
 
 
 def test_a_file_in_endpoints_is_an_endpoint_and_one_line_another_curve(

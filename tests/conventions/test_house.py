@@ -28,9 +28,10 @@ FLOORS = [
     {"staging_rows"},
     {"staging_findings"},
     {"staging", "models"},
-    {"deliveries", "rules", "queries", "figures", "endpoints", "alternatives", "recist"},
+    {"rerun"},
+    {"deliveries", "rules", "queries", "figures", "endpoints", "alternatives", "independent", "recist"},
     {"freeze", "status"},
-    {"backup", "outbox", "withdraw", "profile", "trace", "reports"},
+    {"accept", "backup", "outbox", "withdraw", "profile", "trace", "reports"},
     {"orchestration"},
     {"definitions"},
     {"cli"},
@@ -147,10 +148,11 @@ def test_declared_tables_are_made_and_made_tables_are_declared() -> None:
         columns = {**study.staged_columns(name), **{p: study.Column(p, "text", p) for p in study.PROVENANCE}}
         listed = ", ".join(f'"{c.name}" {c.sql_type}' for c in columns.values())
         con.execute(f"create table staged.{name} ({listed})")
-    from pipelines.orchestration.take_in import TECHNICAL
+    from pipelines.orchestration.take_in import TECHNICAL, technical_type
 
     for name, listed in TECHNICAL.items():
-        con.execute(f"create table staged.{name} ({listed.replace(',', ' varchar,')} varchar)")
+        typed = ", ".join(f"{column} {technical_type(column)}" for column in listed.split(", "))
+        con.execute(f"create table staged.{name} ({typed})")
     different = {}
     for name, model in models.load().items():
         produced = [row[0] for row in con.execute(f"describe {model.sql}").fetchall()]
@@ -181,7 +183,7 @@ FREE = {"0", "1", "100"}
 # numbers that are no measure, each with what it is
 STRUCTURAL = {
     "links": {"2"},  # ISO 7064 doubles at each character; a subject has two kinds of centre
-    "merged_events": {"2"},  # an event has a record from each of two kinds of centre
+    "failing": {"2"},  # a record of a visit has a key of subject, lesion and visit
     "subject_flow": {"4"},  # steps before those that come one per endpoint
     "reconciliation": {"2", "9"},  # digits shown beyond the printed ones; 1e-9 against binary halves
 }

@@ -12,93 +12,71 @@ import duckdb
 import pytest
 import yaml
 
-from pipelines import models, study, study_schema, warehouse
+from pipelines import models, study, warehouse
 from pipelines.errors import MappingError
 from pipelines.orchestration.take_in import declare_staged, stop_rules
+from pipelines.rules import examples
 from pipelines.rules.gx import validate
-from pipelines.rules.load import RECEIVED, Rule, load_rules, table_columns, tables_read
-from pipelines.rules.run import failing, run_rules
+from pipelines.rules.load import RECEIVED, Rule, load_rules
+from pipelines.rules.run import run_rules
+from pipelines.rules.statements import failing
 
 RULES = load_rules()
-STAGED = {
-    "staged.received": {"centre": "varchar", "delivery_id": "varchar", "n_rows": "bigint"},
-    "staged.findings": dict.fromkeys(
-        ("centre", "delivery_id", "table_name", "usubjid", "record_key", "source_file", "source_row", "field",
-         "staged_field", "value_received", "expected", "rule_id"), "varchar",
-    ),
-}  # fmt: skip
-HOME_CENTRE, SUBJECT = "here", "S-001"
-
-
-def columns_of(table: str) -> dict[str, str]:
-    return STAGED.get(table) or table_columns(table)
+HOME_CENTRE, SUBJECT = examples.HERE, examples.SUBJECT
 
 
 @pytest.fixture
 def con() -> Iterator[duckdb.DuckDBPyConnection]:
     """Every table that rules read, declared and empty."""
     with closing(warehouse.memory()) as con:
-        study_schema.create_schema(con)
-        con.execute("create schema harmonised; create schema assessed; create schema validated; create schema staged")
-        for table in tables_read(RULES):
-            if not table.startswith("study."):
-                listed = ", ".join(f'"{name}" {kind}' for name, kind in columns_of(table).items())
-                con.execute(f"create table {table} ({listed})")
+        examples.declare(con, RULES)
         yield con
 
 
 def insert(con: duckdb.DuckDBPyConnection, table: str, row: Mapping[str, Any]) -> None:
-    """One example row; who it is and which centre sent it need not be written out."""
-    known = columns_of(table)
-    row = {k: v for k, v in {"usubjid": SUBJECT, "centre": HOME_CENTRE, **row}.items() if k in known}
-    values = ", ".join(f'{study.sql_literal(v)} as "{k}"' for k, v in row.items())
-    con.execute(f"insert into {table} by name select {values}")
-
-
-def judge(con: duckdb.DuckDBPyConnection, rule: Rule, example: Mapping[str, Any]) -> tuple[str, list[Any]]:
-    """What a rule says of one example: pass, fail, unknown or not_applicable; and the finding."""
-    tables = {rule.table, *example.get("with", ())}
-    for table in tables:
-        con.execute(f"delete from {table}")
-    insert(con, rule.table, {"source_row": "the example", **{k: v for k, v in example.items() if k != "with"}})
-    for table, rows in example.get("with", {}).items():
-        for row in rows:
-            insert(con, table, row)
-    run_rules(con, [rule])
-    statuses = con.execute(
-        "select status from validated.rule_counts where n_checked > 0 or status = 'error'"
-    ).fetchall()
-    found = con.execute("from validated.rule_failures").fetchall()
-    assert "error" not in [s for (s,) in statuses], "DuckDB cannot run this rule"
-    for table in tables:
-        con.execute(f"delete from {table}")
-    if not statuses:
-        return "not_applicable", found
-    return (found[0][8] if found else "pass"), found
+    con.execute(examples.row_sql(table, row))
 
 
 @pytest.mark.parametrize("rule", [r for r in RULES if not r.raised_by], ids=lambda r: r.rule_id)
 def test_a_rule_judges_its_examples(con: duckdb.DuckDBPyConnection, rule: Rule) -> None:
     for kind, verdict in {"passes": "pass", "fails": "fail", "unknown": "unknown"}.items():
         for example in rule.examples.get(kind, ()):
-            said, found = judge(con, rule, example)
+            said, found = examples.judge(con, rule, example)
             assert said == verdict, example
             if found:
-                assert found[0][2], "a finding names the centre that is asked"
-                assert found[0][3] == SUBJECT
-                assert "{" not in found[0][9] and found[0][7], "message filled in, expectation told"
+                told = found[0]
+                assert told["centre"], "a finding names the centre that is asked"
+                assert told["usubjid"] == (None if rule.about else SUBJECT)
+                for word in ("message", "suggestion", "expected"):
+                    assert "{" not in told[word] and "{" not in told[f"local_{word}"], "texts are filled in"
+                assert told["local_message"] != told["message"]
     for example in rule.examples.get("not_applicable", ()):
-        assert judge(con, rule, example)[0] == "not_applicable", example
+        assert examples.judge(con, rule, example)[0] == "not_applicable", example
 
 
 def simple(**changes: Any) -> Rule:
     values: dict[str, Any] = {
-        "family": "made", "name": "up", "title": "A title", "source": "none", "category": "plausibility",
-        "severity": "query", "message": "{value} of {course_id}", "suggestion": "Do.", "table": "harmonised.fractions",
+        "family": "made", "name": "up", "title": {"en": "A title", "it": "Un titolo"}, "source": "none",
+        "category": "plausibility", "severity": "query", "table": "harmonised.fractions",
+        "message": {"en": "{value} of {course_id}", "it": "{value} di {course_id}"},
+        "suggestion": {"en": "Do.", "it": "Fare."},
         "fields": ("dose_gy",), "record_key": ("t.usubjid", "t.course_id"), "examples": {},
         "fails_when": "t.dose_gy > 10",
     }  # fmt: skip
     return Rule(**{**values, **changes})
+
+
+@pytest.mark.parametrize(("day", "asked"), [(None, False), ("2017-03-31", True), ("2017-04-01", False)])
+def test_a_rule_that_is_withdrawn_is_asked_up_to_that_day(
+    con: duckdb.DuckDBPyConnection, day: str | None, asked: bool
+) -> None:
+    insert(con, "harmonised.fractions", {"dose_gy": 20})
+    insert(con, "staged.deliveries", {"delivery_dt": "2017-01-01"})
+    insert(con, "staged.deliveries", {"delivery_dt": day})
+    run_rules(con, [simple(), simple(name="other", withdrawn="2017-04-01" if day else "2017-01-01")])
+    found = con.execute("select rule_id from validated.rule_failures order by all").fetchall()
+    assert found == [("made/other",)] * asked + [("made/up",)]
+    assert con.execute("select count(distinct rule_id) from validated.rule_counts").fetchall() == [(1 + asked,)]
 
 
 def test_counts_by_rule_and_centre(con: duckdb.DuckDBPyConnection) -> None:
@@ -153,7 +131,7 @@ def run_model(con: duckdb.DuckDBPyConnection, full_name: str) -> None:
     """Make one table from its SQL, over tables that are empty where the test made none."""
     model = models.load()[full_name]
     for table in model.deps:
-        listed = ", ".join(f'"{name}" {kind}' for name, kind in columns_of(table).items())
+        listed = ", ".join(f'"{name}" {kind}' for name, kind in examples.columns_of(table).items())
         con.execute(f"create table if not exists {table} ({listed})")
     con.execute(f"create or replace table {full_name} as {model.sql}")
 
@@ -166,8 +144,8 @@ def test_nobody_is_eligible_by_a_rule_that_could_not_run(con: duckdb.DuckDBPyCon
     run_rules(con, [rules["age"], replace(rules["ecog"], fails_when="t.no_such_column > 1")])
     run_model(con, "validated.eligibility")
     assert con.execute("select usubjid, status, main_reason from validated.eligibility order by all").fetchall() == [
-        ("S-001", "undetermined", f"not judged: {rules['ecog'].title}"),
-        ("S-002", "excluded", f"not met: {rules['age'].title}"),
+        ("S-001", "undetermined", f"not judged: {rules['ecog'].title['en']}"),
+        ("S-002", "excluded", f"not met: {rules['age'].title['en']}"),
     ]
 
 
@@ -201,7 +179,9 @@ def test_a_stop_rule_rejects_and_quotes_no_value(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dose: float, rejected: bool
 ) -> None:
     """Staged rows of one centre against a rule that stops; the problem says where and how often, not what."""
-    monkeypatch.setattr("pipelines.rules.load.load_rules", lambda: [simple(severity="stop", table="staged.fractions")])
+    monkeypatch.setattr(
+        "pipelines.rules.load.load_rules", lambda **_: [simple(severity="stop", table="staged.fractions")]
+    )
     with closing(warehouse.memory()) as con:
         declare_staged(con, tmp_path)
         path = tmp_path / "_declared" / "fractions.parquet"
@@ -218,7 +198,7 @@ def test_a_stop_rule_rejects_and_quotes_no_value(
 
 def test_a_stop_rule_that_cannot_run_lets_nothing_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = simple(severity="stop", table="staged.fractions", fails_when="no_such_function(t.dose_gy)")
-    monkeypatch.setattr("pipelines.rules.load.load_rules", lambda: [broken])
+    monkeypatch.setattr("pipelines.rules.load.load_rules", lambda **_: [broken])
     with closing(warehouse.memory()) as con:
         declare_staged(con, tmp_path)
         path = tmp_path / "_declared" / "received.parquet"
@@ -256,9 +236,18 @@ def test_a_finding_that_no_rule_describes_is_not_lost(con: duckdb.DuckDBPyConnec
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"severity": "quarry"}, r"line 4, severity: .*did you mean 'query'"),
-        ({"table": "harmonised.fraction"}, r"line 6, table: .*did you mean 'harmonised.fractions'"),
-        ({"message": "{dose} is too high"}, r"\{dose\} is not a column of harmonised.fractions"),
+        ({"severity": "quarry"}, r"severity: .*did you mean 'query'"),
+        ({"table": "harmonised.fraction"}, r"line \d+, table: .*did you mean 'harmonised.fractions'"),
+        (
+            {"message": {"en": "{dose} is too high", "it": "dose eccessiva"}},
+            r"fraction_dose.yaml, line \d+, message.en: \{dose\} is not a column of harmonised.fractions",
+        ),
+        (
+            {"message": {"en": "{dose_gy} is too high", "it": "troppo alta"}},
+            r"fraction_dose.yaml, line \d+, message.it: \{dose_gy\} stands in the other language only",
+        ),
+        ({"title": {"en": "One language"}}, r"fraction_dose.yaml, line 1, title: 'it' is missing"),
+        ({"suggestion": "One text"}, "suggestion: expected object"),
         ({"examples": {"passes": [{"dose_gy": 1}]}}, "fails_when needs an example under `fails`"),
         ({"examples": {"passes": [{"dosis": 1}], "fails": [{"dose_gy": 50}]}}, "has no column 'dosis'"),
         ({"fails_wen": "true"}, "'fails_wen' is not a word"),
@@ -282,7 +271,9 @@ def test_a_pass_reads_every_table_that_its_rules_name() -> None:
 
 
 def tables_in(rule: Rule) -> set[str]:
-    return set(re.findall(r"\b(?:from|join) ((?:staged|harmonised|assessed|validated|study)\.\w+)", failing(rule)))
+    return set(
+        re.findall(r"\b(?:from|join) ((?:staged|harmonised|assessed|validated|study)\.\w+)", failing([rule], {}))
+    )
 
 
 def test_great_expectations_records_the_counts(tmp_path: Path) -> None:

@@ -154,4 +154,4 @@ def test_centres_become_a_table(tmp_path: Path) -> None:
     with duckdb.connect() as con:
         con.execute("create schema study")
         centres.create_table(con, {"x1": load(tmp_path, SMALL.replace("Invented", "An 'invented' unit"))})
-        assert con.execute("from study.centres").fetchall() == [("x1", "oncology", "An 'invented' unit", "en")]
+        assert con.execute("from study.centres").fetchall() == [("x1", "oncology", "An 'invented' unit", "en", None)]

@@ -1,7 +1,7 @@
 """Declarations of endpoints and sensitivity analyses, and what is counted from them."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -15,18 +15,14 @@ from pipelines.rules.load import load_rules
 
 
 @pytest.fixture
-def declared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def declared(tmp_path: Path, show_study: Callable[[Path], None]) -> Path:
     """A study with one endpoint, and room for an analysis of it."""
     for folder in ("endpoints", "sensitivity"):
         (tmp_path / folder).mkdir()
     (tmp_path / "codelists").symlink_to(study.STUDY / "codelists")
     (tmp_path / "endpoints" / "os.yaml").write_text((study.STUDY / "endpoints" / "os.yaml").read_text("utf-8"), "utf-8")
-    monkeypatch.setattr(study, "STUDY", tmp_path)
-    for cached in (study.endpoints, study.sensitivity):
-        cached.cache_clear()
-    yield tmp_path
-    for cached in (study.endpoints, study.sensitivity):
-        cached.cache_clear()
+    show_study(tmp_path)
+    return tmp_path
 
 
 @pytest.mark.parametrize(

@@ -145,6 +145,12 @@ def invented() -> dict[str, Figure]:
         ),
         "responses: a million": bars.responses([counts("Pleura (no effusion)", n) for n in (1, 20, MANY)]),
         "toxicity: a million": bars.toxicity([adverse("Oesophagitis", n, MANY) for n in (1, 1000, MANY)]),
+        "toxicity by window: a million": bars.toxicity_windows(
+            [adverse(f"Oesophagitis {n}", n, MANY) | {"window_label": window}
+             for window in ("Whole study", "From the first fraction", "New or worsened")
+             for n in (1, 1000, MANY)][:-1]
+        ),
+        "toxicity by window: one": bars.toxicity_windows([adverse("Fatigue", 0, 1) | {"window_label": "Acute"}]),
         "flow: many": flow.flow(
             [step("received", "Study codes received", MANY), step("linked", "Linked", MANY - 9, 9, REASONS),
              step("eligible", "Eligible", 9, MANY, REASONS)]

@@ -1,5 +1,6 @@
 """An amendment of the protocol holds from its version on; earlier versions keep their numbers."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,13 +24,11 @@ parameters:
 
 
 @pytest.fixture
-def amended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def amended(tmp_path: Path, show_study: Callable[[Path], None]) -> Path:
     path = tmp_path / "protocol.yaml"
     path.write_text(PROTOCOL)
-    monkeypatch.setattr(study, "STUDY", tmp_path)
-    study._protocol.cache_clear()
-    yield path  # type: ignore[misc]
-    study._protocol.cache_clear()
+    show_study(tmp_path)
+    return path
 
 
 @pytest.mark.parametrize(("version", "value", "citation"), [

@@ -10,7 +10,7 @@ import duckdb
 import pytest
 
 from pipelines import centres, study, warehouse
-from pipelines.queries import ASKED, REPLIES, REPLY, centre_queries, write_queries
+from pipelines.queries import ASKED, REPLIES, REPLY, centre_queries, write_queries, write_to_decide
 from pipelines.warehouse import Home
 
 CENTRE = sorted(centres.load_all(study.ROOT / "centres"))[0]
@@ -29,8 +29,9 @@ FINDINGS: list[dict[str, Any]] = [
      "table_name": "validated.screening", "severity": "exclude"},
 ]  # fmt: skip
 GIVEN = {
-    "centre": CENTRE, "field": "f", "message": "Problem", "suggestion": "Do", "state": "new", "source_file": "a.csv",
-    "source_row": "3", "first_delivery": f"{CENTRE}-2017-04-02_export-0a1b2c3d",
+    "centre": CENTRE, "field": "f", "message": "Problem", "local_message": "Problem", "local_suggestion": "Do",
+    "state": "new", "source_file": "a.csv", "source_row": "3", "first_delivery": f"{CENTRE}-2017-04-02_export-0a1b2c3d",
+    "first_dt": "2017-04-02", "due_dt": "2017-05-02",
 }  # fmt: skip
 
 
@@ -60,11 +61,84 @@ def test_queries_are_ranked_and_name_the_patient_as_the_centre_does(
     assert [(q["query_id"], q["priority"], q["local_id"]) for q in found] == [
         ("Q3", "endpoint", "0042"), ("Q1", "endpoint", "0042"), ("Q2", "safety", "0042"), ("Q4", "safety", "0077"),
     ]  # fmt: skip
-    assert tuple(found[0]) == ASKED
+    assert tuple(found[0]) == ASKED + REPLY
     assert (found[1]["form"], found[1]["visit"]) == ("Lesion assessments: L1", "2")
     assert found[2]["form"] == "Adverse events: Fatigue", "the centre's own name says nothing"
-    reply_days = study.protocol()["reply_days"]["value"]
-    assert reply_days == 30 and (found[0]["first_seen"], found[0]["due_date"]) == ("2017-04-02", "2017-05-02")
+    assert (found[0]["first_seen"], found[0]["due_date"]) == ("2017-04-02", "2017-05-02")
+
+
+def add(con: duckdb.DuckDBPyConnection, **finding: Any) -> None:
+    values = ", ".join(f"{study.sql_literal(v)} as {k}" for k, v in {**GIVEN, **finding}.items())
+    con.execute(f"insert into validated.findings by name select {values}")
+
+
+def test_what_is_answered_stands_last_with_its_reply_and_what_is_accepted_is_gone(
+    store: tuple[duckdb.DuckDBPyConnection, Home], tmp_path: Path
+) -> None:
+    con, home = store
+    reply = {"replied_by": "A. Rossi", "replied_on": "2017-04-20", "usubjid": "S-001", "severity": "query"}
+    add(con, query_id="Q7", rule_id="recist/x", state="answered", site_reply="confirmed", **reply)
+    add(con, query_id="Q8", rule_id="recist/x", state="accepted", site_reply="confirmed", **reply)
+    found = [(q["query_id"], q["site_reply"], q["replied_on"]) for q in centre_queries(con, home, CENTRE)]
+    assert found[-1] == ("Q7", "confirmed", "2017-04-20")
+    assert [query for query, _, _ in found] == ["Q3", "Q1", "Q2", "Q4", "Q7"]
+    _, path = write_queries(con, home, CENTRE, tmp_path / "out")
+    assert path.read_text(encoding="utf-8-sig").splitlines()[-1].endswith("confirmed,,A. Rossi,2017-04-20")
+
+
+@pytest.mark.parametrize(
+    ("language", "said"), [("en", 'You replied "corrected" on'), ("it", 'Avete risposto "corrected" il')]
+)
+def test_a_correction_that_did_not_arrive_is_told_in_the_centres_language(
+    store: tuple[duckdb.DuckDBPyConnection, Home], language: str, said: str
+) -> None:
+    con, home = store
+    (centre,) = [c.name for c in centres.load_all(study.ROOT / "centres").values() if c.language == language][:1]
+    add(con, query_id="Q7", centre=centre, rule_id="recist/x", severity="query", state="open",
+        conflict="correction_not_arrived", site_reply="corrected", replied_on="2017-04-20")  # fmt: skip
+    (home.staged / "_declared").mkdir()
+    for name in ("links", "findings"):
+        source, target = (folder / f"{name}.parquet" for folder in (home.staged / CENTRE, home.staged / "_declared"))
+        con.execute(f"copy (from '{source}') to '{target}'")
+    (asked,) = [q for q in centre_queries(con, home, centre) if q["query_id"] == "Q7"]
+    assert asked["problem"].startswith(f"Problem {said} 2017-04-20")
+
+
+def test_one_root_cause_is_one_query_that_names_the_other_places(
+    store: tuple[duckdb.DuckDBPyConnection, Home],
+) -> None:
+    con, home = store
+    for row in range(12, 30):
+        add(con, query_id=f"Q{row}", rule_id="structure/unmapped_code", severity="query", cause_id="C1",
+            source_row=str(row))  # fmt: skip
+    add(con, query_id="Q99", rule_id="structure/unmapped_code", severity="query", cause_id="C1", state="answered",
+        source_row="5")  # fmt: skip
+    asked = {q["query_id"]: q for q in centre_queries(con, home, CENTRE) if int(q["query_id"][1:]) > 10}
+    assert asked.keys() == {"Q12", "Q99"}
+    assert "a.csv 13, a.csv 14" in asked["Q12"]["problem"] and asked["Q12"]["problem"].endswith("a.csv 22, ...")
+    assert asked["Q99"]["problem"] == "Problem"
+
+
+def test_the_data_manager_has_a_list_of_what_is_to_be_decided(
+    store: tuple[duckdb.DuckDBPyConnection, Home], tmp_path: Path
+) -> None:
+    con, _ = store
+    columns = ", ".join(f"{c.name} {c.sql_type}" for c in study.tables()["validated.queries"].columns)
+    con.execute(f"create table validated.queries ({columns})")
+    con.execute("""
+        insert into validated.queries by name
+        from (values
+            ('Q1', 'a', 'query', 'answered', 'confirmed', '=1+1', null),
+            ('Q2', 'a', 'query', 'answered', 'corrected', '', null),
+            ('Q3', 'b', 'query', 'resolved', 'confirmed', '', 'confirmed_but_changed'),
+            ('Q4', 'b', 'query', 'open', null, '', null)
+        ) t(query_id, centre, severity, state, site_reply, site_comment, conflict)
+    """)
+    with write_to_decide(con, tmp_path).open(encoding="utf-8-sig", newline="") as file:
+        found = list(csv.DictReader(file))
+    assert [(r["query_id"], r["message"], r["conflict"], r["site_comment"]) for r in found] == [
+        ("Q1", "Problem", "", "'=1+1"), ("Q3", "Problem", "confirmed_but_changed", ""),
+    ]  # fmt: skip
 
 
 def test_no_study_code_of_another_centre_leaves_the_house(store: tuple[duckdb.DuckDBPyConnection, Home]) -> None:

@@ -18,6 +18,8 @@ from pipelines.study import sql_literal as lit
 
 CENTRES = study.ROOT / "centres"
 KINDS = defect_entries.kinds()
+COPIES = tuple(name for name, kind in KINDS.items() if kind.get("copy"))
+WHOLE_VISITS = ("baseline_after_start", "visit_out_of_order")  # several lines each
 PLACES = {path.parent.name: study.read_yaml(path) for path in sorted(CENTRES.glob("*/defects.yaml"))}
 PLANTED = [(centre, each) for centre, spec in PLACES.items() for file in spec["files"] for each in file["defects"]]
 
@@ -80,13 +82,9 @@ def test_places_and_rate(tmp_path: Path) -> None:
     assert rows == planted(tmp_path / "two") and len(rows) >= made["defects"] > 0
     [clean], [spoiled] = (sorted((tmp_path / n).glob("inbox/me1/*/ME1_DATA.csv")) for n in ("clean", "one"))
     before, after = (p.read_text(encoding="utf-8-sig").splitlines() for p in (clean, spoiled))
-    lines = {
-        int(row[3])
-        for row in rows
-        if row[2] == "ME1_DATA.csv" and row[5] not in ("record_twice", "baseline_after_start")
-    }
+    lines = {int(row[3]) for row in rows if row[2] == "ME1_DATA.csv" and row[5] not in (*COPIES, *WHOLE_VISITS)}
     differing = {i for i, (a, b) in enumerate(zip(before, after, strict=False), start=1) if a != b}
-    copies = [row for row in rows if row[2] == "ME1_DATA.csv" and row[5] == "record_twice"]
+    copies = [row for row in rows if row[2] == "ME1_DATA.csv" and row[5] in COPIES]
     assert lines <= differing | {i for i in lines if i > len(before)}
     assert len(after) == len(before) + len(copies)
     assert 0.01 * len(before) < len(lines) + len(copies) < 0.03 * len(before)

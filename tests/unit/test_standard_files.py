@@ -90,7 +90,7 @@ def test_what_is_wrong_with_a_file_is_told(tmp_path: Path, text: str, told: str)
 
 
 def test_other_encodings_formats_and_broken_files_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="utf-8"):
+    with pytest.raises(UsageError, match=r"text in UTF-8\. Export it again in UTF-8\.$"):
         read_standard(csv_file(tmp_path, "PARAMCD,AVAL\né,1\n", "cp1252"), WANTED)
     for name in ("adtte.parquet", "adtte.xpt", "adtte.sas7bdat"):
         (tmp_path / name).write_bytes(b"PARAMCD,AVAL\n" * 50)

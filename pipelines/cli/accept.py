@@ -1,0 +1,29 @@
+"""`restage accept`: the coordinating data manager takes a value that its centre has confirmed."""
+
+from typing import Annotated
+
+import typer
+
+from pipelines.cli.console import DEFAULT_HOME, HomeOption, home_of
+from pipelines.cli.run import bring_up_to_date
+
+
+def accept(
+    query: Annotated[str, typer.Argument(help="Number of the query, as the centre's list shows it.")],
+    by: Annotated[str, typer.Option(metavar="NAME", help="Who decides.")],
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why the value may stay as it is.")],
+    home: HomeOption = DEFAULT_HOME,
+) -> None:
+    """Accept the value of a query that its centre answered with `confirmed`.
+
+    The decision holds for this value only: another one is asked again. It is kept in archive/acceptances.jsonl with
+    name, time and reason. What decides eligibility or takes a subject out of analysis cannot be accepted.
+    """
+    from pipelines.accept import accept as decide
+
+    place = home_of(home)
+    decided = decide(place, query, by, reason)
+    print(f"{decided.centre}: query {query} accepted by {decided.accepted_by}")
+    code = bring_up_to_date(place)
+    if code:
+        raise typer.Exit(code)

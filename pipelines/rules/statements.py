@@ -1,0 +1,144 @@
+"""The SQL of the rules: those that read the same rows are judged in one pass over them."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from pipelines.rules.load import LANGUAGES, PLACEHOLDER, Rule, table_columns
+from pipelines.study import sql_literal as lit
+
+PLACE = ("source_file", "source_row", "delivery_id")
+FAILURES = (
+    "rule_id", "table_name", "centre", "usubjid", "record_key", "field", "value_received", "expected", "outcome",
+    "message", "suggestion", "local_expected", "local_message", "local_suggestion", "severity", "category", *PLACE,
+)  # fmt: skip
+NOT_GIVEN = {"en": "not given", "it": "non indicato"}
+ALIAS = re.compile(r"\b([a-z]\w*)\.")
+JOIN, LEFT_JOIN = re.compile(r"\bjoin\b"), re.compile(r"\bleft join\b")
+SUBQUERY = re.compile(r"\bselect\b", re.IGNORECASE)
+MACROS = r"""
+    -- a number as a person writes it, without the zeros of its scale
+    create or replace temp macro shown(v) as
+        case when typeof(v) like 'DECIMAL%' then rtrim(rtrim(v::varchar, '0'), '.') else v::varchar end;
+    -- the day that a delivery's name carries
+    create or replace temp macro delivery_day(id) as
+        try_cast(nullif(regexp_extract(id, '\d{4}-\d{2}-\d{2}'), '') as date);
+"""
+
+
+def groups(rules: Iterable[Rule]) -> list[tuple[Rule, ...]]:
+    """Rules by the rows they read; one with a subquery in its predicates stays alone, or it would run once for each."""
+    found: dict[tuple[str, ...], list[Rule]] = {}
+    for rule in rules:
+        alone = any(SUBQUERY.search(sql) for sql in (rule.applies_when, rule.fails_when, rule.unknown_when))
+        key = (rule.table, rule.joins, rule.places, rule.centre, rule.rule_id if alone else "")
+        found.setdefault(key, []).append(rule)
+    return [tuple(group) for group in found.values()]
+
+
+def failing(group: Sequence[Rule], languages: Mapping[str, str]) -> str:
+    """The select that yields every failing row of rules that read the same rows, columns as `FAILURES`.
+
+    `languages`: centre -> language of its `local_` texts; English for a centre that is not named.
+    """
+    wheres = [_breaks(rule) for rule in group]
+    cells = [_cells(rule, languages) for rule in group]
+    if len(group) == 1:
+        return f"select {', '.join(cells[0])} from {_source(group[0])} {group[0].places} where {wheres[0]}"
+    # only rows that break one of the rules come this far, so that no text is made for the others
+    made = ", ".join(_failure(where, row) for where, row in zip(wheres, cells, strict=True))
+    rows = f"select unnest([{made}]) as failure from {_source(group[0])} {group[0].places} where {' or '.join(wheres)}"
+    return f"select {', '.join(f'failure.{c}' for c in FAILURES)} from ({rows}) where failure is not null"
+
+
+def _failure(where: str, cells: Sequence[str]) -> str:
+    made = ", ".join(f"{c} := ({sql})::varchar" for c, sql in zip(FAILURES, cells, strict=True))
+    return f"case when {where} then struct_pack({made}) end"
+
+
+def _seen(group: Sequence[Rule]) -> str:
+    return ", ".join(
+        f"struct_pack(rule_id := {lit(rule.rule_id)}, n := count(*) filter ({rule.applies_when}))" for rule in group
+    )
+
+
+def checked(group: Sequence[Rule]) -> str:
+    """The select that yields how many rows each rule of a group looked at in each centre."""
+    if group[0].raised_by:
+        names = ", ".join(lit(rule.rule_id) for rule in group)
+        received = "select centre, sum(n_rows) as n from staged.received group by centre"
+        return f"select unnest([{names}]), centre, n from ({received})"
+    source = _source(replace(group[0], joins="")) if _alone(group) else _source(group[0])
+    rows = f"select {group[0].centre} as centre, unnest([{_seen(group)}]) as seen from {source} group by 1"
+    return f"select seen.rule_id, centre, seen.n from ({rows})"
+
+
+def _alone(group: Sequence[Rule]) -> bool:
+    """Whether the rows that are checked can be counted without the joins: none of them takes a row away or is named."""
+    named = " ".join([group[0].centre, *(rule.applies_when for rule in group)])
+    only_left = len(JOIN.findall(group[0].joins)) == len(LEFT_JOIN.findall(group[0].joins))
+    return only_left and set(ALIAS.findall(named)) <= {"t", "p"}
+
+
+def _source(rule: Rule) -> str:
+    return f"{rule.table} t {rule.joins.strip()} cross join study.protocol p"
+
+
+def _breaks(rule: Rule) -> str:
+    if rule.raised_by:
+        return f"(t.rule_id = {lit(rule.rule_id)})"
+    return f"(({rule.applies_when}) and (({rule.unknown_when}) or ({rule.fails_when})))"
+
+
+def _cells(rule: Rule, languages: Mapping[str, str]) -> list[str]:
+    """The SQL of every column of a failing row, in the order of `FAILURES`."""
+    if rule.raised_by:
+        table, centre, outcome = "'staged.' || t.table_name", "t.centre", "'fail'"
+        record = ["t.usubjid", "t.record_key", "t.field"]
+        place = [f"t.{c}" for c in PLACE]
+    else:
+        columns = table_columns(rule.table)
+        table, centre = lit(rule.table), rule.centre
+        outcome = f"case when {rule.unknown_when} then 'unknown' else 'fail' end"
+        key = ", ".join(f"coalesce(({k})::varchar, '')" for k in rule.record_key)
+        subject = "t.usubjid" if "usubjid" in columns and not rule.about else "null::varchar"
+        record = [subject, f"concat_ws('|', {key})", lit(rule.fields[0])]
+        held = ([f"{a}.{c}" for a in rule.provenance if a != "t" or c in columns] for c in PLACE)
+        place = [f"coalesce({', '.join([*sources, 'null'])})::varchar" for sources in held]
+    texts = {language: (_expected(rule, language), *_texts(rule, language)) for language in LANGUAGES}
+    local = [_local(centre, languages, words) for words in zip(*texts.values(), strict=True)]
+    expected, *worded = texts["en"]
+    return [
+        lit(rule.rule_id), table, centre, *record, _value(rule), expected, outcome, *worded, *local,
+        lit(rule.severity), lit(rule.category), *place,
+    ]  # fmt: skip
+
+
+def _local(centre: str, languages: Mapping[str, str], words: Sequence[str]) -> str:
+    """The text in the language of the row's centre; `words` in the order of `LANGUAGES`, English first."""
+    english, *others = words
+    cases = ""
+    for language, sql in zip(LANGUAGES[1:], others, strict=True):
+        speaking = ", ".join(lit(name) for name, spoken in languages.items() if spoken == language)
+        cases += f" when {centre} in ({speaking}) then {sql}" if speaking and sql != english else ""
+    return f"case{cases} else {english} end" if cases else english
+
+
+def _value(rule: Rule) -> str:
+    return "t.value_received" if rule.raised_by else f"shown({rule.value or f't.{rule.fields[0]}'})"
+
+
+def _expected(rule: Rule, language: str) -> str:
+    return f"({rule.expected[language] if rule.expected else 't.expected' if rule.raised_by else 'null'})::varchar"
+
+
+def _texts(rule: Rule, language: str) -> tuple[str, str]:
+    """Message and suggestion; placeholders are filled in by SQL, and an empty value reads `not given`."""
+    special = {"value": _value(rule), "expected": _expected(rule, language)}
+    special |= {name: f"({sql[language]})::varchar" for name, sql in rule.words.items()}
+    parts = []
+    for i, text in enumerate(PLACEHOLDER.split(rule.message[language])):
+        if text:
+            filled = f"coalesce({special.get(text, f'shown(t.{text})')}, {lit(NOT_GIVEN[language])})"
+            parts.append(filled if i % 2 else lit(text))
+    return " || ".join(parts), lit(rule.suggestion[language])

@@ -1,0 +1,21 @@
+-- one row per: query and answer that holds a reply to it which counts
+-- why: an unknown word or two replies that differ say nothing; a reply that stands in the sheet since last time is not a new one
+-- source: QUALITY, Findings and the life of a query (a centre answers by returning the list)
+with given as (
+    select
+        query_id, centre, epoch, delivery_id, any_value(site_reply) as site_reply,
+        min_by(struct_pack(site_comment, replied_by, replied_on), (source_file, length(source_row), source_row)) as more
+    from staged.replies
+    where site_reply in ('corrected', 'confirmed', 'cannot_obtain')
+    group by query_id, centre, epoch, delivery_id
+    having count(distinct site_reply) = 1
+),
+in_order as (
+    select *, lag((site_reply, more)) over (partition by query_id, centre order by epoch) as before
+    from given
+)
+select
+    query_id, centre, epoch, delivery_id, site_reply, more.site_comment as site_comment, more.replied_by as replied_by,
+    more.replied_on as replied_on
+from in_order
+where more.replied_on is null or (site_reply, more) is distinct from before

@@ -1,0 +1,35 @@
+"""An answer loses the lines of a withdrawn subject, however its number had to be written in the list."""
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from pipelines import centres, study
+from pipelines.deliveries import ledger
+from pipelines.deliveries.erase import erase_answer
+from pipelines.deliveries.ledger import Delivery
+from pipelines.disclosure import escape_formula
+from pipelines.queries import ASKED, REPLY
+from pipelines.warehouse import Home
+
+CENTRE = next(iter(centres.load_all(study.ROOT / "centres").values()))
+
+
+@pytest.mark.parametrize("local_id", ["0042", "=42A", "+A;-1", "4\u200b2"])
+def test_the_lines_of_a_withdrawn_subject_leave_an_answer(tmp_path: Path, local_id: str) -> None:
+    home, file = Home(tmp_path / "home"), tmp_path / "queries.csv"
+    with file.open("w", encoding="utf-8-sig", newline="") as target:
+        writer = csv.writer(target, delimiter=CENTRE.queries_delimiter)
+        writer.writerow(ASKED + REPLY)
+        for query, number in (("Q1", local_id), ("Q2", "0043")):
+            row = {"query_id": query, "local_id": escape_formula(number), "site_reply": "confirmed"}
+            writer.writerow([row.get(name, "") for name in ASKED + REPLY])
+    sha256, size = ledger.store(home, file)
+    answer = Delivery(
+        "a-1", CENTRE.name, "a", "2017-05-01", "2017-05-01", {file.name: {"sha256": sha256, "size": size}}, "answer"
+    )
+    ledger.append(home, answer)
+    now = erase_answer(home, CENTRE, answer, {local_id})
+    text = ledger.object_path(home, str(now.files[file.name]["sha256"])).read_text(encoding="utf-8-sig")
+    assert "Q2" in text and "Q1" not in text and escape_formula(local_id) not in text
