@@ -6,7 +6,7 @@ READY := .venv/.ready
 PATIENTS ?= 100000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test ui check bench sweep clean
+.PHONY: help setup demo test ui docs check bench sweep clean
 
 help: ## Lists these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-7s %s\n", $$1, $$2}' Makefile
@@ -41,6 +41,9 @@ test: $(READY) ## Runs the tests (under ten minutes)
 ui: $(READY) ## Opens the Dagster UI of the study on this machine
 	@$(BIN)/restage ui --home $(STUDY_HOME)
 
+docs: $(READY) ## Builds the documentation as pages into site/
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir site
+
 check: $(READY) ## The gate before a commit: format, lint, types, SQL lint, tests
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
@@ -55,5 +58,5 @@ sweep: $(READY) ## Runs the long property sweeps too
 	@$(BIN)/python -m pytest -n 2 -m slow
 
 clean: ## Removes .venv, caches and the demo study
-	rm -rf .venv $(STUDY_HOME) build .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf .venv $(STUDY_HOME) build site .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -31,7 +31,7 @@ FLOORS = [
     {"rerun"},
     {"deliveries", "rules", "queries", "figures", "endpoints", "alternatives", "independent", "recist"},
     {"freeze", "status"},
-    {"accept", "backup", "outbox", "withdraw", "profile", "trace", "reports"},
+    {"accept", "backup", "reference", "outbox", "withdraw", "profile", "trace", "reports"},
     {"orchestration"},
     {"definitions"},
     {"cli"},
