@@ -192,7 +192,7 @@ def test_nothing_is_seen_without_a_login(tmp_path: Path) -> None:
     server = (DEPLOY / "nginx" / "restage.conf").read_text()
     for old, new in {
         "listen 443 ssl": f"listen 127.0.0.1:{ports['443']} ssl", "/etc/restage": str(tmp_path),
-        "/srv/restage/home": str(tmp_path / "home"), ":3000": f":{ports['3000']}", ":3001": f":{ports['3001']}",
+        "/srv/restage/study": str(tmp_path / "home"), ":3000": f":{ports['3000']}", ":3001": f":{ports['3001']}",
     }.items():  # fmt: skip
         assert old in server
         server = server.replace(old, new)
