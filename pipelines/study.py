@@ -111,7 +111,12 @@ def codelist(name: str) -> tuple[str, ...]:
 
 def protocol_version() -> str:
     """The protocol version in force: the newest, or the one that RESTAGE_PROTOCOL names (`restage run --protocol`)."""
-    return os.environ.get("RESTAGE_PROTOCOL") or str(read_yaml(STUDY / "protocol.yaml")["version"])
+    return os.environ.get("RESTAGE_PROTOCOL") or _newest_protocol()
+
+
+@cache
+def _newest_protocol() -> str:
+    return str(read_yaml(STUDY / "protocol.yaml")["version"])
 
 
 def protocol() -> dict[str, dict[str, Any]]:
