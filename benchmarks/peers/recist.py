@@ -2,9 +2,9 @@
 
     python benchmarks/peers/recist.py HOME ENGINE      prints processor and wall seconds and the counts as JSON
 
-Only the derivation is timed: every engine finds its tables in memory. Ours also writes each response's reason, the series
-after radiotherapy and the confirmed best response; the peers do the first line alone and are given the irradiated lesions
-and each subject's dates.
+Only the derivation is timed: every engine finds its tables in memory. Ours also writes each response's reason, the
+series after radiotherapy and the confirmed best response; the peers do the first line alone and are given the irradiated
+lesions and each subject's dates.
 """
 
 import json
@@ -73,9 +73,9 @@ def ours(home: Path) -> tuple[float, float, dict[str, int]]:
     cpu, wall = time.process_time() - started[0], time.perf_counter() - started[1]
     con.execute("use store")
     rows = con.execute("""
-        select 'TRGRESP ' || target_response, count(*) from assessed.timepoint_responses where series = 'first_line' group by 1
-        union all
-        select 'OVRLRESP ' || overall_response, count(*) from assessed.timepoint_responses where series = 'first_line' group by 1
+        with first_line as (from assessed.timepoint_responses where series = 'first_line')
+        select 'TRGRESP ' || target_response, count(*) from first_line group by 1
+        union all select 'OVRLRESP ' || overall_response, count(*) from first_line group by 1
         union all select 'BOR ' || bor, count(*) from assessed.best_responses group by 1
     """).fetchall()
     return cpu, wall, dict(rows)

@@ -1,8 +1,8 @@
 """RECIST responses of the first line in pandas, as somebody who knows pandas would write them: one of the peers.
 
 Reads frames of the harmonised tables (sizes in whole micrometres, so that no threshold meets a binary fraction) and two
-tables that both peers are given: the anchor dates of each subject and the irradiated lesions. Returns how often each value
-of TRGRESP, OVRLRESP and BOR occurs. The contested points are read as the protocol's defaults say.
+tables that both peers are given: the anchor dates of each subject and the irradiated lesions. Returns how often each
+value of TRGRESP, OVRLRESP and BOR occurs. The contested points are read as the protocol's defaults say.
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
 """RECIST responses of the first line in polars, as one lazy plan over expressions: the other peer.
 
-Same input and output as `recist_pandas`: frames of the harmonised tables (sizes in whole micrometres), the anchor dates and
-the irradiated lesions are given; returns how often each value of TRGRESP, OVRLRESP and BOR occurs.
+Same input and output as `recist_pandas`: frames of the harmonised tables (sizes in whole micrometres), the anchor dates
+and the irradiated lesions are given; returns how often each value of TRGRESP, OVRLRESP and BOR occurs.
 """
 
 import polars as pl
