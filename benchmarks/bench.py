@@ -3,7 +3,8 @@
     python benchmarks/bench.py --patients 100000 [--home DIR] [--reference]
 
 Prints processor seconds, multiples of the scan, peak memory as the operating system counts it, and, beside them, what
-importing the libraries costs by itself. All ratios are of one run on one machine.
+importing the libraries costs by itself; then what others would take for two parts of the line (`peers/`). All ratios
+are of one run on one machine.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
+PEERS = ROOT / "benchmarks" / "peers" / "compare.py"
 LIBRARIES = ("dagster", "great_expectations", "matplotlib.pyplot", "lifelines", "pandas", "duckdb")
 RESTAGE = [sys.executable, "-c", "from pipelines.cli.main import main; main()"]
 
@@ -141,6 +143,7 @@ def bench(home: Path, patients: int) -> None:
     shutil.rmtree(home / "apart")
     run = timed([*RESTAGE, "run", "--home", str(home)])
     again = timed([*RESTAGE, "run", "--home", str(home)])
+    subprocess.run([sys.executable, str(PEERS), str(home)], check=True)
     again_with_one_centre(home)
     one = timed([*RESTAGE, "run", "--home", str(home)])
     print(f"\n{patients:,} patients, {rows:,} rows in {size / 2**20:,.0f} MiB of CSV, {os.cpu_count()} cores")

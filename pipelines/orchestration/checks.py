@@ -9,7 +9,7 @@ import dagster as dg
 from pipelines import study
 from pipelines.orchestration.assets import asset_key
 from pipelines.orchestration.session import Study, tell
-from pipelines.rules.load import load_rules
+from pipelines.rules.load import counted, load_rules
 
 COUNTS = asset_key("validated/rule_counts")
 # the worst first: a query that is open is no fault of the run
@@ -39,7 +39,7 @@ def checked_table(full_name: str) -> str:
 def rule_checks() -> dg.AssetChecksDefinition:
     """One check per table and family; its metadata holds what was checked and failed by rule and centre."""
     families: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for rule in load_rules(keep_broken=True):
+    for rule in counted(load_rules(keep_broken=True)):
         families[checked_table(rule.table), rule.family].append(rule.title["en"])
     specs = {
         (table, family): dg.AssetCheckSpec(
@@ -60,11 +60,11 @@ def rule_checks() -> dg.AssetChecksDefinition:
             from store.validated.rule_counts order by all
         """).fetchall()
         study.session.hand_over_rules()
-        counted: dict[tuple[str, str], list[Count]] = defaultdict(list)
+        counts: dict[tuple[str, str], list[Count]] = defaultdict(list)
         for table, family, *row in rows:
-            counted[checked_table(table), family].append(Count(*row))
+            counts[checked_table(table), family].append(Count(*row))
         for key, spec in specs.items():
-            yield _result(spec, counted[key])
+            yield _result(spec, counts[key])
 
     return check_rules
 

@@ -13,6 +13,7 @@ from pydantic import PrivateAttr
 
 from pipelines import models
 from pipelines.centres import load_all
+from pipelines.deliveries import ledger
 from pipelines.deliveries.timeline import Moment, timeline
 from pipelines.mapping import Centre
 from pipelines.orchestration import past
@@ -92,15 +93,17 @@ class Session:
         return self._taking[centre].result()
 
     def hand_over_rules(self) -> None:
-        """Let Great Expectations record the counts of the rules while the run goes on; once a run."""
+        """Let Great Expectations record the rules while the run goes on; once a run."""
         if not self._handed_over:
-            gx.hand_over(self.recorder, self.con)
+            standing = {centre: ledger.in_force(self.home, centre) for centre in self.centres}
+            deliveries = {centre: d.delivery_id for centre, d in standing.items() if d}
+            gx.hand_over_counts(self.recorder, self.con, deliveries)
             self._handed_over = True
 
     def recorded_rules(self) -> dict[str, Any]:
         """What Great Expectations made of the rules."""
         self.hand_over_rules()
-        return gx.collect(self.recorder)
+        return gx.collect(self.recorder, self.con, self.home.gx)
 
     def complete(self) -> None:
         if self.moments:

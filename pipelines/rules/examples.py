@@ -36,7 +36,9 @@ def broken_examples(rules: Sequence[Rule], root: Path) -> dict[str, str]:
         return {}  # examples speak of the newest version's numbers
     kept = root / WHERE_KEPT
     held = set(json.loads(kept.read_text(encoding="utf-8"))) if kept.is_file() else set()
-    digests = {rule.rule_id: _digest(rule) for rule in rules if rule.examples and not rule.problem}
+    digests = {
+        rule.rule_id: _digest(rule) for rule in rules if rule.examples and not rule.problem and rule.native is None
+    }
     new = [rule for rule in rules if digests.get(rule.rule_id, "") not in held | {""}]
     problems = try_examples(new)
     held = {digest for rule_id, digest in digests.items() if rule_id not in problems}

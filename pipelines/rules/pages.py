@@ -75,6 +75,9 @@ def _facts(rule: Rule) -> Iterator[list[str]]:
         yield ["checked", f"{rule.grain}, while the files are read"]
         return
     yield ["checked", f"{rule.grain}: `{rule.table}`"]
+    if rule.native:
+        kwargs = ", ".join(f"{k} = {v}" for k, v in rule.native["kwargs"].items())
+        yield ["by Great Expectations", f"`{rule.native['type']}` ({_plain(kwargs)})"]
     for word, sql in (
         ("joined with", rule.joins), ("applies when", rule.applies_when if rule.applies_when != "true" else ""),
         ("fails when", rule.fails_when if rule.fails_when != "false" else ""),

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pipelines.errors import MappingError
-from pipelines.rules.load import Rule
+from pipelines.rules.load import Rule, counted
 from pipelines.rules.statements import FAILURES, MACROS, checked, failing, groups
 from pipelines.study import sql_literal as lit
 
@@ -26,6 +26,7 @@ def run_rules(
     run has status `error`, leaves no failing rows, and the others go on. Raises `MappingError` where staging raised a
     rule that no file describes. Source: QUALITY, Rules.
     """
+    rules = counted(rules)
     columns = ", ".join(f"{c} varchar" for c in FAILURES)
     con.execute(f"create schema if not exists validated; {MACROS}")
     con.execute(f"create or replace table validated.rule_failures ({columns})")

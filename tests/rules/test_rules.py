@@ -1,6 +1,5 @@
 """Each rule's own examples are its test; then what the pass does with counts, broken rules and staging's findings."""
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import closing
@@ -16,12 +15,11 @@ from pipelines import models, study, warehouse
 from pipelines.errors import MappingError
 from pipelines.orchestration.take_in import declare_staged, stop_rules
 from pipelines.rules import examples
-from pipelines.rules.gx import validate
-from pipelines.rules.load import RECEIVED, Rule, load_rules
+from pipelines.rules.load import RECEIVED, Rule, counted, load_rules
 from pipelines.rules.run import run_rules
 from pipelines.rules.statements import failing
 
-RULES = load_rules()
+RULES = counted(load_rules())
 HOME_CENTRE, SUBJECT = examples.HERE, examples.SUBJECT
 
 
@@ -274,25 +272,3 @@ def tables_in(rule: Rule) -> set[str]:
     return set(
         re.findall(r"\b(?:from|join) ((?:staged|harmonised|assessed|validated|study)\.\w+)", failing([rule], {}))
     )
-
-
-def test_great_expectations_records_the_counts(tmp_path: Path) -> None:
-    """Failing, passing, inapplicable and broken rules stay apart; results and Data Docs are on disk."""
-    pytest.importorskip("great_expectations")
-    row = {"family": "made", "title": "A title", "severity": "query", "table_name": "harmonised.fractions"}
-    counts = [
-        {**row, "rule_id": f"made/{s}", "centre": centre, "n_checked": checked, "n_failed": failed, "status": s}
-        for s, checked, failed in (("pass", 4, 0), ("fail", 4, 1), ("not_applicable", 0, 0), ("error", 0, 0))
-        for centre in ("a", "b")
-    ]  # fmt: skip
-    summary = validate(counts, tmp_path)
-    kept = {k: summary[k] for k in ("passed", "failed", "not_applicable", "error", "failing_rules", "rules_in_error")}
-    assert kept == {
-        "passed": 1, "failed": 1, "not_applicable": 1, "error": 1,
-        "failing_rules": ["made/fail"], "rules_in_error": ["made/error"],
-    }  # fmt: skip
-    assert "A title" in next(tmp_path.rglob("data_docs/**/made.html")).read_text(encoding="utf-8")
-    stored = json.loads(next(tmp_path.rglob("validations/**/*.json")).read_text(encoding="utf-8"))
-    found = {r["expectation_config"]["kwargs"]["rule_id"]: r["result"] for r in stored["results"]}
-    assert found["made/fail"]["unexpected_count"] == 2 and found["made/fail"]["element_count"] == 8
-    assert found["made/fail"]["details"] == {"by_centre": {"a": 1, "b": 1}}
