@@ -1,6 +1,5 @@
 """A subject withdraws consent: gone from every layer, report and archived file, and kept out from then on."""
 
-import shutil
 from collections import defaultdict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -10,7 +9,7 @@ from pipelines.deliveries import denylist, ledger
 from pipelines.deliveries.erase import erase_all, erase_answer
 from pipelines.deliveries.land import land
 from pipelines.errors import DeliveryRejected
-from pipelines.warehouse import Home
+from pipelines.warehouse import Home, remove
 
 if TYPE_CHECKING:
     from pipelines.mapping import Centre
@@ -58,10 +57,11 @@ def withdraw(home: Home, usubjid: str, centres: Mapping[str, "Centre"]) -> dict[
 
 def _remove_what_was_made(home: Home, concerned: list[str]) -> None:
     """Files of the centres' layers, and what mixes all centres: a database keeps deleted rows in its pages."""
-    for name in concerned:
-        shutil.rmtree(home.landed / name, ignore_errors=True)
-        shutil.rmtree(home.staged / name, ignore_errors=True)
-    for folder in (home.reports, home.gx):
-        shutil.rmtree(folder, ignore_errors=True)
-    for file in (home.database, home.root / "state.json"):
+    # first what says that all is well: the next run then makes anew whatever a crash leaves
+    for file in (home.root / "state.json", home.database):
         file.unlink(missing_ok=True)
+    for name in concerned:
+        remove(home, home.staged / name)
+        remove(home, home.landed / name)
+    for folder in (home.reports, home.gx):
+        remove(home, folder)

@@ -12,7 +12,7 @@ from pipelines.deliveries import ledger
 from pipelines.deliveries.ledger import Delivery
 from pipelines.deliveries.manifest import NAME, Manifest, compare, iso_date, read_manifest
 from pipelines.errors import Problem
-from pipelines.warehouse import Home
+from pipelines.warehouse import Home, write_whole
 
 ANSWERS = {"queries.csv", "queries.xlsx"}
 
@@ -27,8 +27,7 @@ def intake(home: Home, centres: Collection[str]) -> list[Delivery]:
     Input: `inbox/<centre>/<delivery>/`, one folder (or one single file) a delivery. A folder that did not change since
     it was taken in is not read again; one that changed is another delivery. Nothing is removed from the inbox.
     """
-    seen_path = home.archive / "seen.json"
-    before = json.loads(seen_path.read_text(encoding="utf-8")) if seen_path.exists() else {}
+    before = read_seen(home)
     seen, new = dict(before), []
     for centre, folder in waiting(home):
         place, signature = f"{centre}/{folder.name}", _signature(folder)
@@ -47,11 +46,16 @@ def intake(home: Home, centres: Collection[str]) -> list[Delivery]:
     return sorted(new, key=lambda d: d.order)
 
 
+def read_seen(home: Home) -> dict[str, str]:
+    """Place in the inbox -> signature of what was taken in from there; without the file all is looked at again."""
+    try:
+        return dict(json.loads((home.archive / "seen.json").read_text(encoding="utf-8")))
+    except (FileNotFoundError, ValueError):
+        return {}
+
+
 def _write_seen(home: Home, seen: dict[str, str]) -> None:
-    home.archive.mkdir(parents=True, exist_ok=True)
-    draft = home.archive / "seen.part"
-    draft.write_text(json.dumps(seen, indent=0, sort_keys=True), encoding="utf-8")
-    draft.replace(home.archive / "seen.json")
+    write_whole(home.archive / "seen.json", json.dumps(seen, indent=0, sort_keys=True))
 
 
 def forget_in_inbox(home: Home, delivery: Delivery, made: Mapping[str, str | None]) -> None:
@@ -65,8 +69,7 @@ def forget_in_inbox(home: Home, delivery: Delivery, made: Mapping[str, str | Non
         path.unlink()
         if sha256 is not None:
             shutil.copyfile(ledger.object_path(home, sha256), path)
-    seen_path, place = home.archive / "seen.json", f"{delivery.centre}/{delivery.name}"
-    seen = json.loads(seen_path.read_text(encoding="utf-8")) if seen_path.exists() else {}
+    seen, place = read_seen(home), f"{delivery.centre}/{delivery.name}"
     if place in seen and folder.exists():
         _write_seen(home, {**seen, place: _signature(folder)})
 

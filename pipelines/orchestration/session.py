@@ -14,7 +14,7 @@ from pydantic import PrivateAttr
 from pipelines import models, study_schema, warehouse
 from pipelines.centres import create_table, load_all
 from pipelines.mapping import Centre
-from pipelines.orchestration.plan import CENTRES, Plan, make_plan, write_state
+from pipelines.orchestration.plan import CENTRES, Plan, make_plan, read_state, staged_from, write_state
 from pipelines.orchestration.take_in import TakenIn, declare_staged, take_in
 from pipelines.rules import gx
 from pipelines.warehouse import Home
@@ -45,6 +45,7 @@ class Session:
         self.plan: Plan = make_plan(home)
         self.centres = all_centres()
         self.only_touched = not self.plan.full
+        self.made: dict[str, str] = {}
         self._con: duckdb.DuckDBPyConnection | None = None
         self._taking: dict[str, Future[TakenIn]] | None = None
         # Great Expectations takes seconds to import: a second core does it while deliveries are taken in
@@ -55,19 +56,31 @@ class Session:
     def con(self) -> "duckdb.DuckDBPyConnection":
         if self._con is None:
             # from here on the warehouse is behind the deliveries until the run is through
-            now = make_plan(self.home)
-            write_state(self.home, now.versions, complete=False)
-            con = warehouse.open_write(self.home)
+            before = read_state(self.home).get("centres", {})
+            self.made = staged_from(self.home, self.plan.versions)
+            write_state(self.home, self.made, complete=False)
+            con = self._open()
             declare_staged(con, self.home.staged)
             con.execute("create schema if not exists store.study; use store")
             study_schema.create_schema(con)
             create_table(con, self.centres)
             con.execute("use memory")
             models.prepare(con, self.home.staged)
-            if self.only_touched and now.changed:
-                models.touch(con, list(now.changed))
+            changed = [centre for centre, made in self.made.items() if made != before.get(centre, "")]
+            if self.only_touched and changed:
+                models.touch(con, changed)
             self._con = con
         return self._con
+
+    def _open(self) -> "duckdb.DuckDBPyConnection":
+        """The warehouse; one that is damaged goes, and is made anew."""
+        try:
+            return warehouse.open_write(self.home)
+        except warehouse.DamagedWarehouse:
+            for path in self.home.root.glob(f"{self.home.database.name}*"):
+                path.unlink()
+            self.only_touched = False
+            return warehouse.open_write(self.home)
 
     def take_in(self, centre: str, selection: Collection[dg.AssetKey] | None) -> TakenIn:
         """What became of a centre in this run. The first to ask sets all that are selected to work, side by side: each
@@ -95,7 +108,8 @@ class Session:
         return gx.collect(self.recorder)
 
     def complete(self) -> None:
-        write_state(self.home, self.plan.versions, complete=True)
+        """Note that the warehouse is what the staged rows say, as they were when it was opened."""
+        write_state(self.home, self.made, complete=True)
 
     def close(self) -> None:
         if self.recorder.poll() is None:

@@ -5,6 +5,7 @@ Only the counting is pushed down to DuckDB. This is the one module that imports 
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections import defaultdict
@@ -13,12 +14,13 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.errors import RestageError
+from pipelines.errors import DiskFull, RestageError, disk_full
 
 if TYPE_CHECKING:
     import duckdb
 
 SEVERITY = {"stop": "critical", "exclude": "critical", "query": "warning", "note": "info"}
+NO_ROOM = 28  # exit code of the process when the disk is full
 Counts = Sequence[Mapping[str, Any]]
 
 
@@ -70,6 +72,8 @@ def hand_over(process: "subprocess.Popen[str]", con: "duckdb.DuckDBPyConnection"
 def collect(process: "subprocess.Popen[str]") -> dict[str, Any]:
     """What `validate` said in that process. Raises `RestageError` when it failed."""
     answer, _ = process.communicate()
+    if process.returncode == NO_ROOM:
+        raise DiskFull
     if process.returncode:
         raise RestageError("Great Expectations could not record the rules; what it said stands above.")
     return dict(json.loads(answer))
@@ -205,7 +209,16 @@ def main(out: Path) -> None:
         import great_expectations  # noqa: F401
 
         counts = sys.stdin.read()
-        summary = validate(json.loads(counts), out) if counts else {}
+        try:
+            summary = validate(json.loads(counts), out) if counts else {}
+        except Exception as error:
+            if disk_full(error):
+                sys.exit(NO_ROOM)
+            if not out.exists():
+                raise
+            # a run that was cut off left files there that cannot be read
+            shutil.rmtree(out)
+            summary = validate(json.loads(counts), out)
     sys.stdout.write(json.dumps(summary))
 
 
