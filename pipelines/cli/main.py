@@ -16,6 +16,7 @@ from pipelines.cli.simulate import simulate
 from pipelines.cli.status import open_reports, status
 from pipelines.cli.survival import survival
 from pipelines.cli.ui import ui
+from pipelines.cli.watch import watch
 from pipelines.cli.withdraw import withdraw
 from pipelines.errors import DiskFull, RestageError, disk_full
 
@@ -24,7 +25,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # they show locals, which may hold a patient's values
     help="Raw exports of oncology and radiotherapy units in; endpoints, tables and data-quality reports out.",
 )
-for command in (run, demo, status, rebuild, withdraw, freeze, backup, restore, doctor, simulate, recist, survival, ui):
+for command in (
+    run, demo, status, rebuild, withdraw, freeze, backup, restore, doctor, simulate, recist, survival, watch, ui,
+):  # fmt: skip
     app.command()(command)
 app.command("open")(open_reports)
 app.add_typer(centre, name="centre")

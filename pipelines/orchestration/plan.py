@@ -20,7 +20,7 @@ MARK = "made_from.json"  # in staged/<centre>/: the version and the deliveries t
 CENTRES = study.ROOT / "centres"
 CODE = ("sql", "study", "expectations", "pipelines")
 NOT_MAPPING = ("export.yaml", "defects.yaml")  # what only the simulator reads
-NOT_CODE = ("pipelines/simulate", "pipelines/cli", "__pycache__")
+NOT_CODE = ("pipelines/simulate", "pipelines/cli", "study/operation.yaml", "__pycache__")
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,12 @@ def make_plan(home: Home, root: Path = CENTRES) -> Plan:
     gone = made_from.get("centres", {}).keys() - versions.keys()
     nothing_there = not pending and not any(d.state == "accepted" for d in ledger.read(home))
     return Plan(pending, changed, (full or bool(gone)) and not nothing_there, versions)
+
+
+def concerned(home: Home, plan: Plan) -> list[str]:
+    """The centres whose deliveries are new or were not staged by this code yet."""
+    sending = {d.centre for d in ledger.read(home)} | {path.name for path in home.staged.glob("[!_.]*")}
+    return [c for c in plan.versions if c in sending and (plan.full or c in plan.changed)]
 
 
 def should_be(home: Home, centre: str, version: str) -> str:
