@@ -19,11 +19,14 @@ JOB_TAGS = {
     "dagster/max_retries": "3", "dagster/retry_on_asset_or_op_failure": "false", "dagster/retry_strategy": "ALL_STEPS",
 }  # fmt: skip
 
+# events are in Dagster's records; the daemon's own output says which runs began and how they ended
+QUIET = {"loggers": {"console": {"config": {"log_level": "WARNING"}}}}
+
 
 def load_automation(keys: Sequence[dg.AssetKey]) -> tuple[list[dg.SensorDefinition], list[dg.ScheduleDefinition]]:
     """The sensor and the schedule over these assets, at the times that the settings say."""
     settings = load_settings(home_here())
-    everything = dg.define_asset_job("everything", dg.AssetSelection.all(), tags=JOB_TAGS)
+    everything = dg.define_asset_job("everything", dg.AssetSelection.all(), tags=JOB_TAGS, config=QUIET)
 
     @dg.sensor(
         job=everything,
