@@ -8,64 +8,21 @@ the warehouse open in another program; some days nobody looks, because the machi
 
 import argparse
 import json
-import os
 import random
-import resource
 import shutil
 import signal
 import sys
-import threading
-import traceback
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from tests.faults.faulty import Fault, forked, opened
+
 FIRST = date(2017, 5, 1)
 CADENCES = (8, 10, 12, 14, 17, 21, 25)
 SETTINGS = "still_seconds: 0\n"
-CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link", "os.chmod", "shutil.rmtree"}
 TRIES = 4  # a run and its repetitions, as automation.JOB_TAGS says
-
-
-class Killer:
-    """Counts what is about to change in the home; at the N-th change, or just after it, the process is gone."""
-
-    def __init__(self, home: Path, at: int, delay: float = 0.0) -> None:
-        self.home, self.at, self.delay, self.n = str(home), at, delay, 0
-
-    def __call__(self, event: str, args: tuple[Any, ...]) -> None:
-        written = event == "open" and isinstance(args[2], int) and args[2] & (os.O_WRONLY | os.O_RDWR)
-        if (event in CHANGES or written) and isinstance(args[0], str | Path) and str(args[0]).startswith(self.home):
-            self.point()
-
-    def point(self, _: str = "") -> None:
-        self.n += 1
-        if self.n == self.at and self.delay:  # inside of what comes next, a statement of DuckDB for one
-            threading.Timer(self.delay, os.kill, (os.getpid(), signal.SIGKILL)).start()
-        elif self.n == self.at:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-
-def forked(work: Callable[[], Any]) -> tuple[Any, int]:
-    """Do something in a process of its own; returns what it says and the signal that ended it."""
-    read, write = os.pipe()
-    child = os.fork()
-    if not child:
-        os.close(read)
-        try:
-            said = {"said": work()}
-        except BaseException:
-            said = {"error": traceback.format_exc()}
-        with os.fdopen(write, "w") as out:
-            out.write(json.dumps(said, default=str))
-        os._exit(0)
-    os.close(write)
-    with os.fdopen(read) as answer:
-        text = answer.read()
-    _, status = os.waitpid(child, 0)
-    return (json.loads(text) if text else {}), os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
 
 
 def prepare(root: Path) -> None:
@@ -149,12 +106,11 @@ class Study:
             ledger.now = lambda: datetime.combine(self.day, datetime.now(UTC).timetz()).isoformat(
                 timespec="milliseconds"
             )
-            killer = Killer(self.root, int(at * self.changes) if fault == "kill" else 0, (at * 1000) % 0.05)
-            session.listeners.append(killer.point)
-            sys.addaudithook(killer)
-            if fault == "full":  # the soft limit alone: the reader of workbooks sets its own
-                most = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
-                resource.setrlimit(resource.RLIMIT_FSIZE, (int(2 ** (12 + at * 11)), most))
+            struck = Fault(
+                self.root, fault, 1 + int(at * (self.changes if fault == "kill" else 40)), (at * 1000) % 0.05
+            )
+            session.listeners.append(struck.point)
+            sys.addaudithook(struck)
             quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
             selection = [dg.AssetKey(name.split("/")) for name in assets]
             with dg.DagsterInstance.from_config(str(self.root / "dagster")) as instance:
@@ -164,7 +120,7 @@ class Study:
                     run_config=quiet,
                     tags={**tags, "dagster/run_key": key},
                 )
-            return killer.n
+            return struck.n
 
         if fault == "open":
             with opened(self.root / "warehouse.duckdb"):
@@ -175,7 +131,8 @@ class Study:
             assert "said" in answer, answer
             self.changes = max(200, answer["said"])
         ended = "killed" if gone == signal.SIGKILL else "failed" if "error" in answer else "done"
-        self.log.append({"day": str(self.day), "key": key, "fault": fault, "at": at, "ended": ended,
+        met = "" if ended == "done" else fault
+        self.log.append({"day": str(self.day), "key": key, "fault": met, "at": at, "ended": ended,
                          "error": answer.get("error", "")[-600:]})  # fmt: skip
         return ended
 
@@ -184,36 +141,11 @@ class Study:
             self.run(request)
 
 
-class opened:
-    """The warehouse open in another program."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __enter__(self) -> None:
-        ready, self.write = os.pipe(), os.pipe()
-        self.child = os.fork()
-        if not self.child:
-            import duckdb
-
-            os.close(self.write[1])
-            con = duckdb.connect(str(self.path))
-            os.write(ready[1], b"x")
-            os.read(self.write[0], 1)
-            con.close()
-            os._exit(0)
-        os.read(ready[0], 1)
-
-    def __exit__(self, *_: object) -> None:
-        os.write(self.write[1], b"x")
-        os.waitpid(self.child, 0)
-
-
 def deliveries(made: Path, centres: list[str], days: int) -> list[tuple[int, str, str, Path, str]]:
     """Day, centre, name of the folder, what it holds and what is wrong with it, in the order in which they come.
 
     Exports with faults and without follow each other, so that each second one corrects the first; the first centre also
-    sends one twice, the second one that is cut off, the third one late, after a newer one.
+    sends one twice, the second one that is cut off, the last one late, after a newer one.
     """
     plan = []
     for place, centre in enumerate(centres):
@@ -224,7 +156,7 @@ def deliveries(made: Path, centres: list[str], days: int) -> list[tuple[int, str
     half = max(2, days // 2)
     plan.append((half, centres[0], f"{FIRST + timedelta(half)}_again", last[centres[0]], ""))
     plan.append((half, centres[1], f"{FIRST + timedelta(half)}_cut", last[centres[1]], "cut"))
-    plan.append((half, centres[2], "2017-04-20_late", next((made / "spoilt/inbox" / centres[2]).iterdir()), ""))
+    plan.append((half, centres[-1], "2017-04-20_late", next((made / "spoilt/inbox" / centres[-1]).iterdir()), ""))
     return sorted(plan, key=lambda entry: entry[:3])
 
 
@@ -246,10 +178,8 @@ def live(root: Path, made: Path, centres: list[str], days: int, seed: int, fault
     study, chance = Study(root), random.Random(seed)
     coming = deliveries(made, centres, days)
     off = set(chance.sample(range(2, days), max(1, days // 10)))
-    total, number = len(coming), 0
-    struck = dict(
-        zip(sorted(chance.sample(range(1, total - 1), len(faults))), chance.sample(faults, len(faults)), strict=True)
-    )
+    places = set(chance.sample(range(1, len(coming) - 1), len(faults)))
+    faults, number = chance.sample(faults, len(faults)), 0
     for day in range(1, days + 1):
         study.day = FIRST + timedelta(day - 1)
         for entry in [e for e in coming if e[0] == day]:
@@ -259,9 +189,11 @@ def live(root: Path, made: Path, centres: list[str], days: int, seed: int, fault
         asked = study.look()
         assert not asked or study.look() == [], "what has been asked for is not asked for again"
         for request in asked:
-            fault = struck.pop(number, "")
+            # a run with little to do may end before its fault comes; the next one gets it
+            fault = faults.pop() if len(faults) > sum(place > number for place in places) else ""
+            ended = study.run(request, fault, chance.random() * (1 if number in places else 0.3))
+            faults += [fault] if fault and ended == "done" else []
             number += 1
-            ended = study.run(request, fault, chance.random())
             for _ in range(TRIES - 1 if chance.random() < 0.7 else 0):  # else the night repairs it
                 if ended != "killed":
                     break
