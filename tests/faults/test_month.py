@@ -63,7 +63,7 @@ def check(
     # each delivery stands in the ledger once, received once, and nothing was decided twice in the same way
     known = ledger.read(home)
     assert sorted((d.centre, d.name) for d in known) == sorted((centre, path.name) for centre, path in waiting(home))
-    lines = (home.archive / "ledger.jsonl").read_text(encoding="utf-8").split()
+    lines = (home.archive / "ledger.jsonl").read_text(encoding="utf-8").splitlines()
     assert len(lines) == len(set(lines))
     assert [d.name for d in known if d.state == "rejected"] == [d.name for d in known if d.name.endswith("_cut")]
     with at_work(home, 0):
