@@ -18,8 +18,11 @@ from pipelines.errors import RestageError, UsageError
 from pipelines.warehouse import Home
 
 # what a run makes by itself; whatever else lies in a home is kept
-MADE_AGAIN = ("dagster", "gx", "landed", "reports", "staged", "state.json", "warehouse.duckdb", "warehouse.duckdb.wal")
-DRAFT = re.compile(r"\.part-.*|\.erasing-.*|.*\.(part|verifying|restoring)")
+MADE_AGAIN = (
+    "dagster", "gx", "landed", "reports", "staged", "state.json", "run.json", "run.lock", "warehouse.duckdb",
+    "warehouse.duckdb.wal",
+)  # fmt: skip
+DRAFT = re.compile(r"\.scratch|\.removed-.*|\.part-.*|\.erasing-.*|.*\.(part|verifying|restoring)")
 LIST = "backup.json"
 FORMAT = 1
 
