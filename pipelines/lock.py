@@ -54,6 +54,7 @@ def at_work(home: Home, wait: float | None = None, say: Callable[[str], None] = 
             _sign(home)
             yield
     finally:
+        (home.root / "run.json").unlink(missing_ok=True)
         lock.release()
 
 
@@ -76,7 +77,7 @@ def _sign(home: Home) -> None:
 
 
 def _other(home: Home) -> str:
-    """Who is at work. The note is the last holder's, which for a moment may be the one before."""
+    """Who is at work; for a moment at its beginning and end there is no note, or one that a killed run left."""
     try:
         about: dict[str, Any] = json.loads((home.root / "run.json").read_text(encoding="utf-8"))
         return f"Another run (started {about['since']} by process {about['process']}, {about['command']})"

@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from pipelines.deliveries.manifest import NAME, compare, read_manifest
@@ -69,7 +69,7 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def content_hash_of(centre: str, folder: Path) -> str:
-    """One sha256 over centre, name and content of a delivery: its run bears it, so that no content runs twice."""
-    lines = [centre, folder.name, *(f"{name}\t{content_of(path)}" for name, path in entries(folder))]
+def content_hash_of(centre: str, name: str, files: Mapping[str, str]) -> str:
+    """One sha256 over centre, name and content (file -> sha256) of a delivery: no content is asked for twice."""
+    lines = [centre, name, *(f"{file}\t{sha256}" for file, sha256 in sorted(files.items()))]
     return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()

@@ -129,6 +129,15 @@ def test_what_was_taken_in_by_hand_is_not_asked_for(home: Home, look: Look) -> N
     assert look(1000) == {}
 
 
+def test_a_home_that_was_copied_does_not_ask_for_everything_again(home: Home, look: Look) -> None:
+    folder = put(home, ONE, "d1", {"a.csv": b"a"})
+    intake(home, centre_folders())
+    (folder / "a.csv").touch()
+    assert look(1000) == {}
+    (folder / "a.csv").write_bytes(b"corrected")
+    assert look(1000).keys() == {f"{ONE}/d1"}
+
+
 def test_a_folder_of_no_centre_gets_a_run_that_says_so(home: Home, look: Look) -> None:
     put(home, "nowhere", "d1", {"a.csv": b"a"})
     assert look(1000)["nowhere/d1"]["staged"] == []
