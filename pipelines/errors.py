@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 # a quota and a limit on the size of a file stop a run in the same way
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-# what DuckDB and SQLite say of it, which give no number
-NO_SPACE_WORDS = ("no space left on device", "disk is full", "disk quota exceeded", "file too large")
+# what DuckDB and SQLite say of it, which give no number; SQLite does not tell a full disk from one that fails
+NO_SPACE_WORDS = ("no space left on device", "disk is full", "disk quota exceeded", "file too large", "disk i/o error")
 
 
 class RestageError(Exception):
@@ -26,7 +26,8 @@ class DiskFull(RestageError):
 
     def __init__(self) -> None:
         super().__init__(
-            "The disk is full. What was received is safe and the run is not finished: free some space, then run again."
+            "The disk is full, or does not take what is written. What was received is safe and the run is not "
+            "finished: free some space, then run again."
         )
 
 

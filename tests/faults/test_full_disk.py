@@ -43,7 +43,7 @@ def test_a_run_on_a_full_disk_says_so_and_the_next_one_repairs(demo_home: Path, 
     done = mounted(SCRIPT, size, str(place), str(demo_home / "inbox"), str(out), str(restage))
     ended = [line for line in done.stdout.splitlines() if line.startswith(("first", "second"))]
     assert ended == ["first 1", "second 0"], done.stdout + done.stderr[-3000:]
-    assert "restage: The disk is full." in done.stderr
+    assert "restage: The disk is full, " in done.stderr
     assert {d.state for d in ledger.read(Home(out))} == {"accepted"}
     with closing(open_read(Home(demo_home))) as one, closing(open_read(Home(out))) as other:
         for name in study.tables():

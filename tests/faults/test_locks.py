@@ -173,5 +173,6 @@ def test_a_full_disk_is_known_by_whatever_says_it() -> None:
     wrapped = RuntimeError("a step failed")
     wrapped.__cause__ = OSError(errno.ENOSPC, "No space left on device")
     assert disk_full(wrapped)
+    assert disk_full(RuntimeError("(sqlite3.OperationalError) disk I/O error"))
     assert disk_full(duckdb.IOException('IO Error: Could not write file "x": No space left on device'))
     assert not disk_full(PermissionError(errno.EACCES, "Permission denied"))
