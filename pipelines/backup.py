@@ -19,17 +19,10 @@ from pipelines.warehouse import Home
 
 # what a run makes by itself; whatever else lies in a home is kept
 MADE_AGAIN = (
-    "dagster",
-    "gx",
-    "history",
-    "landed",
-    "reports",
-    "staged",
-    "state.json",
-    "warehouse.duckdb",
+    "dagster", "gx", "history", "landed", "reports", "staged", "state.json", "run.json", "run.lock", "warehouse.duckdb",
     "warehouse.duckdb.wal",
-)
-DRAFT = re.compile(r"\.part-.*|\.erasing-.*|.*\.(part|verifying|restoring)")
+)  # fmt: skip
+DRAFT = re.compile(r"\.scratch|\.removed-.*|\.part-.*|\.erasing-.*|\.looking-back-.*|.*\.(part|verifying|restoring)")
 LIST = "backup.json"
 FORMAT = 1
 

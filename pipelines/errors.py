@@ -1,6 +1,12 @@
 """Errors that a user can act on: each says which centre, file, row and column, what was expected and what to do."""
 
+import errno
 from dataclasses import dataclass
+
+# a quota and a limit on the size of a file stop a run in the same way
+NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+# what DuckDB and SQLite say of it, which give no number; SQLite does not tell a full disk from one that fails
+NO_SPACE_WORDS = ("no space left on device", "disk is full", "disk quota exceeded", "file too large", "disk i/o error")
 
 
 class RestageError(Exception):
@@ -13,6 +19,16 @@ class UsageError(RestageError):
     """The command was used wrongly (unknown option value, missing file, contradictory options)."""
 
     exit_code = 2
+
+
+class DiskFull(RestageError):
+    """Nothing more could be written; what was received is safe, and the next run repairs what was made from it."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The disk is full, or does not take what is written. What was received is safe and the run is not "
+            "finished: free some space, then run again."
+        )
 
 
 class MappingError(UsageError):
@@ -58,3 +74,15 @@ class DeliveryRejected(RestageError):
         reasons = "\n".join(f"  {p}" for p in problems)
         super().__init__(f"{centre}: delivery {delivery} was rejected\n{reasons}")
         self.centre, self.delivery, self.problems = centre, delivery, problems
+
+
+def disk_full(error: BaseException | None) -> bool:
+    """Whether an error, or what led to it, says that nothing more can be written."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        said = str(error).lower()
+        if getattr(error, "errno", None) in NO_SPACE or any(words in said for words in NO_SPACE_WORDS):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines import study
-from pipelines.errors import MappingError
+from pipelines.errors import DiskFull, MappingError, disk_full
 
 if TYPE_CHECKING:
     import duckdb
@@ -205,6 +205,8 @@ def run(con: "duckdb.DuckDBPyConnection", model: Model, only_touched: bool = Fal
         else:
             con.execute(f"create or replace table {target} as select {columns} from (\n{model.sql}\n)")
     except duckdb.Error as error:
+        if disk_full(error):
+            raise DiskFull from None
         where = f"{model.path.parent.name}/{model.path.name}"
         spoken = isinstance(error, duckdb.BinderException | duckdb.CatalogException | duckdb.ParserException)
         # a conversion error quotes the row's value, which belongs in no log

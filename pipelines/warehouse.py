@@ -1,18 +1,23 @@
 """Where a study's run-time state lies, and how its one DuckDB file is opened: one writer, readers read-only."""
 
+import os
 import shutil
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.errors import RestageError, UsageError
+from pipelines.errors import DiskFull, RestageError, UsageError, disk_full
 
 if TYPE_CHECKING:
     import duckdb
 
 SHARE = "400MB"  # of a database that works for one centre beside another
 QUOTE = "'"
+
+
+class DamagedWarehouse(RestageError):
+    """The warehouse's file is no longer one that DuckDB opens; all of it can be made again."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,27 @@ def clear_reports(home: Home, forget: Collection[str] = ()) -> None:
             path.unlink(missing_ok=True)
 
 
+def write_whole(path: Path, text: str, mode: int = 0o666) -> None:
+    """Write a small file so that whoever reads it finds the old text or the new one, also after a crash."""
+    draft = path.with_name(f".{path.name}.part")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft.unlink(missing_ok=True)
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+
+
+def remove(home: Home, folder: Path) -> None:
+    """Remove a folder of the home as a whole: one that a crash left half there would pass for what it was."""
+    if folder.exists():
+        gone = home.root / f".removed-{os.getpid()}-{folder.parent.name}-{folder.name}"
+        shutil.rmtree(gone, ignore_errors=True)
+        folder.rename(gone)
+        shutil.rmtree(gone)
+
+
 def configure(con: "duckdb.DuckDBPyConnection") -> None:
     """Nothing is fetched at run time, and rows keep their order so that equal input gives equal files."""
     con.execute("set autoinstall_known_extensions = false; set autoload_known_extensions = false")
@@ -116,15 +142,23 @@ def open_read(home: Home) -> "duckdb.DuckDBPyConnection":
 
 
 def open_write(home: Home) -> "duckdb.DuckDBPyConnection":
-    """An in-memory database with the warehouse attached as `store`; the one writer of the study."""
+    """An in-memory database with the warehouse attached as `store`; the one writer of the study.
+
+    Raises `DamagedWarehouse` where the file cannot be opened, `RestageError` where another process has it open.
+    """
     import duckdb
 
     home.root.mkdir(parents=True, exist_ok=True)
     con = memory()
     try:
         con.execute(f"attach '{str(home.database).replace(chr(39), chr(39) * 2)}' as store")
-    except duckdb.IOException as error:
-        raise RestageError(
-            f"{home.database.name} is open in another process. Wait until it ends, then run again."
-        ) from error
+    except duckdb.Error as error:
+        con.close()
+        if disk_full(error):
+            raise DiskFull from error
+        if "lock" in str(error).lower():
+            raise RestageError(
+                f"{home.database.name} is open in another program. Close it there, then run again."
+            ) from error
+        raise DamagedWarehouse(f"{home.database.name} cannot be opened.") from error
     return con

@@ -1,6 +1,5 @@
 """A subject withdraws consent: gone from every layer, report and archived file, and kept out from then on."""
 
-import shutil
 from collections import defaultdict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -10,7 +9,7 @@ from pipelines.deliveries import acceptances, denylist, ledger
 from pipelines.deliveries.erase import erase_all, erase_answer
 from pipelines.deliveries.land import land
 from pipelines.errors import DeliveryRejected
-from pipelines.warehouse import Home, clear_reports
+from pipelines.warehouse import Home, clear_reports, remove
 
 if TYPE_CHECKING:
     from pipelines.mapping import Centre
@@ -59,11 +58,12 @@ def withdraw(home: Home, usubjid: str, centres: Mapping[str, "Centre"]) -> dict[
 
 def _remove_what_was_made(home: Home, concerned: list[str]) -> None:
     """Files of the centres' layers, their outboxes, and what mixes all: a database keeps deleted rows in its pages."""
-    for name in concerned:
-        shutil.rmtree(home.landed / name, ignore_errors=True)
-        shutil.rmtree(home.staged / name, ignore_errors=True)
-    for folder in (home.history, home.gx):
-        shutil.rmtree(folder, ignore_errors=True)
-    clear_reports(home, forget=concerned)
-    for file in (home.database, home.root / "state.json"):
+    # first what says that all is well: the next run then makes anew whatever a crash leaves
+    for file in (home.root / "state.json", home.database):
         file.unlink(missing_ok=True)
+    for name in concerned:
+        remove(home, home.staged / name)
+        remove(home, home.landed / name)
+    for folder in (home.history, home.gx):
+        remove(home, folder)
+    clear_reports(home, forget=concerned)

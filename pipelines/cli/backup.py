@@ -1,11 +1,12 @@
 """`restage backup` and `restage restore`: the state of a study in one file, and back."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pipelines.cli.console import DEFAULT_HOME, HomeOption, home_of
+from pipelines.cli.console import DEFAULT_HOME, HomeOption, alone, home_of
 
 
 def backup(
@@ -23,7 +24,10 @@ def backup(
     """
     from pipelines import backup as care
 
-    about = care.backup(home_of(home), to)
+    place = home_of(home)
+    # a ledger that grows while it is copied would make a backup that is not whole
+    with alone(place) if place.root.is_dir() else nullcontext():
+        about = care.backup(place, to)
     size = to.stat().st_size / 2**20
     print(f"{to}: {len(about['files'])} files, {size:.1f} MiB. Restore it with: restage restore {to} --home NEW")
 

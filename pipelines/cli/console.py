@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -14,10 +14,21 @@ HomeOption = Annotated[
     Path, typer.Option("--home", envvar="RESTAGE_HOME", help="Folder that holds everything of the study at run time.")
 ]
 DEFAULT_HOME = Path("study-home")
+WaitOption = Annotated[
+    float | None,
+    typer.Option("--wait", metavar="SECONDS", min=0, help="Wait at most so long for another run; else to its end."),
+]
 
 
 def home_of(path: Path, as_of: str | None = None) -> Home:
     return Home(path.resolve(), as_of)
+
+
+def alone(home: Home, wait: float | None = None) -> AbstractContextManager[None]:
+    """Hold the home for what this command does, and say so while another run has to be waited for."""
+    from pipelines.lock import at_work
+
+    return at_work(home, wait, lambda text: print(f"restage: {text}", file=sys.stderr, flush=True))
 
 
 def day_of(text: str | None) -> str | None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli.console import DEFAULT_HOME, HomeOption, home_of
+from pipelines.cli.console import DEFAULT_HOME, HomeOption, alone, home_of
 from pipelines.errors import RestageError, UsageError
 from pipelines.warehouse import Home
 
@@ -36,9 +36,10 @@ def freeze(
         return _verify(place, name)
     if not (by and by.strip() and reason and reason.strip()):
         raise UsageError("Who signs off, and what for? Add --by NAME and --reason TEXT.")
-    if not make_plan(place).nothing:
-        raise UsageError(f"{place.root} is not up to date. Run `restage run --home {home}` first, then freeze.")
-    about = lock.freeze(place, name, by.strip(), reason.strip(), code_version())
+    with alone(place):
+        if not make_plan(place).nothing:
+            raise UsageError(f"{place.root} is not up to date. Run `restage run --home {home}` first, then freeze.")
+        about = lock.freeze(place, name, by.strip(), reason.strip(), code_version())
     print(f"{name}: {len(about['deliveries'])} deliveries, {len(about['tables'])} tables, protocol {about['protocol']}")
     if about["queries_not_closed"]:
         print(f"{about['queries_not_closed']} queries to centres are not closed; the number is kept with the state.")

@@ -19,8 +19,9 @@ from pipelines.cli.status import open_reports, status
 from pipelines.cli.survival import survival
 from pipelines.cli.trace import trace
 from pipelines.cli.ui import ui
+from pipelines.cli.watch import watch
 from pipelines.cli.withdraw import withdraw
-from pipelines.errors import RestageError
+from pipelines.errors import DiskFull, RestageError, disk_full
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -29,7 +30,7 @@ app = typer.Typer(
 )
 commands = (
     run, demo, status, trace, accept, send, rebuild, withdraw, freeze, backup, restore, doctor, simulate, recist,
-    survival, ui,
+    survival, watch, ui,
 )  # fmt: skip
 for command in commands:
     app.command()(command)
@@ -41,6 +42,10 @@ def main() -> None:
     """Exit codes: 0 all well, 1 a fault of ours, 2 wrong usage, 3 a delivery was rejected in this run."""
     try:
         app()
-    except RestageError as error:
-        print(f"restage: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+    except Exception as error:
+        # Dagster wraps what stops a step or its own records
+        plain = DiskFull() if disk_full(error) else error
+        if not isinstance(plain, RestageError):
+            raise
+        print(f"restage: {plain}", file=sys.stderr)
+        sys.exit(plain.exit_code)

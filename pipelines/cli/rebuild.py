@@ -1,19 +1,19 @@
 """`restage rebuild`: everything made anew from the archive alone."""
 
-import shutil
 from typing import Annotated
 
 import typer
 
-from pipelines.cli.console import DEFAULT_HOME, HomeOption, day_of, home_of
+from pipelines.cli.console import DEFAULT_HOME, HomeOption, WaitOption, alone, day_of, home_of
 from pipelines.cli.run import bring_up_to_date
 from pipelines.errors import UsageError
-from pipelines.warehouse import clear_reports
+from pipelines.warehouse import clear_reports, remove
 
 
 def rebuild(
     home: HomeOption = DEFAULT_HOME,
     as_of: Annotated[str | None, typer.Option(metavar="YYYY-MM-DD", help="As it was at the end of that day.")] = None,
+    wait: WaitOption = None,
 ) -> None:
     """Remove all tables and reports and make them again from the archive.
 
@@ -24,11 +24,13 @@ def rebuild(
     place = home_of(home, day_of(as_of))
     if not (place.archive / "ledger.jsonl").exists():
         raise UsageError(f"{place.root}: no archive here. Name the study's home with --home.")
-    for folder in (place.landed, place.staged, place.history, place.gx):
-        shutil.rmtree(folder, ignore_errors=True)
-    clear_reports(place)
-    for file in (place.database, place.root / "state.json"):
-        file.unlink(missing_ok=True)
-    code = bring_up_to_date(place)
+    with alone(place, wait):
+        # first what says that all is well: a rebuild that is cut off is finished by the next run
+        for file in (place.root / "state.json", place.database):
+            file.unlink(missing_ok=True)
+        for folder in (place.landed, place.staged, place.history, place.gx):
+            remove(place, folder)
+        clear_reports(place)
+        code = bring_up_to_date(place)
     if code:
         raise typer.Exit(code)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli.console import DEFAULT_HOME, HomeOption, day_of, home_of, progress
+from pipelines.cli.console import DEFAULT_HOME, HomeOption, WaitOption, alone, day_of, home_of, progress
 from pipelines.warehouse import Home
 
 OUR_FAULT, REJECTED = 1, 3
@@ -22,6 +22,7 @@ def run(
     protocol: Annotated[
         str | None, typer.Option(metavar="VERSION", help="Judge by an earlier version of the protocol.")
     ] = None,
+    wait: WaitOption = None,
 ) -> None:
     """Take in what is new in the inbox and bring tables and reports up to date.
 
@@ -31,13 +32,18 @@ def run(
     """
     if protocol is not None:
         os.environ["RESTAGE_PROTOCOL"] = protocol
-    code = bring_up_to_date(home_of(home, day_of(as_of)))
+    code = bring_up_to_date(home_of(home, day_of(as_of)), wait)
     if code:
         raise typer.Exit(code)
 
 
-def bring_up_to_date(home: Home) -> int:
-    """Do one run; returns the exit code: 0, 1 when a rule could not run, or 3 when a delivery was rejected."""
+def bring_up_to_date(home: Home, wait: float | None = None) -> int:
+    """Do one run, alone; returns the exit code: 0, 1 when a rule could not run, or 3 when a delivery was rejected."""
+    with alone(home, wait):
+        return _bring_up_to_date(home)
+
+
+def _bring_up_to_date(home: Home) -> int:
     # nothing heavy is imported before it is known that there is something to do
     from pipelines.deliveries import ledger
     from pipelines.deliveries.intake import intake

@@ -1,24 +1,28 @@
-"""`restage ui`: the Dagster UI of this study on this machine."""
+"""`restage ui`: the Dagster UI of this study on this machine, with the daemon that starts runs."""
 
-import os
-import sys
 from typing import Annotated
 
 import typer
 
-from pipelines import study
 from pipelines.cli.console import DEFAULT_HOME, HomeOption, home_of
+from pipelines.warehouse import Home
 
 
 def ui(
     home: HomeOption = DEFAULT_HOME,
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 3000,
 ) -> None:
-    """Show assets, lineage, checks and runs in the browser; nothing leaves this machine. Stop it with Ctrl-C."""
-    from pipelines.orchestration.execute import prepare_dagster
+    """Show assets, lineage, checks and runs in the browser, and take in deliveries as they come. Stop it with Ctrl-C.
 
-    prepare_dagster(home_of(home))
-    print(f"http://127.0.0.1:{port} (stop with Ctrl-C)", flush=True)
-    os.chdir(study.ROOT)
-    webserver = ["-m", "dagster_webserver", "-w", "workspace.yaml", "-h", "127.0.0.1", "-p", str(port)]
-    os.execv(sys.executable, [sys.executable, *webserver])
+    Nothing leaves this machine. The inbox is watched and the nightly run is started as `restage watch` does it.
+    """
+    serve(home_of(home), port)
+
+
+def serve(home: Home, port: int | None) -> None:
+    """Run the daemon, and with a port the UI, until they end; exits with 1 when one of them ended by itself."""
+    from pipelines.orchestration.serve import serve as run
+
+    code = run(home, port, lambda text: print(text, flush=True))
+    if code:
+        raise typer.Exit(code)

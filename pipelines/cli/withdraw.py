@@ -4,13 +4,14 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli.console import DEFAULT_HOME, HomeOption, home_of
+from pipelines.cli.console import DEFAULT_HOME, HomeOption, WaitOption, alone, home_of
 from pipelines.cli.run import bring_up_to_date
 
 
 def withdraw(
     subject: Annotated[str, typer.Argument(help="Study code of the subject, as the coordinating centre issued it.")],
     home: HomeOption = DEFAULT_HOME,
+    wait: WaitOption = None,
 ) -> None:
     """Remove a subject who withdraws consent from every table, report and archived file, and keep it out.
 
@@ -22,13 +23,14 @@ def withdraw(
     from pipelines.withdraw import withdraw as take_out
 
     place = home_of(home)
-    found = take_out(place, subject, load_all(CENTRES))
-    for centre, n in found.items():
-        print(f"{centre}: in {n} deliveries, whose files are written anew")
-    if found:
-        print("Backups that were made before still hold the subject: make a new one, then destroy them.")
-    else:
-        print("No delivery holds this study code; it will be kept out of those to come.")
-    code = bring_up_to_date(place)
+    with alone(place, wait):
+        found = take_out(place, subject, load_all(CENTRES))
+        for centre, n in found.items():
+            print(f"{centre}: in {n} deliveries, whose files are written anew")
+        if found:
+            print("Backups that were made before still hold the subject: make a new one, then destroy them.")
+        else:
+            print("No delivery holds this study code; it will be kept out of those to come.")
+        code = bring_up_to_date(place)
     if code:
         raise typer.Exit(code)

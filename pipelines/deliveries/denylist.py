@@ -2,7 +2,6 @@
 
 import hashlib
 import hmac
-import os
 import secrets
 from collections import defaultdict
 from collections.abc import Iterable
@@ -15,7 +14,7 @@ from pipelines.errors import RestageError
 from pipelines.staging import INVISIBLE
 from pipelines.staging_fields import quote, text_sql
 from pipelines.study import sql_literal as lit
-from pipelines.warehouse import Home
+from pipelines.warehouse import Home, write_whole
 
 if TYPE_CHECKING:
     import duckdb
@@ -36,11 +35,8 @@ def add(home: Home, centre: str, identifiers: Iterable[str]) -> None:
     known = read(home)
     new = sorted({digest(home, centre, i) for i in identifiers} - known)
     if new:
-        home.archive.mkdir(parents=True, exist_ok=True)
-        with _list(home).open("a", encoding="ascii") as file:
-            file.writelines(f"{d}\n" for d in new)
-            file.flush()
-            os.fsync(file.fileno())
+        listed = _list(home).read_text(encoding="ascii") if _list(home).exists() else ""
+        write_whole(_list(home), listed + "".join(f"{d}\n" for d in new))
 
 
 def digest(home: Home, centre: str, identifier: str) -> str:
@@ -122,7 +118,5 @@ def _key(home: Home) -> bytes:
     if not path.exists() and _list(home).exists():
         raise RestageError("keys/withdrawn.key is missing: without it withdrawn subjects could come back. Restore it.")
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(secrets.token_hex(32))
+        write_whole(path, secrets.token_hex(32), 0o600)
     return bytes.fromhex(path.read_text(encoding="ascii").strip())

@@ -1,18 +1,18 @@
 """From the inbox to the archive: every folder that is new is copied by sha256 and entered in the ledger."""
 
-import hashlib
 import json
 import re
 import shutil
 import stat
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from pipelines.deliveries import ledger
+from pipelines.deliveries.inbox import entries, sha256_of, signature_of, waiting
 from pipelines.deliveries.ledger import Delivery
 from pipelines.deliveries.manifest import NAME, Manifest, compare, iso_date, read_manifest
 from pipelines.errors import Problem
-from pipelines.warehouse import Home
+from pipelines.warehouse import Home, write_whole
 
 ANSWERS = {"queries.csv", "queries.xlsx"}
 
@@ -21,18 +21,20 @@ class StillGrowing(Exception):
     """A file changed while it was copied; the next run takes the delivery in."""
 
 
-def intake(home: Home, centres: Collection[str]) -> list[Delivery]:
+def intake(
+    home: Home, centres: Collection[str], wanted: Callable[[str, Path], bool] = lambda centre, folder: True
+) -> list[Delivery]:
     """Take in what the inbox holds and the archive does not; returns the new ledger entries in their order.
 
-    Input: `inbox/<centre>/<delivery>/`, one folder (or one single file) a delivery. A folder that did not change since
-    it was taken in is not read again; one that changed is another delivery. Nothing is removed from the inbox.
+    Input: `inbox/<centre>/<delivery>/`, one folder (or one single file) a delivery, of those that are `wanted`. A
+    folder that did not change since it was taken in is not read again; one that changed is another delivery. Nothing is
+    removed from the inbox.
     """
-    seen_path = home.archive / "seen.json"
-    before = json.loads(seen_path.read_text(encoding="utf-8")) if seen_path.exists() else {}
+    before = read_seen(home)
     seen, new = dict(before), []
     for centre, folder in waiting(home):
-        place, signature = f"{centre}/{folder.name}", _signature(folder)
-        if seen.get(place) == signature:
+        place, signature = f"{centre}/{folder.name}", signature_of(folder)
+        if seen.get(place) == signature or not wanted(centre, folder):
             continue
         try:
             delivery = _take(home, centre, folder, centre in centres)
@@ -47,11 +49,16 @@ def intake(home: Home, centres: Collection[str]) -> list[Delivery]:
     return sorted(new, key=lambda d: d.order)
 
 
+def read_seen(home: Home) -> dict[str, str]:
+    """Place in the inbox -> signature of what was taken in from there; without the file all is looked at again."""
+    try:
+        return dict(json.loads((home.archive / "seen.json").read_text(encoding="utf-8")))
+    except (FileNotFoundError, ValueError):
+        return {}
+
+
 def _write_seen(home: Home, seen: dict[str, str]) -> None:
-    home.archive.mkdir(parents=True, exist_ok=True)
-    draft = home.archive / "seen.part"
-    draft.write_text(json.dumps(seen, indent=0, sort_keys=True), encoding="utf-8")
-    draft.replace(home.archive / "seen.json")
+    write_whole(home.archive / "seen.json", json.dumps(seen, indent=0, sort_keys=True))
 
 
 def forget_in_inbox(home: Home, delivery: Delivery, made: Mapping[str, str | None]) -> None:
@@ -60,41 +67,14 @@ def forget_in_inbox(home: Home, delivery: Delivery, made: Mapping[str, str | Non
     for name, sha256 in made.items():
         path = folder / name if folder.is_dir() else folder
         # what has been put there since is another delivery
-        if not path.is_file() or path.is_symlink() or _sha256(path) != delivery.files[name]["sha256"]:
+        if not path.is_file() or path.is_symlink() or sha256_of(path) != delivery.files[name]["sha256"]:
             continue
         path.unlink()
         if sha256 is not None:
             shutil.copyfile(ledger.object_path(home, sha256), path)
-    seen_path, place = home.archive / "seen.json", f"{delivery.centre}/{delivery.name}"
-    seen = json.loads(seen_path.read_text(encoding="utf-8")) if seen_path.exists() else {}
+    seen, place = read_seen(home), f"{delivery.centre}/{delivery.name}"
     if place in seen and folder.exists():
-        _write_seen(home, {**seen, place: _signature(folder)})
-
-
-def waiting(home: Home) -> Iterator[tuple[str, Path]]:
-    """Centre and path of everything in the inbox; names that begin with a dot are being written by somebody."""
-    for centre in sorted(home.inbox.glob("[!.]*")):
-        if centre.is_dir() and not centre.is_symlink():
-            yield from ((centre.name, path) for path in sorted(centre.glob("[!.]*")))
-
-
-def _entries(folder: Path) -> list[tuple[str, Path]]:
-    """Every path of a delivery that is no folder, with its name inside the delivery."""
-    if folder.is_symlink() or not folder.is_dir():
-        return [(folder.name, folder)]
-    # a symlink to a folder is not followed: it is an entry, and refused
-    return [
-        (p.relative_to(folder).as_posix(), p) for p in sorted(folder.rglob("*")) if p.is_symlink() or not p.is_dir()
-    ]
-
-
-def _signature(folder: Path) -> str:
-    """Changes when a name, a size or a time of writing changes; no file is opened."""
-    lines = []
-    for name, path in _entries(folder):
-        status = path.lstat()
-        lines.append(f"{name}\t{status.st_size}\t{status.st_mtime_ns}\t{status.st_ctime_ns}")
-    return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+        _write_seen(home, {**seen, place: signature_of(folder)})
 
 
 def _take(home: Home, centre: str, folder: Path, known: bool) -> Delivery | None:
@@ -104,7 +84,7 @@ def _take(home: Home, centre: str, folder: Path, known: bool) -> Delivery | None
     if not known:
         action = "Correct the folder's name, or add the centre's folder to centres/."
         problems.append(Problem("", "", "a centre that this study knows", action))
-    for raw, path in [("", folder), *_entries(folder)]:
+    for raw, path in [("", folder), *entries(folder)]:
         name = _spoken(raw)
         if _spoken(path.name) != path.name:
             expected = "a name in UTF-8 without control characters"
@@ -146,11 +126,6 @@ def _spoken(name: str) -> str:
     """A name that can be written down: bytes that are no UTF-8 and control characters as escapes."""
     text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return "".join(c if c >= " " and c != "\x7f" else repr(c)[1:-1] for c in text)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _archive(home: Home, path: Path) -> dict[str, str | int]:

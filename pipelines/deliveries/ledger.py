@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -79,25 +78,31 @@ def store(home: Home, path: Path) -> tuple[str, int]:
     objects.mkdir(parents=True, exist_ok=True)
     part = objects / f".part-{os.getpid()}"
     digest, size = hashlib.sha256(), 0
-    with path.open("rb") as source, part.open("wb") as copy:
-        while chunk := source.read(CHUNK):
-            digest.update(chunk)
-            copy.write(chunk)
-            size += len(chunk)
-    target = objects / digest.hexdigest()
-    if target.exists():
-        part.unlink()
-    else:
-        shutil.move(part, target)
-        target.chmod(0o444)
+    try:
+        with path.open("rb") as source, part.open("wb") as copy:
+            while chunk := source.read(CHUNK):
+                digest.update(chunk)
+                copy.write(chunk)
+                size += len(chunk)
+        target = objects / digest.hexdigest()
+        if not target.exists():
+            part.chmod(0o444)
+            part.rename(target)
+    finally:
+        part.unlink(missing_ok=True)
     return digest.hexdigest(), size
 
 
 def append(home: Home, delivery: Delivery) -> None:
     """Write one more line; a crash can at most leave a last line that is cut off, which `read` leaves out."""
     home.archive.mkdir(parents=True, exist_ok=True)
-    with (home.archive / "ledger.jsonl").open("a", encoding="utf-8") as ledger:
-        ledger.write(json.dumps(asdict(delivery), ensure_ascii=False, sort_keys=True) + "\n")
+    line = json.dumps(asdict(delivery), ensure_ascii=False, sort_keys=True) + "\n"
+    with (home.archive / "ledger.jsonl").open("a+b") as ledger:
+        if ledger.tell():
+            ledger.seek(-1, os.SEEK_END)
+            if ledger.read(1) != b"\n":
+                line = "\n" + line  # after a line that was cut off, or it would go with it
+        ledger.write(line.encode())
         ledger.flush()
         os.fsync(ledger.fileno())
 

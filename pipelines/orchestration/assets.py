@@ -5,15 +5,19 @@ because one process writes the warehouse.
 """
 
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
 
 from pipelines import models, study
+from pipelines.deliveries import ledger
 from pipelines.mapping import Centre
 from pipelines.orchestration import steps as steps_module
 from pipelines.orchestration.session import Study, tell
+from pipelines.orchestration.settings import home_here, load_settings
 from pipelines.orchestration.steps import Step, description
+from pipelines.warehouse import Home
 
 Results = Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]
 
@@ -43,9 +47,19 @@ def centre_assets(centre: Centre) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name=f"take_in_{centre.name}",
         specs=[
-            dg.AssetSpec(landed, group_name="landed", description=f"{centre.title}: its rows as text, as they came."),
             dg.AssetSpec(
-                staged, deps=[landed], group_name="staged", description=f"{centre.title}: typed, in the study's words."
+                landed,
+                group_name="landed",
+                description=f"{centre.title}: its rows as text, as they came.",
+                freshness_policy=freshness(centre),
+                skippable=True,
+            ),
+            dg.AssetSpec(
+                staged,
+                deps=[landed],
+                group_name="staged",
+                description=f"{centre.title}: typed, in the study's words.",
+                skippable=True,
             ),
         ],
         check_specs=[accepted, stop_rules],
@@ -54,24 +68,47 @@ def centre_assets(centre: Centre) -> dg.AssetsDefinition:
         session = study.session
         tell(f"deliveries of {centre.name}")
         taken = session.take_in(centre.name, context.run.asset_selection)
+        refused = [d.name for d in session.new if d.centre == centre.name and d.state == "rejected"]
+        rejected = [*refused, *(e.delivery for e in taken.rejected)]
         version = dg.DataVersion(taken.delivery or "none")
         facts: dict[str, Any] = {"delivery": taken.delivery or "none in force", "dagster/row_count": taken.n_landed}
         rows = {name: n for name, n in taken.rows.items() if n}
-        yield dg.MaterializeResult(landed, metadata=facts, data_version=version)
-        yield dg.MaterializeResult(
-            staged, metadata={"dagster/row_count": sum(rows.values()), "rows": rows}, data_version=version
-        )
+        if has_sent(context.instance, landed, session.home, centre.name):
+            yield dg.MaterializeResult(landed, metadata=facts, data_version=version)
+        # without staged rows Dagster leaves out all that hangs on them
+        if not session.done_already:
+            yield dg.MaterializeResult(
+                staged, metadata={"dagster/row_count": sum(rows.values()), "rows": rows}, data_version=version
+            )
         yield dg.AssetCheckResult(
             asset_key=landed,
             check_name=accepted.name,
-            passed=not taken.rejected,
-            metadata={"n_pending": taken.n_pending, "rejected": [e.delivery for e in taken.rejected]},
+            passed=not rejected,
+            metadata={"n_pending": taken.n_pending, "rejected": rejected},
         )
         yield dg.AssetCheckResult(
             asset_key=staged, check_name=stop_rules.name, passed=True, metadata={"n_checked": taken.n_checked}
         )
 
     return take_in_centre
+
+
+def freshness(centre: Centre) -> dg.FreshnessPolicy | None:
+    """A centre is late when its cadence and some days are over, and red when half as much again is."""
+    if not centre.cadence_days:
+        return None
+    late = timedelta(days=centre.cadence_days) * load_settings(home_here()).late_after_pct / 100
+    return dg.FreshnessPolicy.time_window(fail_window=late * 1.5, warn_window=late)
+
+
+def has_sent(instance: dg.DagsterInstance, landed: dg.AssetKey, home: Home, centre: str) -> bool:
+    """Whether a good delivery came since the asset was made last. A run for another reason, as a new version of the
+    code, does not make it: a centre that has fallen silent would look as if it had sent something."""
+    last = instance.get_latest_materialization_event(landed)
+    if last is None:
+        return True
+    made = datetime.fromtimestamp(last.timestamp, UTC).isoformat(timespec="milliseconds")
+    return any(d.centre == centre and d.state != "rejected" and d.received > made for d in ledger.read(home))
 
 
 def upstream(step: Step, centres: Mapping[str, Centre]) -> list[dg.AssetKey]:

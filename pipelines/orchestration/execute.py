@@ -2,27 +2,40 @@
 
 import os
 import sqlite3
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import dagster as dg
 import sqlalchemy
 
-from pipelines.deliveries import ledger
-from pipelines.orchestration.plan import Plan
-from pipelines.warehouse import Home
+from pipelines.orchestration.plan import Plan, concerned
+from pipelines.orchestration.session import TAKEN_IN
+from pipelines.orchestration.settings import load_settings
+from pipelines.warehouse import Home, write_whole
 
-SETTINGS = """telemetry: {enabled: false}
-nux: {enabled: false}
+OURS = "# written by restage from its settings; a file without this line is left alone\n"
+# one run at a time, because one process writes the warehouse; a run whose process is gone is failed, and done again
+# where its job says so (`automation.JOB_TAGS`)
+SETTINGS = """telemetry: {{enabled: false}}
+nux: {{enabled: false}}
+concurrency: {{runs: {{max_concurrent_runs: 1}}}}
+run_monitoring: {{enabled: true, start_timeout_seconds: 300, poll_interval_seconds: 30}}
+run_retries: {{enabled: true, max_retries: 0}}
+freshness: {{enabled: true}}
+retention:
+  sensor: {{purge_after_days: {days}}}
+  schedule: {{purge_after_days: {{skipped: {days}, failure: {runs}, success: {runs}}}}}
 """
 
 
 def prepare_dagster(home: Home) -> None:
     """Make the folder that holds Dagster's records of this study; this process and its children use it."""
     folder = home.dagster.resolve()
-    folder.mkdir(parents=True, exist_ok=True)
-    settings = folder / "dagster.yaml"
-    if not settings.exists():
-        settings.write_text(SETTINGS, encoding="utf-8")
+    path, settings = folder / "dagster.yaml", load_settings(home)
+    text = OURS + SETTINGS.format(days=settings.keep_ticks_days, runs=settings.keep_runs_days)
+    there = path.read_text(encoding="utf-8") if path.exists() else OURS
+    if there.startswith(OURS) and there != text:
+        write_whole(path, text)
     os.environ["DAGSTER_HOME"] = str(folder)
     os.environ["RESTAGE_HOME"] = str(home.root.resolve())
     os.environ["RESTAGE_AS_OF"] = home.as_of or ""
@@ -47,12 +60,17 @@ def execute(home: Home, plan: Plan) -> str:
     quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     with dg.DagsterInstance.from_config(str(home.dagster.resolve())) as instance:
         selection = _selection(home, plan, defs)
-        return job.execute_in_process(instance=instance, asset_selection=selection, run_config=quiet).run_id
+        done = job.execute_in_process(
+            instance=instance, asset_selection=selection, run_config=quiet, tags={TAKEN_IN: "yes"}
+        )
+        return done.run_id
+
+
+def with_centres(keys: Iterable[dg.AssetKey], centres: Collection[str]) -> list[dg.AssetKey]:
+    """Every table and report, and what is landed and staged of these centres."""
+    return sorted(k for k in keys if k.path[0] not in ("landed", "staged") or k.path[1] in centres)
 
 
 def _selection(home: Home, plan: Plan, defs: dg.Definitions) -> list[dg.AssetKey]:
     """Every table and report, and the centres whose deliveries are new or were not staged by this code yet."""
-    sending = {d.centre for d in ledger.read(home)} | {path.name for path in home.staged.glob("[!_.]*")}
-    centres = {c for c in plan.versions if c in sending and (plan.full or c in plan.changed)}
-    keys = defs.resolve_all_asset_keys()
-    return [k for k in keys if k.path[0] not in ("landed", "staged") or k.path[1] in centres]
+    return with_centres(defs.resolve_all_asset_keys(), concerned(home, plan))

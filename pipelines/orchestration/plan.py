@@ -14,12 +14,13 @@ from typing import Any
 from pipelines import study
 from pipelines.deliveries import acceptances, ledger
 from pipelines.deliveries.ledger import Delivery
-from pipelines.warehouse import Home
+from pipelines.warehouse import Home, write_whole
 
+MARK = "made_from.json"  # in staged/<centre>/: the version and the deliveries that its rows come from
 CENTRES = study.ROOT / "centres"
 CODE = ("sql", "study", "expectations", "pipelines")
 NOT_MAPPING = ("export.yaml", "defects.yaml")  # what only the simulator reads
-NOT_CODE = ("pipelines/simulate", "pipelines/cli", "__pycache__")
+NOT_CODE = ("pipelines/simulate", "pipelines/cli", "study/operation.yaml", "__pycache__")
 
 
 @dataclass(frozen=True)
@@ -85,16 +86,37 @@ def make_plan(home: Home, root: Path = CENTRES) -> Plan:
         or not home.database.exists()
         or not home.reports.exists()
     )
-    changed = tuple(c for c in versions if c in pending or made_of(home, c, versions[c]) != _made(made_from, c))
+    changed = tuple(c for c in versions if c in pending or should_be(home, c, versions[c]) != _made(made_from, c))
     gone = made_from.get("centres", {}).keys() - versions.keys()
     nothing_there = not pending and not any(d.state == "accepted" for d in ledger.read(home))
     return Plan(pending, changed, (full or bool(gone)) and not nothing_there, versions)
 
 
-def made_of(home: Home, centre: str, version: str) -> str:
+def concerned(home: Home, plan: Plan) -> list[str]:
+    """The centres whose deliveries are new or were not staged by this code yet."""
+    sending = {d.centre for d in ledger.read(home)} | {path.name for path in home.staged.glob("[!_.]*")}
+    return [c for c in plan.versions if c in sending and (plan.full or c in plan.changed)]
+
+
+def should_be(home: Home, centre: str, version: str) -> str:
     """The deliveries, decisions and version that a centre's rows should come from; empty when it has none."""
-    chain = [d.delivery_id for d in ledger.chain(home, centre) + ledger.repeats(home, centre)]
-    decided = [f"{a.query_id} {a.value_hash}" for a in acceptances.read(home) if a.centre == centre]
+    return _one(version, [d.delivery_id for d in ledger.chain(home, centre)], _decided(home, centre))
+
+
+def staged_from(home: Home, centres: Iterable[str]) -> dict[str, str]:
+    """The deliveries, decisions and version that each centre's staged rows do come from."""
+    marks = {centre: read_json(home.staged / centre / MARK) for centre in centres}
+    return {c: _one(mark["version"], mark["chain"], _decided(home, c)) if mark else "" for c, mark in marks.items()}
+
+
+def _decided(home: Home, centre: str) -> list[str]:
+    """What changes a query and no row: the same files sent again, and what was accepted."""
+    repeated = [d.delivery_id for d in ledger.repeats(home, centre)]
+    return repeated + [f"{a.query_id} {a.value_hash}" for a in acceptances.read(home) if a.centre == centre]
+
+
+def _one(version: str, chain: Iterable[str], decided: Iterable[str]) -> str:
+    chain = list(chain)
     return hashlib.sha256("\n".join([version, *chain, *decided]).encode()).hexdigest() if chain else ""
 
 
@@ -104,14 +126,18 @@ def _made(state: Mapping[str, Any], centre: str) -> str:
 
 def read_state(home: Home) -> dict[str, Any]:
     """What the warehouse was made from, as the last run wrote it; empty before the first one."""
-    path = home.root / "state.json"
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+    return read_json(home.root / "state.json")
 
 
-def write_state(home: Home, versions: Mapping[str, str], complete: bool) -> None:
+def read_json(path: Path) -> dict[str, Any]:
+    """A file of our own; one that is absent, or that a power cut left empty, says nothing."""
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (FileNotFoundError, ValueError):
+        return {}
+
+
+def write_state(home: Home, made: Mapping[str, str], complete: bool) -> None:
     """Note what the warehouse is made from. A run that is cut off leaves `complete` false: the next one does all."""
-    made = {centre: made_of(home, centre, version) for centre, version in versions.items()}
     state = {"code": code_version(), "centres": made, "complete": complete}
-    draft = home.root / "state.json.part"
-    draft.write_text(json.dumps(state, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    draft.replace(home.root / "state.json")
+    write_whole(home.root / "state.json", json.dumps(state, indent=1, sort_keys=True) + "\n")

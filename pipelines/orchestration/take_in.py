@@ -21,14 +21,14 @@ from pipelines.deliveries.manifest import manifest_of
 from pipelines.deliveries.tallies import TALLIES, write_tallies
 from pipelines.errors import DeliveryRejected, MappingError, Problem
 from pipelines.models import LIFE, technical_type
-from pipelines.warehouse import Home
+from pipelines.orchestration.plan import MARK, read_json
+from pipelines.warehouse import Home, remove, write_whole
 
 if TYPE_CHECKING:
     import duckdb
 
     from pipelines.mapping import Centre
 
-MARK = "made_from.json"
 TECHNICAL = {
     "findings": "centre, delivery_id, table_name, local_id, usubjid, record_key, source_file, source_row, field, "
     "staged_field, value_received, expected, rule_id",
@@ -73,19 +73,24 @@ def take_in(home: Home, centre: "Centre", pending: tuple[Delivery, ...], version
             rejected.append(error)
             shutil.rmtree(_draft(home, centre.name), ignore_errors=True)
             shutil.rmtree(home.landed / centre.name / delivery.delivery_id, ignore_errors=True)
-            ledger.append(home, delivery.decided("rejected", tuple(map(str, error.problems)), version))
+            _enter(home, delivery, delivery.decided("rejected", tuple(map(str, error.problems)), version))
             continue
         done.append(delivery.delivery_id)
     if not done:
-        shutil.rmtree(home.staged / centre.name, ignore_errors=True)
+        remove(home, home.staged / centre.name)
         return TakenIn(None, {}, 0, 0, tuple(rejected), len(pending))
     counts = mark["rows"], mark["n_landed"], mark["n_checked"]
     return TakenIn(mark["delivery"], *counts, tuple(rejected), len(pending))
 
 
+def _enter(home: Home, before: Delivery, now: Delivery) -> None:
+    """Append to the ledger what became of a delivery, unless it says so already, as after a run that was cut off."""
+    if now != before:
+        ledger.append(home, now)
+
+
 def _mark(home: Home, centre: str) -> dict[str, Any]:
-    path = home.staged / centre / MARK
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+    return read_json(home.staged / centre / MARK)
 
 
 def _draft(home: Home, centre: str) -> Path:
@@ -103,10 +108,10 @@ def _follow(home: Home, centre: "Centre", delivery: Delivery, version: str, done
     else:
         mark = _snapshot(home, centre, delivery, version, before, draft)
     mark |= {"version": version, "chain": [*done, delivery.delivery_id]}
-    (draft / MARK).write_text(json.dumps(mark), encoding="utf-8")
+    write_whole(draft / MARK, json.dumps(mark))
     target = home.staged / centre.name
     target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(target, ignore_errors=True)
+    remove(home, target)
     draft.rename(target)
     return mark
 
@@ -131,7 +136,7 @@ def _snapshot(
     if before is not None:
         rows = fold(Step(centre, delivery.delivery_id, delivery.name, removed, arrived.states_removals), before, draft)
     write_tallies(delivery, before, draft)
-    ledger.append(home, delivery.decided("accepted", (), version, arrived.n_rows))
+    _enter(home, delivery, delivery.decided("accepted", (), version, arrived.n_rows))
     return {"delivery": delivery.delivery_id, "rows": rows, "n_landed": arrived.n_rows, "n_checked": n_checked}
 
 

@@ -4,7 +4,9 @@ A hostile workbook can end the process that reads it, and no Python code can pre
 """
 
 import datetime
+import errno
 import json
+import os
 import resource
 import struct
 import sys
@@ -21,6 +23,7 @@ from pipelines.readers.marks import COMPLETE, Marks, Refused, marks_of_zip
 MOST_CELLS = 20_000_000
 MOST_XLS = 128 << 20
 MOST_WRITTEN = 4 << 30
+NO_ROOM = 28  # exit code when the disk of the parent's temporary file is full
 BATCH_CELLS = 500_000
 ZIP, OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
@@ -140,11 +143,18 @@ def main(path: str, hidden_sheet: str, memory: str, seconds: str) -> None:
         resource.setrlimit(kind, (most, most))
     out = sys.stdout.buffer
     try:
-        answer = write_book(Path(path), hidden_sheet, out)
-    except Refused as error:
-        answer = {"expected": str(error)}
-    index = json.dumps(answer).encode()
-    out.write(index + struct.pack("<Q", len(index)))
+        try:
+            answer = write_book(Path(path), hidden_sheet, out)
+        except Refused as error:
+            answer = {"expected": str(error)}
+        index = json.dumps(answer).encode()
+        out.write(index + struct.pack("<Q", len(index)))
+        out.flush()
+    except OSError as error:
+        # a full disk is no fault of the workbook
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            os._exit(NO_ROOM)
+        raise
 
 
 if __name__ == "__main__":

@@ -13,8 +13,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from pipelines.errors import Problem, UnreadableFile
+from pipelines.errors import DiskFull, Problem, UnreadableFile
 from pipelines.readers.read import with_notes
+from pipelines.readers.workbook import NO_ROOM
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -133,6 +134,8 @@ def _workbook(path: Path, _size: int, _changed: int, hidden_sheet: str) -> Workb
             [*command, str(MEMORY), str(SECONDS)], stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.DEVNULL,
             check=False, timeout=SECONDS,
         )  # fmt: skip
+        if child.returncode == NO_ROOM:
+            raise DiskFull
         answer = _index(out) if child.returncode == 0 else {}
     except subprocess.TimeoutExpired:
         answer = {}

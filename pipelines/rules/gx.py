@@ -6,19 +6,22 @@ and records while the run goes on.
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import redirect_stdout, suppress
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.errors import RestageError
+from pipelines.errors import DiskFull, RestageError, disk_full
 from pipelines.rules.load import Rule, load_rules
 
 if TYPE_CHECKING:
     import duckdb
 
+NO_ROOM = 28  # exit code of the process when the disk is full
 Counts = Sequence[Mapping[str, Any]]
 DOCS = Path("uncommitted") / "data_docs" / "local_site" / "index.html"
 WORST = ("error", "fail", "pass", "not_applicable")
@@ -85,6 +88,8 @@ def collect(process: "subprocess.Popen[str]", con: "duckdb.DuckDBPyConnection", 
     """
     _tell(process, write_tables(con, out, load_rules()))
     answer, _ = process.communicate()
+    if process.returncode == NO_ROOM:
+        raise DiskFull
     if process.returncode:
         raise RestageError("Great Expectations could not record the rules; what it said stands above.")
     return dict(json.loads(answer))
@@ -145,8 +150,22 @@ def main(out: Path) -> None:
 
         rules = load_rules()
         counted = sys.stdin.readline()
-        tables = lambda: dict(json.loads(sys.stdin.readline()))  # noqa: E731
-        summary = validate(**json.loads(counted), out=out, rules=rules, tables=tables) if counted else {}
+        tables = cache(lambda: dict(json.loads(sys.stdin.readline())))
+        given = {**json.loads(counted), "out": out, "rules": rules, "tables": tables} if counted else {}
+        try:
+            summary = validate(**given) if given else {}
+        except Exception as error:
+            if disk_full(error):
+                sys.exit(NO_ROOM)
+            if not out.exists():
+                raise
+            # a run that was cut off left files there that cannot be read; the tables were laid down just now
+            for path in out.iterdir():
+                if path.is_dir() and path.name != "tables":
+                    shutil.rmtree(path)
+                elif path.is_file():
+                    path.unlink()
+            summary = validate(**given)
     sys.stdout.write(json.dumps(summary))
 
 

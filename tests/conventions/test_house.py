@@ -19,7 +19,7 @@ FLOORS = [
     {"study", "yaml_schema"},
     {"study_schema"},
     {"readers", "survival", "disclosure", "simulate", "warehouse"},
-    {"mapping"},
+    {"mapping", "lock"},
     {"mapping_checks", "mapping_words"},
     {"centres"},
     {"staging_words", "staging_numbers"},

@@ -124,6 +124,28 @@ def test_the_demo_is_one_run_that_succeeded(ask: Ask) -> None:
     assert [run["status"] for run in runs] == ["SUCCESS"]
 
 
+def test_sensor_and_schedule_are_on_and_the_sensor_has_looked(ask: Ask) -> None:
+    where = '(repositorySelector: {repositoryName: "__repository__", repositoryLocationName: "restage"})'
+    query = f"""{{
+        sensorsOrError{where} {{ ... on Sensors {{ results {{
+            name sensorState {{ status ticks(limit: 1) {{ status skipReason }} }} }} }} }}
+        schedulesOrError{where} {{ ... on Schedules {{ results {{
+            name cronSchedule scheduleState {{ status }} }} }} }}
+    }}"""
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        found = ask(query)
+        (sensor,) = found["sensorsOrError"]["results"]
+        if sensor["sensorState"]["ticks"] and sensor["sensorState"]["ticks"][0]["status"] != "STARTED":
+            break
+        assert time.monotonic() < deadline, "the sensor has not looked"
+        time.sleep(0.5)
+    assert (sensor["name"], sensor["sensorState"]["status"]) == ("inbox", "RUNNING")
+    assert sensor["sensorState"]["ticks"] == [{"status": "SKIPPED", "skipReason": "Nothing new."}]
+    (schedule,) = found["schedulesOrError"]["results"]
+    assert (schedule["name"], schedule["scheduleState"]["status"]) == ("nightly", "RUNNING")
+
+
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs the system's Chromium")
 def test_a_browser_shows_the_lineage(address: str, tmp_path: Path) -> None:
     from playwright.sync_api import expect, sync_playwright

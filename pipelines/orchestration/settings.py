@@ -1,0 +1,51 @@
+"""When the study works by itself: `study/operation.yaml`, and what a home says otherwise."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipelines import study
+from pipelines.errors import MappingError
+from pipelines.warehouse import Home
+from pipelines.yaml_schema import Schema, read, refuse
+
+NAME = "operation.yaml"
+SCHEMA = Path(__file__).resolve().parent.parent / "schemas" / "operation.schema.json"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What `study/operation.yaml` explains; seconds, days and per cent of a centre's cadence."""
+
+    still_seconds: int
+    look_every_seconds: int
+    nightly: str
+    timezone: str
+    late_after_pct: int
+    keep_runs_days: int
+    keep_ticks_days: int
+
+
+def load_settings(home: Home) -> Settings:
+    """The study's settings with those of the home over them; raises `MappingError` with file and line."""
+    declared = _read(study.ROOT / "study" / NAME)
+    own = home.root / NAME
+    return Settings(**declared | (_read(own) if own.exists() else {}))
+
+
+def home_here() -> Home:
+    """The home that this process works on: what its starter has put into the environment, else `study-home`."""
+    return Home(Path(os.environ.get("RESTAGE_HOME") or "study-home").resolve(), os.environ.get("RESTAGE_AS_OF") or None)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    from dagster._utils.schedules import is_valid_cron_string
+
+    said = read(path)
+    errors = Schema(json.loads(SCHEMA.read_text(encoding="utf-8"))).errors(said)
+    refuse(path, errors)
+    if "nightly" in said and not is_valid_cron_string(said["nightly"]):
+        raise MappingError(f"{path.name}: nightly: minute, hour, day, month and weekday as cron writes them.")
+    return dict(said)
