@@ -16,7 +16,7 @@ LINKED, SEX, MISTYPED, TWICE, DEATHS = (
 )  # fmt: skip
 MODELS = ("links", "subjects", "lesions", "targets", "lesion_links", "followup")
 ASKED = """
-    select rule_id, usubjid, centre, source_file, source_row from validated.findings where rule_id in ({}) order by all
+    select rule_id, usubjid, centre, source_file, source_row from validated.failing where rule_id in ({}) order by all
 """
 
 Row = dict[str, object]
@@ -75,7 +75,7 @@ def con() -> Iterator[duckdb.DuckDBPyConnection]:
         run_rules(con, rules)
         broken = con.execute("select rule_id from validated.rule_counts where status = 'error'").fetchall()
         assert broken == []
-        con.execute(f"create table validated.findings as {models.load()['validated.findings'].sql}")
+        con.execute(f"create table validated.failing as {models.load()['validated.failing'].sql}")
         yield con
 
 
@@ -122,7 +122,7 @@ def test_dates_of_death_that_differ_are_asked_of_both_and_tell_no_date_of_the_pa
         ("linkage/visit_after_death_elsewhere", DEATHS, "rt1", "rt1_followup.csv", "3"),
     ]
     told = con.execute(
-        "select centre, concat_ws(' ', message, expected, value_received) from validated.findings where usubjid = $who",
+        "select centre, concat_ws(' ', message, expected, value_received) from validated.failing where usubjid = $who",
         {"who": DEATHS},
     ).fetchall()
     partner = {"me1": ("2015-05-09", "2015-05-11"), "rt1": ("2015-03-01", "2015-05-01")}

@@ -98,8 +98,11 @@ def test_nothing_else_changes(con: duckdb.DuckDBPyConnection) -> None:
     schemas = ("assessed.", "derived.", "reports.")
     names = [n for n in study.tables() if n.startswith(schemas) and "reader" not in n and n != "reports.exact_limits"]
     assert len(names) > 50
-    query = "(from {0} except all from plain.{0}) union all (from plain.{0} except all from {0})"
-    different = [name for name in names if con.execute(query.format(name)).fetchall()]
+    query = "(from {0} {1} except all from plain.{0}) union all (from plain.{0} except all from {0} {1})"
+    # what is listed by centre has lines about the reading centre, too
+    by_centre = {n for n in names if "centre" in {c.name for c in study.tables()[n].columns}}
+    others = "where centre is distinct from 'cr1'"
+    different = [n for n in names if con.execute(query.format(n, others if n in by_centre else "")).fetchall()]
     assert different == []
     readers = "select count(*) from plain.assessed.adrs_readers"
     assert con.execute(readers).fetchall() == [(0,)]
