@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli.console import DEFAULT_HOME, HomeOption, home_of
+from pipelines.cli.console import DEFAULT_HOME, HomeOption, alone, home_of
 from pipelines.cli.run import bring_up_to_date
 
 
@@ -22,8 +22,9 @@ def accept(
     from pipelines.accept import accept as decide
 
     place = home_of(home)
-    decided = decide(place, query, by, reason)
-    print(f"{decided.centre}: query {query} accepted by {decided.accepted_by}")
-    code = bring_up_to_date(place)
+    with alone(place):
+        decided = decide(place, query, by, reason)
+        print(f"{decided.centre}: query {query} accepted by {decided.accepted_by}")
+        code = bring_up_to_date(place)
     if code:
         raise typer.Exit(code)

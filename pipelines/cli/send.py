@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.cli.console import DEFAULT_HOME, HomeOption, home_of
+from pipelines.cli.console import DEFAULT_HOME, HomeOption, alone, home_of
 from pipelines.errors import UsageError
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def send(
     if mail is None or dry_run:
         faults = [_show(post) for post in send.posts(place, mail, meant, log.read(place), again)]
     else:
-        with log.opened(place) as events:
+        with alone(place), log.opened(place) as events:  # no run writes an outbox meanwhile
             faults = [_tell(told) for told in send.send(mail, events, send.posts(place, mail, meant, events, again))]
     if any(faults):
         raise typer.Exit(1)
