@@ -51,7 +51,7 @@ def validate(
 
     context = open_context(out)
     status, pages = record(context, out, counts, deliveries or {}, {rule.rule_id: rule for rule in rules})
-    native, more = check_tables(context, out, [rule for rule in rules if rule.native and not rule.problem], tables())
+    native, more = check_tables(context, out, [rule for rule in rules if rule.native], tables())
     pages += more
     if pages:
         context.build_data_docs(resource_identifiers=pages)  # only what is new: earlier runs' pages stay as they are
@@ -86,7 +86,7 @@ def collect(process: "subprocess.Popen[str]", con: "duckdb.DuckDBPyConnection", 
 
     Raises `RestageError` when it failed.
     """
-    _tell(process, write_tables(con, out, load_rules(keep_broken=True)))
+    _tell(process, write_tables(con, out, (rule for rule in load_rules(keep_broken=True) if not rule.problem)))
     answer, _ = process.communicate()
     if process.returncode == NO_ROOM:
         raise DiskFull
@@ -148,7 +148,7 @@ def main(out: Path) -> None:
     with redirect_stdout(sys.stderr):
         import pipelines.rules.gx_expectation  # noqa: F401  the seconds that it takes pass while the run counts
 
-        rules = load_rules(keep_broken=True)
+        rules = [rule for rule in load_rules(keep_broken=True) if not rule.problem]
         counted = sys.stdin.readline()
         tables = cache(lambda: dict(json.loads(sys.stdin.readline())))
         given = {**json.loads(counted), "out": out, "rules": rules, "tables": tables} if counted else {}
