@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.IGNORECASE)
 LAYERS = ("harmonised", "assessed", "validated", "derived", "reports")
 ABOUT = "freeze.json"
+NOT_CLOSED = "severity <> 'note' and state <> 'accepted'"
 
 
 def freeze(home: Home, name: str, by: str, reason: str, code: str) -> dict[str, Any]:
@@ -44,7 +45,7 @@ def freeze(home: Home, name: str, by: str, reason: str, code: str) -> dict[str, 
         with closing(open_read(home)) as con:
             for table in tables_of(con):
                 con.execute(f"copy (from {table} order by all) to {lit(str(draft / 'tables' / f'{table}.parquet'))}")
-            asked = con.execute("select count(*) from validated.findings where severity <> 'note'").fetchall()[0][0]
+            asked = con.execute(f"select count(*) from validated.findings where {NOT_CLOSED}").fetchall()[0][0]
         shutil.copytree(home.reports / "study", draft / "reports")
         about = {
             "name": name, "by": by, "reason": reason, "frozen": ledger.now(), "code": code,

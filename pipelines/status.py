@@ -6,11 +6,14 @@ from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
+from pipelines import study
 from pipelines.deliveries import ledger
 from pipelines.warehouse import Home, open_read
 
 if TYPE_CHECKING:
     from pipelines.mapping import Centre
+
+WAITING = "severity <> 'note' and state in ('new', 'open', 'reopened')"  # for a reply of the centre
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,7 @@ class Standing:
     data_cut: str | None
     received: str | None
     last_state: str | None
-    cadence_days: int | None
+    cadence_days: int
     due: str | None
     freshness: str
     queries: int | None
@@ -35,8 +38,8 @@ class Standing:
 def standings(home: Home, centres: Mapping[str, "Centre"], today: date) -> list[Standing]:
     """One row per declared centre, in their order.
 
-    A centre is late when its cadence has passed since the extract date of the delivery in force. `queries` counts what
-    is found and more than a note; it is empty before the first run.
+    A centre is late when its cadence has passed since the extract date of the delivery in force. `queries` counts those
+    that wait for its reply; it is empty before the first run.
     """
     asked = _asked(home)
     found = []
@@ -45,8 +48,9 @@ def standings(home: Home, centres: Mapping[str, "Centre"], today: date) -> list[
         newest = max(mine, key=lambda d: d.received, default=None)
         holds = ledger.in_force(home, name)
         due = None
-        if holds and centre.cadence_days:
-            due = date.fromisoformat(holds.extract_date[:10]) + timedelta(days=centre.cadence_days)
+        cadence = centre.cadence_days or study.protocol()["cadence_days"]["value"]
+        if holds:
+            due = date.fromisoformat(holds.extract_date[:10]) + timedelta(days=cadence)
         found.append(
             Standing(
                 centre=name,
@@ -54,7 +58,7 @@ def standings(home: Home, centres: Mapping[str, "Centre"], today: date) -> list[
                 data_cut=holds.extract_date[:10] if holds else None,
                 received=holds.received[:10] if holds else None,
                 last_state=newest.state if newest else None,
-                cadence_days=centre.cadence_days,
+                cadence_days=cadence,
                 due=due.isoformat() if due else None,
                 freshness="never" if holds is None else "late" if due and due < today else "fresh",
                 queries=None if asked is None else asked.get(name, 0),
@@ -70,5 +74,5 @@ def _asked(home: Home) -> dict[str, int] | None:
         there = "select 1 from duckdb_tables() where schema_name = 'validated' and table_name = 'findings'"
         if not con.execute(there).fetchall():
             return None
-        rows = con.execute("select centre, count(*) from validated.findings where severity <> 'note' group by all")
+        rows = con.execute(f"select centre, count(*) from validated.findings where {WAITING} group by all")
         return dict(rows.fetchall())

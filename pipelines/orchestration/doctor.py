@@ -180,7 +180,10 @@ def _runs(home: Home) -> Iterator[Finding]:
     orphans = [r.dagster_run.run_id for r in records if r.update_timestamp < old]
     for run in orphans:
         yield Finding(
-            "runs", "wrong", f"run {run[:8]} was killed and is still listed as started", "Terminate it in the UI."
+            "runs",
+            "wrong",
+            f"run {run[:8]} was killed and is still listed as started",
+            "restage watch (or ui) ends it and starts it again.",
         )
     if not orphans:
         yield Finding("runs", "ok", f"{len(records)} at work, none orphaned")
