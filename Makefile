@@ -6,7 +6,7 @@ READY := .venv/.ready
 PATIENTS ?= 100000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test ui docs check bench sweep clean
+.PHONY: help setup demo test long ui docs check bench sweep clean
 
 help: ## Lists these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-7s %s\n", $$1, $$2}' Makefile
@@ -36,7 +36,10 @@ demo: $(READY) ## Makes the reference study's deliveries and runs the whole line
 	@$(BIN)/restage demo --home $(STUDY_HOME)
 
 test: $(READY) ## Runs the tests (under ten minutes)
-	@$(BIN)/python -m pytest -n 2 -m "not slow"
+	@$(BIN)/python -m pytest -n 2 -m "not slow and not long"
+
+long: $(READY) ## Runs the tests that take several whole runs each (ten minutes)
+	@$(BIN)/python -m pytest -n 2 -m "long and not slow"
 
 ui: $(READY) ## Opens the Dagster UI of the study on this machine
 	@$(BIN)/restage ui --home $(STUDY_HOME)

@@ -4,6 +4,8 @@ import shutil
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from pipelines.deliveries import acceptances
 from pipelines.warehouse import Home, open_read
 from tests.conftest import Restage
@@ -16,6 +18,7 @@ def state(home: Path, query: str) -> tuple[str, str | None, str | None]:
         return found
 
 
+@pytest.mark.long
 def test_a_confirmed_value_is_accepted_by_name(demo_home: Path, tmp_path: Path, restage: Restage) -> None:
     home = tmp_path / "home"
     shutil.copytree(demo_home, home, copy_function=shutil.copy2)

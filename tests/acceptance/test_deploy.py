@@ -132,6 +132,7 @@ def unit(name: str, env: dict[str, str], ports: dict[str, int], workspace: Path)
     return words.split()
 
 
+@pytest.mark.long
 def test_services_work_on_one_study_whose_records_lie_in_postgres(
     postgres: dict[str, str], tmp_path: Path, demo_home: Path
 ) -> None:

@@ -18,6 +18,8 @@ from pipelines.warehouse import Home
 from tests.acceptance.line import made_from
 from tests.conftest import Restage
 
+pytestmark = pytest.mark.long
+
 HOSTILE_CENTRE = "rt4"  # the radiotherapy unit that sends UTF-8
 HOSTILE = [
     "=cmd|' /C calc'!A0", "+1+cmd", "-2+3", "@SUM(1+9)*cmd", " =1+1", "＝1+1", "see;=1+1", "see,@SUM(1)", "see|+x",

@@ -20,6 +20,8 @@ from pipelines.simulate.simulate import simulate
 from pipelines.warehouse import Home
 from tests.acceptance import lives
 
+pytestmark = pytest.mark.long
+
 REFERENCE = study.ROOT / "examples" / "reference_study"
 CENTRE, DATA = "me1", "ME1_DATA.csv"
 DAYS = ("2017-04-02", "2017-07-01", "2017-10-01", "2018-01-01", "2018-04-01", "2018-07-01")

@@ -102,6 +102,7 @@ def test_who_withdrew_after_the_backup_stays_out(home: Path, tmp_path: Path) -> 
         care.restore(tmp_path / "old.tar.gz", Home(tmp_path / "third"), withdrawn=home)
 
 
+@pytest.mark.long
 def test_a_frozen_state_is_derived_again_and_found_equal(home: Path, restage: Restage) -> None:
     signed = ("--by", "A. Rossi", "--reason", "Primary analysis")
     done = restage("freeze", "primary", "--home", home, *signed)

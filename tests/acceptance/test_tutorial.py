@@ -7,12 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from pipelines import study
 
 COPIED = ("pipelines", "sql", "study", "expectations", "centres", "examples")
 PAGE = study.ROOT / "docs" / "tutorial" / "first-study.md"
 
 
+@pytest.mark.long
 def test_the_tutorial_does_what_it_says(demo_home: Path, tmp_path: Path) -> None:
     for name in COPIED:
         shutil.copytree(study.ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))

@@ -18,6 +18,8 @@ from pipelines.warehouse import Home, open_read
 from pipelines.withdraw import withdraw
 from tests.conftest import Restage
 
+pytestmark = pytest.mark.long
+
 PER_SUBJECT = [t for t in study.tables().values() if "usubjid" in {c.name for c in t.columns}]
 Withdrawn = tuple[Path, list[str], set[str], dict[str, list[dict[str, Any]]]]
 LEFT_OUT = "file_sha256", "query_id"

@@ -85,6 +85,7 @@ def test_the_rest_is_finished(run: tuple[subprocess.CompletedProcess[str], Path,
             assert shown.index(rule_id) < shown.index("rules without a failure")
 
 
+@pytest.mark.long
 def test_the_fault_stays_until_it_is_mended(run: tuple[subprocess.CompletedProcess[str], Path, Path]) -> None:
     """A second run has nothing to do and still says 1; with the files mended all is well."""
     _, home, house = run

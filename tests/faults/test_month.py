@@ -84,6 +84,7 @@ def two_at_once(spoilt: Path, tmp_path_factory: pytest.TempPathFactory) -> Table
     return tables(home)
 
 
+@pytest.mark.long
 def test_four_days_with_a_crash_a_full_disk_and_a_locked_warehouse(
     spoilt: Path, two_at_once: Tables, tmp_path: Path
 ) -> None:

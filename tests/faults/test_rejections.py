@@ -86,6 +86,7 @@ def test_a_rejection_is_told_once(home: Path, restage: Restage) -> None:
     assert (again.returncode, "Nothing new" in again.stdout) == (0, True)
 
 
+@pytest.mark.long
 def test_a_second_delivery_and_an_answer_are_followed_to_the_report(home: Path, restage: Restage) -> None:
     """A row less: it stays, the centre is asked, its reply takes the row away; its report says what changed."""
     (good,) = (home / "inbox" / "me1").iterdir()
