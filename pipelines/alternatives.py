@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 TABLE = "assessed.adrs_alternatives"
 RESPONSES = "assessed.adrs"
 CONCERNED = "assessed.switch_subjects"
-AT_ONCE = 250_000  # subjects; bounds the memory
 KEPT = "usubjid, paramcd, adt, avalc, lesion_id"
 
 
@@ -56,7 +55,7 @@ def derive(con: "duckdb.DuckDBPyConnection", only_touched: bool = False) -> int:
     for switch, found in study.readings().items():
         where = f"switch = {study.sql_literal(switch)}{touched}"
         n = con.execute(f"select count(*) from store.{CONCERNED} where {where}").fetchall()[0][0]
-        buckets = -(-n // AT_ONCE)
+        buckets = -(-n // models.AT_ONCE)
         for reading in found[1:]:
             for bucket in range(buckets):
                 chosen = f"select usubjid from store.{CONCERNED} where {where}"

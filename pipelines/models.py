@@ -1,4 +1,5 @@
-"""One SQL text, any slice: loads `sql/N_schema/name.sql` and runs it over all subjects or over those that were touched.
+"""One SQL text, any slice: loads `sql/N_schema/name.sql` and runs it over all subjects, share by share, or over those
+that were touched.
 
 The names in a model resolve to views in an attached in-memory database `slice`; the rows lie in `store`, the warehouse.
 """
@@ -32,6 +33,7 @@ LIFE = {
     "source_row, newest_fl, usubjid",
     "acceptances": "epoch, query_id, value_hash, accepted_by, accepted_on, accept_reason",
 }
+AT_ONCE = 100_000  # subjects; bounds the memory
 HEADER = re.compile(r"^-- (one row per|unit|why|source): (.*)$", re.MULTILINE)
 
 
@@ -172,15 +174,33 @@ def touch(con: "duckdb.DuckDBPyConnection", centres: list[str]) -> int:
     return int(row[0]) if row else 0
 
 
-def show(con: "duckdb.DuckDBPyConnection", names: Iterable[str], only_touched: bool = False) -> None:
-    """Let each `schema.table` resolve to the stored rows, or to those of the touched subjects."""
+def show(con: "duckdb.DuckDBPyConnection", names: Iterable[str], where: str = "") -> None:
+    """Let each `schema.table` resolve to the stored rows, or to those of the subjects for whom `where` holds."""
     for full_name in names:
         schema, name = full_name.split(".")
         source = f"slice.main.staged_{name}" if schema == "staged" else f"store.{full_name}"
         declared = study.tables().get(f"harmonised.{name}" if schema == "staged" else full_name)
-        narrowed = only_touched and declared is not None and declared.by == "subject"
-        where = " where usubjid in (from slice.main.touched)" if narrowed else ""
-        con.execute(f"create or replace view slice.{full_name} as from {source}{where}")
+        narrowed = where and declared is not None and declared.by == "subject"
+        con.execute(f"create or replace view slice.{full_name} as from {source}{f' where {where}' if narrowed else ''}")
+
+
+def shares(con: "duckdb.DuckDBPyConnection", model: Model, only_touched: bool = False) -> list[str]:
+    """Conditions that divide the subjects whose rows are made into about `AT_ONCE` each; an empty one where all go at
+    once. Ranges, so that the rows of a share lie together in every table that was made by shares.
+    """
+    known = "slice.main.touched" if only_touched else "store.harmonised.links"
+    if model.table.by != "subject" or model.schema == "harmonised" or not _exists(con, "harmonised.links"):
+        return [""]
+    (n,) = con.execute(f"select -(-count(distinct usubjid) // {AT_ONCE}) from {known}").fetchall()[0]
+    starts = con.execute(
+        f"""select min(usubjid) from (select usubjid, ntile({max(n, 1)}) over (order by usubjid) as share
+            from (select distinct usubjid from {known})) group by share order by share"""
+    ).fetchall()
+    bounds = [study.sql_literal(start) for (start,) in starts[1:]]
+    return [
+        " and ".join([f"usubjid >= {low}"] * bool(low) + [f"usubjid < {high}"] * bool(high))
+        for low, high in zip(["", *bounds], [*bounds, ""], strict=True)
+    ]
 
 
 def run(con: "duckdb.DuckDBPyConnection", model: Model, only_touched: bool = False) -> int:
@@ -192,18 +212,22 @@ def run(con: "duckdb.DuckDBPyConnection", model: Model, only_touched: bool = Fal
     import duckdb
 
     only_touched = only_touched and model.table.by == "subject" and _exists(con, model.full_name)
-    show(con, model.deps, only_touched)
     columns = ", ".join(f'cast("{c.name}" as {c.sql_type}) as "{c.name}"' for c in model.table.columns)
     target = f"store.{model.full_name}"
-    con.execute("use slice")
     try:
-        if only_touched:
-            con.execute(f"create or replace temp table replacement as select {columns} from (\n{model.sql}\n)")
-            con.execute("begin")
-            con.execute(f"delete from {target} where usubjid in (from slice.main.touched)")
-            con.execute(f"insert into {target} from replacement; commit; drop table replacement")
-        else:
-            con.execute(f"create or replace table {target} as select {columns} from (\n{model.sql}\n)")
+        for number, share in enumerate(shares(con, model, only_touched)):
+            wanted = [share] * bool(share) + ["usubjid in (from slice.main.touched)"] * only_touched
+            show(con, model.deps, " and ".join(wanted))
+            con.execute("use slice")
+            if only_touched:
+                con.execute(f"create or replace temp table replacement as select {columns} from (\n{model.sql}\n)")
+                con.execute("begin")
+                con.execute(f"delete from {target} where {' and '.join(wanted)}")
+                con.execute(f"insert into {target} from replacement; commit; drop table replacement")
+            else:
+                making = f"insert into {target}" if number else f"create or replace table {target} as"
+                con.execute(f"{making} select {columns} from (\n{model.sql}\n)")
+            con.execute("use memory")
     except duckdb.Error as error:
         if disk_full(error):
             raise DiskFull from None

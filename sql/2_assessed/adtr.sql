@@ -12,9 +12,14 @@ with measured as (
     union all
     select *, 1 from assessed.part_measurements
 ),
+twice as (
+    select usubjid, lesion_id, visitnum from measured group by usubjid, lesion_id, visitnum having count(*) > 1
+),
 measurement as (
-    select * from measured
-    -- twice in one visit: the later one
+    select * from measured anti join twice using (usubjid, lesion_id, visitnum)
+    union all
+    -- twice in one visit: the later one; the few are sorted, not all
+    select * from (select * from measured semi join twice using (usubjid, lesion_id, visitnum))
     qualify row_number() over (
         partition by usubjid, lesion_id, visitnum order by is_compound, trdt desc, source_row, diameter_mm desc
     ) = 1

@@ -2,7 +2,14 @@
 -- unit: mm
 -- why: oligo-progression counts lesions; a sum of diameters says that there is progression, not where
 -- source: RECIST 1.1, 4.3.1 applied to the single lesion, and 4.3.2 (a whole is compared with what has become it); PROTOCOL, Oligo-progression
-with baseline as (
+with candidate as (
+    -- no nadir is below the smallest size, so that most lesions need not be followed from visit to visit
+    select usubjid, lesion_id from assessed.adtr
+    group by usubjid, lesion_id
+    having bool_or(lesion_state = 'unequivocal_progression')
+        or max(counted_mm) - min(counted_mm) >= (select pd_min_increase_mm from study.protocol)
+),
+baseline as (
     select usubjid, visitnum, baseline_fl, min(visitnum) filter (baseline_fl = 'Y') over (partition by usubjid) as from_visitnum
     from assessed.visits
 ),
@@ -43,6 +50,7 @@ followed as (
         min(own_mm) over earlier as alone_mm,
         arg_min(a.adt, own_mm) over earlier as alone_dt
     from assessed.adtr a
+    semi join candidate using (usubjid, lesion_id)
     join baseline v using (usubjid, visitnum)
     left join whole w on w.usubjid = a.usubjid and w.visitnum = a.visitnum and w.lesion_id = a.lesion_id
     where a.visitnum >= v.from_visitnum

@@ -15,7 +15,8 @@ with lesion as (
 select
     usubjid, series, visitnum, count(*) as n_nontargets, count(gone_fl) as n_assessed,
     case when count(gone_fl) = count(*) and bool_and(gone_fl = 'Y') then 'Y' else 'N' end as all_gone_fl,
-    string_agg(lesion_id, ', ' order by lesion_id) filter (gone_fl = 'N' and lesion_state = 'unequivocal_progression') as progressed,
-    string_agg(lesion_id, ', ' order by lesion_id) filter (gone_fl = 'N' and node_fl = 'N') as seen
+    -- an ordered string_agg takes four times as long
+    array_to_string(list_sort(list(lesion_id) filter (gone_fl = 'N' and lesion_state = 'unequivocal_progression')), ', ') as progressed,
+    array_to_string(list_sort(list(lesion_id) filter (gone_fl = 'N' and node_fl = 'N')), ', ') as seen
 from lesion
 group by usubjid, series, visitnum

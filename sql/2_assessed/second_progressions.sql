@@ -39,7 +39,7 @@ earliest as (
 ),
 reasoned as (
     select
-        c.usubjid, string_agg(c.kind || ': ' || c.reason, '; ' order by c.kind, c.lesion_id) as reason, min(c.source) as source
+        c.usubjid, list_sort(list(struct_pack(kind := c.kind, lesion_id := c.lesion_id, said := c.kind || ': ' || c.reason))) as reasons, min(c.source) as source
     from component c
     join earliest e on e.usubjid = c.usubjid and e.seconddt = c.adt
     group by c.usubjid
@@ -62,7 +62,7 @@ select
     end as second_pattern,
     e.local_dt, e.distant_dt,
     case when n.adt <= e.seconddt + p.same_restaging_days then 'Y' else 'N' end as new_lesion_fl,
-    r.reason, r.source.centre as centre, r.source.file as source_file, r.source.place as source_row
+    array_to_string([s.said for s in r.reasons], '; ') as reason, r.source.centre as centre, r.source.file as source_file, r.source.place as source_row
 from earliest e
 join reasoned r using (usubjid)
 left join new_lesion n using (usubjid)

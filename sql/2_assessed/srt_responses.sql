@@ -12,7 +12,7 @@ worst as (
         r.usubjid, r.target_id, any_value(r.restagingdt) as restagingdt,
         -- the worst lesion stands for the target; not evaluable only when none is
         coalesce(arg_max(r.response, struct_pack(o := s.worst_order, id := r.lesion_id)) filter (s.worst_order is not null), 'NE') as response,
-        string_agg(r.lesion_id || ': ' || r.response || ', ' || r.reason, '; ' order by r.lesion_id) as reason,
+        list_sort(list(struct_pack(lesion_id := r.lesion_id, said := r.lesion_id || ': ' || r.response || ', ' || r.reason))) as reasons,
         any_value(r.finding) as finding, any_value(r.method) as method, any_value(r.reported_response) as reported_response
     from restaging r
     join study.response s on s.code = r.response
@@ -21,7 +21,7 @@ worst as (
 )
 select
     t.usubjid, t.target_id, t.anatomic_site, w.restagingdt, coalesce(w.response, 'NE') as response, w.finding, w.method,
-    w.reported_response, coalesce(w.reason, 'no assessment of this target is marked as restaging') as reason
+    w.reported_response, coalesce(array_to_string([r.said for r in w.reasons], '; '), 'no assessment of this target is marked as restaging') as reason
 from harmonised.targets t
 join assessed.subject_dates d using (usubjid)
 left join worst w using (usubjid, target_id)

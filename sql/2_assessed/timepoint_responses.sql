@@ -4,7 +4,8 @@
 -- source: RECIST 1.1, 4.3 and table 1; PROTOCOL, Target response (the order of the rules) and Contested points
 with new_lesion as (
     select
-        usubjid, series, visitnum, max(status) as status, string_agg(reason, '; ' order by status desc, lesion_id) as reason
+        usubjid, series, visitnum, max(status) as status,
+        list_sort(list(struct_pack(equivocal := status = 'EQUIVOCAL', lesion_id := lesion_id, reason := reason))) as reasons
     from assessed.new_lesions n
     anti join assessed.irradiated_lesions i on i.usubjid = n.usubjid and i.lesion_id = n.lesion_id and i.first_fraction_dt < n.adt
     group by usubjid, series, visitnum
@@ -13,7 +14,7 @@ state as (
     select
         t.*, coalesce(n.n_nontargets, 0) as n_nontargets, coalesce(n.n_assessed, 0) as n_nontargets_assessed,
         coalesce(n.all_gone_fl, 'N') as nontarget_gone_fl, n.progressed, n.seen,
-        coalesce(w.status, 'NO') as new_lesion, w.reason as new_lesion_reason,
+        coalesce(w.status, 'NO') as new_lesion, w.reasons as new_lesion_reasons,
         -- an earlier overall response was complete
         coalesce(bool_or(
             t.n_targets + coalesce(n.n_nontargets, 0) > 0
@@ -134,7 +135,7 @@ select
         when nontarget_response = 'NE' then printf('%d of %d non-target lesions assessed', n_nontargets_assessed, n_nontargets)
         else 'present without unequivocal progression'
     end as nontarget_reason,
-    coalesce(c.new_lesion_reason, 'no new lesion') as new_lesion_reason,
+    coalesce(array_to_string([n.reason for n in c.new_lesion_reasons], '; '), 'no new lesion') as new_lesion_reason,
     printf('target %s, non-target %s, new lesion %s: %s', target_response, nontarget_response, lower(c.new_lesion), r.overall)
     || case when r.overall = 'CR' and c.adt < c.disease_dt then printf(', taken for PR: disease is seen on %s', c.disease_dt) else '' end
         as overall_reason,

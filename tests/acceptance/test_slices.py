@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import study
+from pipelines import models, study
 from pipelines.warehouse import Home
 from tests.acceptance import line
 
@@ -63,3 +63,21 @@ def test_a_subject_that_left_a_centre_leaves_its_tables(
     assert con.execute(
         f"select distinct link_state from store.harmonised.links where usubjid = '{gone}'"
     ).fetchall() == [("unlinked",)]
+
+
+def test_shares_of_the_subjects_end_in_equal_tables(
+    whole: tuple[Path, dict[str, list[tuple[object, ...]]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cohort too large for the memory is made share by share, anew and where a delivery touched it."""
+    root, expected = whole
+    monkeypatch.setattr(models, "AT_ONCE", 5)
+    home = Home(tmp_path / "home")
+    shutil.copytree(root / "staged", home.staged)
+    con = line.open_study(home)
+    line.make(con)
+    assert len(models.shares(con, models.load()["assessed.adtr"])) > 1
+    for name, rows in expected.items():
+        assert line.content(con, name) == rows, name
+    line.make(con, ["rt1", "me2"])
+    for name, rows in expected.items():
+        assert line.content(con, name) == rows, name
