@@ -10,30 +10,17 @@ from typing import Any
 
 import dagster as dg
 
-from pipelines import models, study
+from pipelines import models
 from pipelines.deliveries import ledger
 from pipelines.mapping import Centre
 from pipelines.orchestration import steps as steps_module
+from pipelines.orchestration.columns import asset_key, column_lineage, column_schema, sending, staged_schema
 from pipelines.orchestration.session import Study, tell
 from pipelines.orchestration.settings import home_here, load_settings
 from pipelines.orchestration.steps import Step, description
 from pipelines.warehouse import Home
 
 Results = Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]
-
-
-def asset_key(full_name: str) -> dg.AssetKey:
-    return dg.AssetKey(full_name.replace(".", "/").split("/"))
-
-
-def column_schema(full_name: str) -> dg.TableSchema:
-    """The declared columns as Dagster shows them."""
-    return dg.TableSchema(
-        [
-            dg.TableColumn(c.name, c.sql_type, c.label + (f" [{c.unit}]" if c.unit else ""))
-            for c in study.tables()[full_name].columns
-        ]
-    )
 
 
 def centre_assets(centre: Centre) -> dg.AssetsDefinition:
@@ -59,6 +46,7 @@ def centre_assets(centre: Centre) -> dg.AssetsDefinition:
                 deps=[landed],
                 group_name="staged",
                 description=f"{centre.title}: typed, in the study's words.",
+                metadata={"dagster/column_schema": staged_schema(centre)},
                 skippable=True,
             ),
         ],
@@ -117,8 +105,7 @@ def upstream(step: Step, centres: Mapping[str, Centre]) -> list[dg.AssetKey]:
     for name in step.deps:
         schema, table = name.split(".")
         if schema == "staged":
-            sending = [c for c, about in centres.items() if table in about.tables or table not in study.staged_tables()]
-            keys |= {dg.AssetKey(["staged", c]) for c in sending}
+            keys |= {dg.AssetKey(["staged", c]) for c in sending(table, centres)}
         elif schema in models.LAYERS:
             keys.add(asset_key(name))
     return sorted(keys)
@@ -146,7 +133,13 @@ def layer_assets(layer: str, steps: list[Step], centres: Mapping[str, Centre]) -
         for step in steps:
             tell(step.makes[0])
             for name, n_rows in step.run(session.con, session.only_touched).items():
-                facts: dict[str, Any] = {"dagster/row_count": n_rows, "dagster/column_schema": column_schema(name)}
+                origins = session.origins.get(name)
+                facts: dict[str, Any] = {
+                    "dagster/row_count": n_rows,
+                    "dagster/column_schema": column_schema(name, origins),
+                }
+                if origins:
+                    facts["dagster/column_lineage"] = column_lineage(origins, session.centres)
                 yield dg.MaterializeResult(asset_key(name), metadata=facts)
 
     return make_layer

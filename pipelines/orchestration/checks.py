@@ -7,7 +7,7 @@ from typing import NamedTuple
 import dagster as dg
 
 from pipelines import study
-from pipelines.orchestration.assets import asset_key
+from pipelines.orchestration.columns import asset_key
 from pipelines.orchestration.session import Study, tell
 from pipelines.rules.load import counted, load_rules
 
