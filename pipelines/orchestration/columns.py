@@ -13,6 +13,11 @@ def asset_key(full_name: str) -> dg.AssetKey:
     return dg.AssetKey(full_name.replace(".", "/").split("/"))
 
 
+def column_shape(full_name: str) -> dg.TableSchema:
+    """The declared columns before the table is made: without descriptions, which the UI would show for ever."""
+    return dg.TableSchema([dg.TableColumn(c.name, c.sql_type) for c in study.tables()[full_name].columns])
+
+
 def column_schema(full_name: str, origins: Origins | None = None) -> dg.TableSchema:
     """The declared columns of a table, each with what it is made from where that is known."""
     return dg.TableSchema(

@@ -227,9 +227,10 @@ def test_old_runs_are_forgotten_but_those_that_assets_rest_on(instance: dg.Dagst
 
 
 def test_a_centre_that_falls_silent_turns_yellow_and_then_red(home: Home) -> None:
+    settings = load_settings(home)
     for centre in all_centres().values():
-        policy = freshness(centre)
-        specs = {spec.key.path[0]: spec for spec in centre_assets(centre).specs}
+        policy = freshness(centre, settings.late_after_pct)
+        specs = {spec.key.path[0]: spec for spec in centre_assets(centre, settings).specs}
         assert specs["landed"].freshness_policy == policy
         assert policy is not None
         assert centre.cadence_days is not None

@@ -56,7 +56,8 @@ COUNTS = {
 # the same word, flag or NULL in every row of one branch of the SQL
 FIXED_WORDS = {
     "assessed.adrs.eval", "assessed.adrs.paramcd", "assessed.adrs_alternatives.paramcd",
-    "assessed.adrs_readers.paramcd", "assessed.lesion_parts.kind", "assessed.lesion_progressions.new_lesion_fl", "assessed.series_visits.series",
+    "assessed.adrs_readers.paramcd", "assessed.lesion_parts.kind",
+    "assessed.lesion_progressions.new_lesion_fl", "assessed.series_visits.series",
     "derived.course_starts.srcdom", "derived.course_starts.srcvar", "derived.reader_pairs.paramcd",
     "derived.reported_dates.date_name", "derived.subject_sites.baseline_fl", "derived.subject_sites.oligo_fl",
     "derived.subject_sites.treated_fl", "derived.worst_grades.term_level", "reports.exposure.section",
