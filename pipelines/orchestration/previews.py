@@ -32,7 +32,9 @@ def markdown_table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     return "\n".join([line(heads), line(["---"] * len(heads)), *map(line, rows)])
 
 
-def study_previews(con: "duckdb.DuckDBPyConnection", home: Home, written: Sequence[Path]) -> dict[str, dg.MetadataValue[Any]]:
+def study_previews(
+    con: "duckdb.DuckDBPyConnection", home: Home, written: Sequence[Path]
+) -> dict[str, dg.MetadataValue[Any]]:
     """The curves that are there, in the order of the endpoints, and the counted rows of Tables I to III.
 
     Input: the tables of schema reports, and the files that were `written`. Output: metadata of the asset by label.

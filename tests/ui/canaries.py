@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 WORD = "Kanarie"
+REFUSED = "Last_Name"  # a word in this column is taken for a person's name and rejects the delivery
 DATES = {
-    "%Y-%m-%d": r"\d{4}-\d\d-\d\d", "%d/%m/%Y": r"\d\d/\d\d/\d{4}", "%d.%m.%Y": r"\d\d\.\d\d\.\d{4}", "%Y%m%d": r"(19|20)\d{6}",
+    "%Y-%m-%d": r"\d{4}-\d\d-\d\d", "%d/%m/%Y": r"\d\d/\d\d/\d{4}", "%d.%m.%Y": r"\d\d\.\d\d\.\d{4}",
+    "%Y%m%d": r"(19|20)\d{6}",
 }  # fmt: skip
 
 
@@ -26,7 +28,7 @@ class Flock:
 
     def plant(self, place: tuple[str, ...], old: Any, comma: bool = False) -> Any:
         """What stands in the cell from now on: the old value where this field has its canary, or no shape to copy."""
-        if place in self.done or old in (None, ""):
+        if place in self.done or old is None or not str(old).strip():
             return old
         new = f"{WORD}{len(self.made):04}" if self.words else self._value(old, comma)
         if new is None:
@@ -62,13 +64,18 @@ def plant_all(source: Path, target: Path, flock: Flock) -> None:
         copy.write_bytes(content if "Dictionary" in path.name else kinds[path.suffix](content, path.name, flock))
 
 
+def _from_the_middle(rows: list[Any]) -> list[Any]:
+    """At the ends stand phantoms, totals and signatures, which are no records."""
+    return rows[len(rows) // 2 :] + rows[: len(rows) // 2]
+
+
 def _csv(content: bytes, name: str, flock: Flock) -> bytes:
     text = content.decode("latin-1")
     delimiter = max(";,\t", key=text.count)
     rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
     head = next(i for i, row in enumerate(rows) if len(row) == max(map(len, rows)))
     comma = delimiter != "," and re.search(r"\d,\d", text) is not None
-    for row in rows[head + 1 :]:
+    for row in _from_the_middle(rows[head + 1 :]):
         row[:] = [flock.plant((name, str(i)), cell, comma) for i, cell in enumerate(row)]
     out = io.StringIO(newline="")
     csv.writer(out, delimiter=delimiter, lineterminator="\r\n" if "\r\n" in text else "\n").writerows(rows)
@@ -82,9 +89,10 @@ def _xlsx(content: bytes, name: str, flock: Flock) -> bytes:
     for sheet in book:
         rows = list(sheet.iter_rows())
         head = next((i for i, row in enumerate(rows) if sum(c.value is not None for c in row) > 2), 0)
-        for row in rows[head + 1 :]:
+        named = {cell.column for cell in rows[head] if cell.value == REFUSED} if rows else set()
+        for row in _from_the_middle(rows[head + 1 :]):
             for cell in row:
-                if type(cell).__name__ == "Cell" and not str(cell.value).startswith("="):
+                if cell.column not in named and type(cell).__name__ == "Cell" and not str(cell.value).startswith("="):
                     cell.value = flock.plant((name, sheet.title, cell.column_letter), cell.value)
     out = io.BytesIO()
     book.save(out)
@@ -107,7 +115,9 @@ def _fhir(content: bytes, name: str, flock: Flock) -> bytes:
             return [walk(v, place) for v in node]
         return node if isinstance(node, bool) else flock.plant((name, *place), node)
 
-    lines = (json.dumps(walk(json.loads(line), ()), ensure_ascii=False) for line in content.decode().splitlines() if line)
+    lines = (
+        json.dumps(walk(json.loads(line), ()), ensure_ascii=False) for line in content.decode().splitlines() if line
+    )
     return ("\n".join(lines) + "\n").encode()
 
 
