@@ -100,10 +100,8 @@ def centre_assets(centre: Centre, settings: Settings) -> dg.AssetsDefinition:
     return take_in_centre
 
 
-def freshness(centre: Centre, late_after_pct: int) -> dg.FreshnessPolicy | None:
+def freshness(centre: Centre, late_after_pct: int) -> dg.FreshnessPolicy:
     """A centre is late when its cadence and some days are over, and red when half as much again is."""
-    if not centre.cadence_days:
-        return None
     late = timedelta(days=centre.cadence_days) * late_after_pct / 100
     return dg.FreshnessPolicy.time_window(fail_window=late * 1.5, warn_window=late)
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import duckdb
 
 TABLES = {"table1": "Table I", "table2": "Table II", "table3": "Table III"}
-WIDE, COLOURS = 1000, 16  # pixels that fit the window of the UI; a curve has few colours
+WIDE, COLOURS = 1000, 32  # pixels that fit the window of the UI; a curve has few colours
 
 
 def markdown_table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
