@@ -30,7 +30,8 @@ def load(folder: Path) -> Centre:
     tables = {t: tuple(_part(t, p, maps) for p in parts) for t, parts in raw["tables"].items() if _is_staged(t)}
     centre = Centre(
         name=raw["centre"], title=raw["title"], kind=raw["kind"], language=raw["language"],
-        contact=raw.get("contact", ""), cadence_days=raw.get("cadence_days"),
+        contact=raw.get("contact", ""),
+        cadence_days=raw.get("cadence_days") or study.protocol()["cadence_days"]["value"],
         queries_delimiter=raw.get("queries_delimiter", ","), missing=tuple(raw.get("missing", ())),
         decimal=raw.get("decimal", "."), formats=tuple(raw.get("formats", ())),
         months=tuple(raw.get("months", ("en",))),

@@ -131,7 +131,7 @@ class Centre:
     kind: str
     language: str
     contact: str
-    cadence_days: int | None
+    cadence_days: int  # as the protocol has it, where the centre's file does not say
     queries_delimiter: str
     missing: tuple[str, ...]
     decimal: str

@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
-from pipelines import study
 from pipelines.deliveries import ledger
 from pipelines.warehouse import Home, open_read
 
@@ -48,9 +47,8 @@ def standings(home: Home, centres: Mapping[str, "Centre"], today: date) -> list[
         newest = max(mine, key=lambda d: d.received, default=None)
         holds = ledger.in_force(home, name)
         due = None
-        cadence = centre.cadence_days or study.protocol()["cadence_days"]["value"]
         if holds:
-            due = date.fromisoformat(holds.extract_date[:10]) + timedelta(days=cadence)
+            due = date.fromisoformat(holds.extract_date[:10]) + timedelta(days=centre.cadence_days)
         found.append(
             Standing(
                 centre=name,
@@ -58,7 +56,7 @@ def standings(home: Home, centres: Mapping[str, "Centre"], today: date) -> list[
                 data_cut=holds.extract_date[:10] if holds else None,
                 received=holds.received[:10] if holds else None,
                 last_state=newest.state if newest else None,
-                cadence_days=cadence,
+                cadence_days=centre.cadence_days,
                 due=due.isoformat() if due else None,
                 freshness="never" if holds is None else "late" if due and due < today else "fresh",
                 queries=None if asked is None else asked.get(name, 0),

@@ -10,35 +10,37 @@ from typing import Any
 
 import dagster as dg
 
-from pipelines import models, study
+from pipelines import models
 from pipelines.deliveries import ledger
 from pipelines.mapping import Centre
 from pipelines.orchestration import steps as steps_module
+from pipelines.orchestration.columns import (
+    asset_key,
+    column_lineage,
+    column_schema,
+    column_shape,
+    sending,
+    staged_schema,
+)
+from pipelines.orchestration.files import report_assets
+from pipelines.orchestration.previews import report_link
 from pipelines.orchestration.session import Study, tell
-from pipelines.orchestration.settings import home_here, load_settings
+from pipelines.orchestration.settings import Settings, home_here, load_settings
 from pipelines.orchestration.steps import Step, description
 from pipelines.warehouse import Home
 
 Results = Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]
 
 
-def asset_key(full_name: str) -> dg.AssetKey:
-    return dg.AssetKey(full_name.replace(".", "/").split("/"))
-
-
-def column_schema(full_name: str) -> dg.TableSchema:
-    """The declared columns as Dagster shows them."""
-    return dg.TableSchema(
-        [
-            dg.TableColumn(c.name, c.sql_type, c.label + (f" [{c.unit}]" if c.unit else ""))
-            for c in study.tables()[full_name].columns
-        ]
-    )
-
-
-def centre_assets(centre: Centre) -> dg.AssetsDefinition:
+def centre_assets(centre: Centre, settings: Settings) -> dg.AssetsDefinition:
     """`landed/<centre>` and `staged/<centre>`, made together: only what was staged without a stop is accepted."""
     landed, staged = dg.AssetKey(["landed", centre.name]), dg.AssetKey(["staged", centre.name])
+    about: dict[str, Any] = {
+        "skippable": True,
+        "kinds": {"parquet"},
+        "tags": {"restage/centre_kind": centre.kind, "restage/language": centre.language},
+        "owners": [settings.owner],
+    }
     accepted = dg.AssetCheckSpec("deliveries_accepted", asset=landed, description="No delivery was rejected.")
     stop_rules = dg.AssetCheckSpec(
         "stop_rules", asset=staged, blocking=True, description="The rows in force break no rule that rejects."
@@ -51,15 +53,16 @@ def centre_assets(centre: Centre) -> dg.AssetsDefinition:
                 landed,
                 group_name="landed",
                 description=f"{centre.title}: its rows as text, as they came.",
-                freshness_policy=freshness(centre),
-                skippable=True,
+                freshness_policy=freshness(centre, settings.late_after_pct),
+                **about,
             ),
             dg.AssetSpec(
                 staged,
                 deps=[landed],
                 group_name="staged",
                 description=f"{centre.title}: typed, in the study's words.",
-                skippable=True,
+                metadata={"dagster/column_schema": staged_schema(centre)},
+                **about,
             ),
         ],
         check_specs=[accepted, stop_rules],
@@ -73,6 +76,7 @@ def centre_assets(centre: Centre) -> dg.AssetsDefinition:
         version = dg.DataVersion(taken.delivery or "none")
         facts: dict[str, Any] = {"delivery": taken.delivery or "none in force", "dagster/row_count": taken.n_landed}
         rows = {name: n for name, n in taken.rows.items() if n}
+        report = report_link(session.home, f"centres/{centre.name}/report.html")
         if has_sent(context.instance, landed, session.home, centre.name):
             yield dg.MaterializeResult(landed, metadata=facts, data_version=version)
         # without staged rows Dagster leaves out all that hangs on them
@@ -84,20 +88,21 @@ def centre_assets(centre: Centre) -> dg.AssetsDefinition:
             asset_key=landed,
             check_name=accepted.name,
             passed=not rejected,
-            metadata={"n_pending": taken.n_pending, "rejected": rejected},
+            metadata={"n_pending": taken.n_pending, "rejected": rejected, "report": report},
         )
         yield dg.AssetCheckResult(
-            asset_key=staged, check_name=stop_rules.name, passed=True, metadata={"n_checked": taken.n_checked}
+            asset_key=staged,
+            check_name=stop_rules.name,
+            passed=True,
+            metadata={"n_checked": taken.n_checked, "report": report},
         )
 
     return take_in_centre
 
 
-def freshness(centre: Centre) -> dg.FreshnessPolicy | None:
+def freshness(centre: Centre, late_after_pct: int) -> dg.FreshnessPolicy:
     """A centre is late when its cadence and some days are over, and red when half as much again is."""
-    if not centre.cadence_days:
-        return None
-    late = timedelta(days=centre.cadence_days) * load_settings(home_here()).late_after_pct / 100
+    late = timedelta(days=centre.cadence_days) * late_after_pct / 100
     return dg.FreshnessPolicy.time_window(fail_window=late * 1.5, warn_window=late)
 
 
@@ -117,14 +122,15 @@ def upstream(step: Step, centres: Mapping[str, Centre]) -> list[dg.AssetKey]:
     for name in step.deps:
         schema, table = name.split(".")
         if schema == "staged":
-            sending = [c for c, about in centres.items() if table in about.tables or table not in study.staged_tables()]
-            keys |= {dg.AssetKey(["staged", c]) for c in sending}
+            keys |= {dg.AssetKey(["staged", c]) for c in sending(table, centres)}
         elif schema in models.LAYERS:
             keys.add(asset_key(name))
     return sorted(keys)
 
 
-def layer_assets(layer: str, steps: list[Step], centres: Mapping[str, Centre]) -> dg.AssetsDefinition:
+def layer_assets(
+    layer: str, steps: list[Step], centres: Mapping[str, Centre], owners: list[str]
+) -> dg.AssetsDefinition:
     """Every table of one layer, made one after the other."""
     specs = [
         dg.AssetSpec(
@@ -134,7 +140,8 @@ def layer_assets(layer: str, steps: list[Step], centres: Mapping[str, Centre]) -
             description=description(name, step),
             code_version=step.version,
             kinds={"duckdb"},
-            metadata={"dagster/column_schema": column_schema(name)},
+            metadata={"dagster/column_schema": column_shape(name)},
+            owners=owners,
         )
         for step in steps
         for name in step.makes
@@ -146,63 +153,24 @@ def layer_assets(layer: str, steps: list[Step], centres: Mapping[str, Centre]) -
         for step in steps:
             tell(step.makes[0])
             for name, n_rows in step.run(session.con, session.only_touched).items():
-                facts: dict[str, Any] = {"dagster/row_count": n_rows, "dagster/column_schema": column_schema(name)}
+                origins = session.origins.get(name)
+                facts: dict[str, Any] = {
+                    "dagster/row_count": n_rows,
+                    "dagster/column_schema": column_schema(name, origins),
+                }
+                if origins:
+                    facts["dagster/column_lineage"] = column_lineage(origins, session.centres)
                 yield dg.MaterializeResult(asset_key(name), metadata=facts)
 
     return make_layer
 
 
-def report_assets(steps: list[Step], centres: Mapping[str, Centre]) -> dg.AssetsDefinition:
-    """The files that people read, made from the tables of the run."""
-    tables = [
-        asset_key(name) for step in steps for name in step.makes if step.layer in ("validated", "derived", "reports")
-    ]
-    told = {
-        "study": "Tables I to III, figures and the comparison with the published ones; stays inside.",
-        **{
-            f"centres/{name}": f"{centre.title}: what it sent and what is asked of it."
-            for name, centre in centres.items()
-        },
-        "great_expectations": "Suites, validation results and Data Docs, for whoever works with Great Expectations.",
-        # last, because it links the others
-        "index": "All centres at a glance, with the way to every other report.",
-    }
-    specs = [
-        dg.AssetSpec(asset_key(f"files/{name}"), deps=tables, group_name="files", description=text, kinds={"html"})
-        for name, text in told.items()
-    ]
-
-    @dg.multi_asset(name="files", specs=specs)
-    def write_files(study: Study) -> Results:
-        from pipelines.outbox.keep import keep
-        from pipelines.reports.centre_report import write_centre
-        from pipelines.reports.index import write_index
-        from pipelines.reports.study_report import write_study
-
-        session = study.session
-        for name in told:
-            tell(f"files {name}")
-            if name == "great_expectations":
-                yield dg.MaterializeResult(asset_key(f"files/{name}"), metadata=session.recorded_rules())
-                continue
-            centre = session.centres.get(name.removeprefix("centres/"))
-            if centre:
-                paths = write_centre(session.con, session.home, centre)
-                keep(session.home, centre.name)
-            else:
-                paths = (write_study if name == "study" else write_index)(session.con, session.home)
-            files = [path.relative_to(session.home.root).as_posix() for path in paths]
-            yield dg.MaterializeResult(asset_key(f"files/{name}"), metadata={"files": files})
-        session.complete()
-
-    return write_files
-
-
 def load_assets(centres: Mapping[str, Centre]) -> list[dg.AssetsDefinition]:
-    steps = steps_module.load_steps()
+    steps, settings = steps_module.load_steps(), load_settings(home_here())
+    owners = [settings.owner]
     layers = [
-        layer_assets(layer, [s for s in steps if s.layer == layer], centres)
+        layer_assets(layer, [s for s in steps if s.layer == layer], centres, owners)
         for layer in models.LAYERS
         if any(s.layer == layer for s in steps)
     ]
-    return [*(centre_assets(c) for c in centres.values()), *layers, report_assets(steps, centres)]
+    return [*(centre_assets(c, settings) for c in centres.values()), *layers, report_assets(steps, centres, owners)]

@@ -7,9 +7,11 @@ from typing import NamedTuple
 import dagster as dg
 
 from pipelines import study
-from pipelines.orchestration.assets import asset_key
+from pipelines.orchestration.columns import asset_key
+from pipelines.orchestration.previews import centre_links
 from pipelines.orchestration.session import Study, tell
 from pipelines.rules.load import counted, load_rules
+from pipelines.warehouse import Home
 
 COUNTS = asset_key("validated/rule_counts")
 # the worst first: a query that is open is no fault of the run
@@ -64,17 +66,28 @@ def rule_checks() -> dg.AssetChecksDefinition:
         for table, family, *row in rows:
             counts[checked_table(table), family].append(Count(*row))
         for key, spec in specs.items():
-            yield _result(spec, counts[key])
+            yield _result(spec, counts[key], study.session.home)
 
     return check_rules
 
 
-def _result(spec: dg.AssetCheckSpec, rows: list[Count]) -> dg.AssetCheckResult:
+def _result(spec: dg.AssetCheckSpec, rows: list[Count], home: Home) -> dg.AssetCheckResult:
+    """Counts by severity (numbers, which the UI plots over runs), by centre and by rule, and whose report to open."""
     failing = [row for row in rows if row.n_failed or row.status == "error"]
     severe = any(row.severity in SEVERE or row.status == "error" for row in failing)
     by_rule: dict[str, dict[str, str]] = defaultdict(dict)
+    by_severity: dict[str, int] = defaultdict(int)
+    by_centre: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(lambda: [0, 0]))
     for row in rows:
         by_rule[row.rule_id][str(row.centre)] = f"{row.n_failed} of {row.n_checked} ({row.status})"
+        by_severity[f"n_failed_{row.severity}"] += row.n_failed
+        sums = by_centre[row.centre or "study"][row.severity]
+        sums[0], sums[1] = sums[0] + row.n_failed, sums[1] + row.n_checked
+    told = {
+        centre: ", ".join(f"{severity}: {failed} of {checked}" for severity, (failed, checked) in sorted(sums.items()))
+        for centre, sums in by_centre.items()
+    }
+    asked = sorted({row.centre for row in failing if row.centre})
     return dg.AssetCheckResult(
         asset_key=spec.asset_key,
         check_name=spec.name,
@@ -84,6 +97,9 @@ def _result(spec: dg.AssetCheckSpec, rows: list[Count]) -> dg.AssetCheckResult:
         metadata={
             "n_checked": sum(row.n_checked for row in rows),
             "n_failed": sum(row.n_failed for row in rows),
+            **by_severity,
+            **{f"failed_{centre}": text for centre, text in sorted(told.items())},
             "by_rule": dict(by_rule),
+            **centre_links(home, asked),
         },
     )

@@ -22,7 +22,7 @@ from pipelines.deliveries.ledger import Delivery
 from pipelines.deliveries.timeline import Moment, timeline
 from pipelines.lock import at_work
 from pipelines.mapping import Centre
-from pipelines.orchestration import orphans, past
+from pipelines.orchestration import lineage, orphans, past
 from pipelines.orchestration.plan import CENTRES, Plan, make_plan, read_state, staged_from, write_state
 from pipelines.orchestration.settings import home_here, load_settings
 from pipelines.orchestration.take_in import TakenIn, take_in
@@ -72,6 +72,7 @@ class Session:
         # and the examples of rules that are new or changed are tried
         aside = ThreadPoolExecutor(1)
         self._broken_examples = aside.submit(broken_examples, load_rules(keep_broken=True), home.root)
+        self._origins = aside.submit(lineage.load_origins, home.dagster / lineage.NAME)
         aside.shutdown(wait=False)
         self.moments: list[Moment] = []
 
@@ -127,6 +128,11 @@ class Session:
                     for c in names
                 }
         return self._taking[centre].result()
+
+    @property
+    def origins(self) -> "Mapping[str, lineage.Origins]":
+        """What the columns of each table are made from, by the table's full name."""
+        return self._origins.result()
 
     def hand_over_rules(self) -> None:
         """Let Great Expectations record the rules while the run goes on; once a run."""

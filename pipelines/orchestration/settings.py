@@ -26,6 +26,8 @@ class Settings:
     late_after_pct: int
     keep_runs_days: int
     keep_ticks_days: int
+    owner: str
+    reports_url: str
 
 
 def load_settings(home: Home) -> Settings:
@@ -41,6 +43,7 @@ def home_here() -> Home:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    from dagster._core.definitions.utils import is_valid_owner
     from dagster._utils.schedules import is_valid_cron_string
 
     said = read(path)
@@ -48,4 +51,6 @@ def _read(path: Path) -> dict[str, Any]:
     refuse(path, errors)
     if "nightly" in said and not is_valid_cron_string(said["nightly"]):
         raise MappingError(f"{path.name}: nightly: minute, hour, day, month and weekday as cron writes them.")
+    if "owner" in said and not is_valid_owner(said["owner"]):
+        raise MappingError(f"{path.name}: owner: team:<name> or an e-mail address, as Dagster takes it.")
     return dict(said)

@@ -40,7 +40,6 @@ def write_index(con: "duckdb.DuckDBPyConnection", home: Home) -> list[Path]:
 
 def _centres(con: "duckdb.DuckDBPyConnection") -> list[dict[str, Any]]:
     """One row per centre: what it sent, when the next delivery is due, and its open queries after each delivery."""
-    default = study.protocol()["cadence_days"]["value"]
     rows = rows_of(con, f"""
         with received as (select centre, sum(n_rows)::bigint as n from slice.main.staged_received group by centre),
         dropped as (select centre, count(*) as n from slice.main.staged_dropped group by 1),
@@ -56,8 +55,8 @@ def _centres(con: "duckdb.DuckDBPyConnection") -> list[dict[str, Any]]:
         select
             c.centre, c.title, d.delivery_dt, d.trend, d.days, coalesce(r.n, 0) as n_received,
             coalesce(x.n, 0) as n_dropped, coalesce(k.n, 0) as n_subjects, coalesce(a.n, 0) as n_queries,
-            d.delivery_dt + coalesce(c.cadence_days, {default}) as due_dt,
-            {TODAY} - (d.delivery_dt + coalesce(c.cadence_days, {default})) as n_late
+            d.delivery_dt + c.cadence_days as due_dt,
+            {TODAY} - (d.delivery_dt + c.cadence_days) as n_late
         from study.centres c
         left join delivered d using (centre)
         left join received r using (centre)

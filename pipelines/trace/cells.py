@@ -240,6 +240,6 @@ def _words(table: str, values: Mapping[str, Any]) -> tuple[str, ...]:
 def _figures(table: str) -> set[str]:
     """Columns that hold numbers."""
     declared = study.tables()[table]
-    return {c.name for c in declared.columns if c.type in ("count", "int", "number", "quantity", "dose")} - {
-        *declared.key
-    }
+    return {
+        c.name for c in declared.columns if c.type in ("count", "int", "number", "quantity", "dose", "large_dose")
+    } - {*declared.key}

@@ -7,7 +7,7 @@ with combination as (
     from derived.worst_grades group by all
 ),
 worst as (
-    unpivot combination on whole, before, during, after, acute, new_or_worsened into name analysis_window value grade
+    select * from combination unpivot (grade for analysis_window in (whole, before, during, after, acute, new_or_worsened))
 ),
 counted as (
     select

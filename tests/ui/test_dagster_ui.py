@@ -1,71 +1,34 @@
 """The Dagster UI over a finished study: lineage, figures and checks are there, and a browser shows them."""
 
-import json
-import os
+import re
 import shutil
-import signal
-import socket
-import subprocess
-import sys
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from served import START_SECONDS, post, served
 
-from pipelines import study
+from pipelines import models, study
 
 Ask = Callable[[str], dict[str, Any]]
-START_SECONDS = 90
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def post(address: str, query: str) -> dict[str, Any]:
-    request = urllib.request.Request(
-        f"{address}/graphql", json.dumps({"query": query}).encode(), {"Content-Type": "application/json"}
-    )
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        body = json.load(answer)
-    assert "errors" not in body, body
-    return dict(body["data"])
+SCREENS = study.ROOT / "build" / "screens"
+FLOW = ("landed", "staged", *models.LAYERS, "files")
+WHERE = '(repositorySelector: {repositoryName: "__repository__", repositoryLocationName: "restage"})'
 
 
 @pytest.fixture(scope="module")
 def address(demo_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A webserver of its own over a copy of the demo study."""
+    """A webserver and a daemon of their own over a copy of the demo study, whose night comes every minute."""
     home = tmp_path_factory.mktemp("ui") / "home"
     shutil.copytree(demo_home, home)
-    port = free_port()
-    command = [sys.executable, "-c", "from pipelines.cli.main import main; main()", "ui", "--home", str(home)]
-    server = subprocess.Popen(
-        [*command, "--port", str(port)],
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        deadline = time.monotonic() + START_SECONDS
-        while True:
-            try:
-                post(url, "{ version }")
-                break
-            except OSError:
-                assert server.poll() is None, "the webserver ended"
-                assert time.monotonic() < deadline, "the webserver did not answer"
-                time.sleep(0.3)
+    # copied files look new by their times, and the night would look at them again
+    shutil.rmtree(home / "inbox")
+    (home / "inbox").mkdir()
+    (home / "operation.yaml").write_text('nightly: "* * * * *"\n', encoding="utf-8")
+    with served(home) as url:
         yield url
-    finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        server.wait(timeout=30)
 
 
 @pytest.fixture(scope="module")
@@ -124,37 +87,139 @@ def test_the_demo_is_one_run_that_succeeded(ask: Ask) -> None:
     assert [run["status"] for run in runs] == ["SUCCESS"]
 
 
-def test_sensor_and_schedule_are_on_and_the_sensor_has_looked(ask: Ask) -> None:
-    where = '(repositorySelector: {repositoryName: "__repository__", repositoryLocationName: "restage"})'
-    query = f"""{{
-        sensorsOrError{where} {{ ... on Sensors {{ results {{
-            name sensorState {{ status ticks(limit: 1) {{ status skipReason }} }} }} }} }}
-        schedulesOrError{where} {{ ... on Schedules {{ results {{
-            name cronSchedule scheduleState {{ status }} }} }} }}
-    }}"""
+def test_sensor_and_schedule_are_on(ask: Ask) -> None:
+    found = ask(f"""{{
+        sensorsOrError{WHERE} {{ ... on Sensors {{ results {{ name sensorState {{ status }} }} }} }}
+        schedulesOrError{WHERE} {{ ... on Schedules {{ results {{ name scheduleState {{ status }} }} }} }}
+    }}""")
+    assert found["sensorsOrError"]["results"] == [{"name": "inbox", "sensorState": {"status": "RUNNING"}}]
+    assert found["schedulesOrError"]["results"] == [{"name": "nightly", "scheduleState": {"status": "RUNNING"}}]
+
+
+def test_a_centre_says_of_what_kind_it_is_and_everything_has_an_owner(ask: Ask) -> None:
+    nodes = ask("""{ assetNodes { assetKey { path } kinds tags { key value }
+        owners { ... on TeamAssetOwner { team } } } }""")["assetNodes"]
+    assert {tuple(o["team"] for o in node["owners"]) for node in nodes} == {("coordinating-centre",)}
+    kinds = {
+        node["assetKey"]["path"][1]: {t["key"]: t["value"] for t in node["tags"]}["restage/centre_kind"]
+        for node in nodes
+        if node["assetKey"]["path"][0] == "staged"
+    }
+    assert {kinds["me1"], kinds["rt1"]} == {"oncology", "radiotherapy"}
+    assert all(node["kinds"] for node in nodes)
+
+
+def test_a_check_counts_by_severity_and_centre_and_leads_to_the_reports_of_those_who_are_asked(ask: Ask) -> None:
+    nodes = ask("""{ assetNodes { assetKey { path } assetChecksOrError { ... on AssetChecks { checks { name
+        executionForLatestMaterialization { status evaluation { success metadataEntries { label
+            ... on IntMetadataEntry { intValue } ... on TextMetadataEntry { text } ... on PathMetadataEntry { path }
+    } } } } } } } }""")["assetNodes"]
+    failed = 0
+    for node in nodes:
+        for check in node["assetChecksOrError"].get("checks", []):
+            if node["assetKey"]["path"][0] in ("landed", "staged"):
+                continue
+            found = check["executionForLatestMaterialization"]["evaluation"]
+            said = {e["label"]: e.get("intValue", e.get("text", e.get("path"))) for e in found["metadataEntries"]}
+            by_severity = [n for label, n in said.items() if label.startswith("n_failed_")]
+            by_centre = {label.removeprefix("failed_"): n for label, n in said.items() if label.startswith("failed_")}
+            assert sum(by_severity) == said["n_failed"]
+            told = [tuple(map(int, m)) for text in by_centre.values() for m in re.findall(r"(\d+) of (\d+)", text)]
+            assert (sum(f for f, _ in told), sum(n for _, n in told)) == (said["n_failed"], said["n_checked"])
+            asked = {c for c, text in by_centre.items() if re.search(r": [1-9]\d* of", text)}
+            reports = {
+                label.removeprefix("report_"): path for label, path in said.items() if label.startswith("report_")
+            }
+            assert reports.keys() >= asked - {"study"}
+            assert all(Path(path).is_file() for path in reports.values())
+            failed += bool(asked)
+    assert failed > 0
+
+
+def test_the_tables_of_the_study_are_shown_without_a_range_whose_ends_are_patients(ask: Ask) -> None:
+    (node,) = ask("""{ assetNodes(assetKeys: [{path: ["files", "study"]}]) { assetMaterializations(limit: 1) {
+        metadataEntries { label ... on MarkdownMetadataEntry { mdStr } } } } }""")["assetNodes"]
+    shown = {e["label"]: e["mdStr"] for e in node["assetMaterializations"][0]["metadataEntries"] if "mdStr" in e}
+    assert "| Patients | Enrolled | 28 | 28 | 100.0 |" in shown["table1"].splitlines()
+    assert {"table1", "table2", "table3", "km_pfs1"} <= shown.keys()
+    assert not any("range" in text or "median" in text.lower() for k, text in shown.items() if k.startswith("table"))
+
+
+def last_tick(ask: Ask, kind: str, found: str, state: str) -> dict[str, Any]:
+    """The last tick that has come to its end, of the only sensor or schedule; waits for it."""
+    ticks = f"{state} {{ ticks(limit: 1) {{ status skipReason }} }}"
+    query = f"{{ {kind}{WHERE} {{ ... on {found} {{ results {{ {ticks} }} }} }} }}"
     deadline = time.monotonic() + START_SECONDS
     while True:
-        found = ask(query)
-        (sensor,) = found["sensorsOrError"]["results"]
-        if sensor["sensorState"]["ticks"] and sensor["sensorState"]["ticks"][0]["status"] != "STARTED":
-            break
-        assert time.monotonic() < deadline, "the sensor has not looked"
+        (only,) = ask(query)[kind]["results"]
+        ticks = only[state]["ticks"]
+        if ticks and ticks[0]["status"] != "STARTED":
+            return dict(ticks[0])
+        assert time.monotonic() < deadline, f"no tick of {kind}"
         time.sleep(0.5)
-    assert (sensor["name"], sensor["sensorState"]["status"]) == ("inbox", "RUNNING")
-    assert sensor["sensorState"]["ticks"] == [{"status": "SKIPPED", "skipReason": "Nothing new."}]
-    (schedule,) = found["schedulesOrError"]["results"]
-    assert (schedule["name"], schedule["scheduleState"]["status"]) == ("nightly", "RUNNING")
 
 
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs the system's Chromium")
-def test_a_browser_shows_the_lineage(address: str, tmp_path: Path) -> None:
-    from playwright.sync_api import expect, sync_playwright
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    page = browser.new_page(viewport={"width": 1600, "height": 1300})
+    page.set_default_timeout(90_000)
+    yield page
+    page.close()
 
-    with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1600, "height": 1000})
-        page.goto(f"{address}/assets/derived/adtte", wait_until="domcontentloaded")
-        expect(page.get_by_text("adtte").first).to_be_visible(timeout=60_000)
-        shot = page.screenshot(path=tmp_path / "adtte.png")
-        browser.close()
-    assert len(shot) > 10_000
+
+def shoot(page: Any, name: str) -> None:
+    """Keep what is seen, once nothing moves any more, for whoever wants to look."""
+    SCREENS.mkdir(parents=True, exist_ok=True)
+    page.wait_for_timeout(600)
+    page.screenshot(path=SCREENS / f"{name}.png")
+
+
+def test_the_lineage_shows_the_groups_in_the_order_of_the_flow(page: Any, address: str) -> None:
+    page.goto(f"{address}/asset-groups", wait_until="domcontentloaded")
+    found = {}
+    for name in FLOW:
+        drawn = page.locator("foreignObject", has_text=re.compile(rf"^{name}\b")).first
+        drawn.wait_for()
+        found[name] = drawn.bounding_box()["x"]
+    shoot(page, "lineage")
+    assert sorted(found, key=lambda name: found[name]) == list(FLOW)
+
+
+def test_a_table_shows_its_columns_and_what_they_are_made_from(page: Any, address: str) -> None:
+    page.goto(f"{address}/assets/derived/adtte", wait_until="domcontentloaded")
+    row = page.get_by_role("row").filter(has_text="aval_months").filter(has_text="double")
+    row.wait_for()
+    shoot(page, "columns")
+    assert "← derived.endpoint_times: adt, startdt; study.protocol: days_per_month" in row.inner_text()
+    assert page.get_by_text("coordinating-centre").is_visible()
+
+
+def test_a_check_shows_its_counts(page: Any, address: str) -> None:
+    page.goto(f"{address}/assets/harmonised/measurements?view=checks", wait_until="domcontentloaded")
+    page.get_by_text("failed_me1").wait_for()
+    shoot(page, "check")
+    assert page.get_by_text(re.compile(r"query: \d+ of \d+")).count() >= 3
+
+
+def test_the_study_shows_its_curve_and_its_tables(page: Any, address: str) -> None:
+    page.goto(f"{address}/assets/files/study", wait_until="domcontentloaded")
+    for label in ("km_pfs1", "table1"):
+        page.get_by_role("row").filter(has_text=label).get_by_text("[Show Markdown]").first.click()
+        dialog = page.get_by_role("dialog")
+        if label == "km_pfs1":
+            dialog.locator("img").wait_for()
+            width = dialog.locator("img").evaluate("async e => { await e.decode(); return e.naturalWidth; }")
+            assert width == 1000
+        else:
+            dialog.get_by_text("Enrolled").wait_for()
+        shoot(page, label)
+        dialog.get_by_text("Close").click()
+
+
+def test_sensor_and_schedule_show_their_last_tick(page: Any, address: str, ask: Ask) -> None:
+    for kind, found, name in (("sensors", "Sensors", "inbox"), ("schedules", "Schedules", "nightly")):
+        tick = last_tick(ask, f"{kind}OrError", found, f"{kind[:-1]}State")
+        assert tick == {"status": "SKIPPED", "skipReason": "Nothing new."}
+        page.goto(f"{address}/locations/restage/{kind}/{name}", wait_until="domcontentloaded")
+        page.get_by_role("row").filter(has_text=re.compile("Skipped|0 runs requested")).first.wait_for()
+        shoot(page, name)

@@ -2,7 +2,6 @@
 
 import itertools
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,19 +10,8 @@ import pytest
 
 from pipelines import centres, study
 
-pytestmark = pytest.mark.skipif(shutil.which("chromium") is None, reason="needs the system's Chromium")
 CENTRES = centres.load_all(study.ROOT / "centres")
 PAGES = ["index.html", "study/report.html", "study/sources.html", *(f"centres/{c}/report.html" for c in CENTRES)]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -1,6 +1,8 @@
 """The sensor on the inbox, the nightly schedule, and what they do about runs that are gone or old."""
 
 import hashlib
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +13,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from pipelines import study
+from pipelines.centres import load
 from pipelines.deliveries import inbox
 from pipelines.deliveries.intake import intake
 from pipelines.errors import MappingError
@@ -227,14 +231,23 @@ def test_old_runs_are_forgotten_but_those_that_assets_rest_on(instance: dg.Dagst
 
 
 def test_a_centre_that_falls_silent_turns_yellow_and_then_red(home: Home) -> None:
+    settings = load_settings(home)
     for centre in all_centres().values():
-        policy = freshness(centre)
-        specs = {spec.key.path[0]: spec for spec in centre_assets(centre).specs}
+        policy = freshness(centre, settings.late_after_pct)
+        specs = {spec.key.path[0]: spec for spec in centre_assets(centre, settings).specs}
         assert specs["landed"].freshness_policy == policy
-        assert policy is not None
-        assert centre.cadence_days is not None
         assert policy.warn_window.to_timedelta() > timedelta(days=centre.cadence_days)  # type: ignore[attr-defined]
         assert policy.fail_window.to_timedelta() > policy.warn_window.to_timedelta()  # type: ignore[attr-defined]
+
+
+def test_a_centre_that_does_not_say_how_often_it_delivers_does_so_as_the_protocol_has_it(tmp_path: Path) -> None:
+    folder = tmp_path / ONE
+    shutil.copytree(study.ROOT / "centres" / ONE, folder)
+    path = folder / "centre.yaml"
+    said = path.read_text(encoding="utf-8")
+    path.write_text(re.sub(r"^cadence_days: .*\n", "", said, flags=re.MULTILINE), encoding="utf-8")
+    assert path.read_text(encoding="utf-8") != said
+    assert load(folder).cadence_days == study.protocol()["cadence_days"]["value"]
 
 
 def test_only_something_sent_makes_a_centre_fresh(home: Home, instance: dg.DagsterInstance) -> None:

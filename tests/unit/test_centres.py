@@ -8,7 +8,7 @@ import duckdb
 import jsonschema
 import pytest
 
-from pipelines import centres, yaml_schema
+from pipelines import centres, study, yaml_schema
 from pipelines.errors import MappingError
 
 ROOT = Path(__file__).resolve().parents[2] / "centres"
@@ -154,4 +154,6 @@ def test_centres_become_a_table(tmp_path: Path) -> None:
     with duckdb.connect() as con:
         con.execute("create schema study")
         centres.create_table(con, {"x1": load(tmp_path, SMALL.replace("Invented", "An 'invented' unit"))})
-        assert con.execute("from study.centres").fetchall() == [("x1", "oncology", "An 'invented' unit", "en", None)]
+        assert con.execute("from study.centres").fetchall() == [
+            ("x1", "oncology", "An 'invented' unit", "en", study.protocol()["cadence_days"]["value"])
+        ]
