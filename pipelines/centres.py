@@ -28,9 +28,10 @@ def load(folder: Path) -> Centre:
     refuse(path, _schema().errors(raw))
     maps = raw.get("code_maps", {})
     tables = {t: tuple(_part(t, p, maps) for p in parts) for t, parts in raw["tables"].items() if _is_staged(t)}
+    contact = raw.get("contact", "")
     centre = Centre(
         name=raw["centre"], title=raw["title"], kind=raw["kind"], language=raw["language"],
-        contact=raw.get("contact", ""),
+        contact=contact if isinstance(contact, str) else contact[raw["language"]],
         cadence_days=raw.get("cadence_days") or study.protocol()["cadence_days"]["value"],
         queries_delimiter=raw.get("queries_delimiter", ","), missing=tuple(raw.get("missing", ())),
         decimal=raw.get("decimal", "."), formats=tuple(raw.get("formats", ())),

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines import study
+from pipelines.query_words import called, sql_labels, sql_parts, words
 from pipelines.study import sql_literal as lit
 from pipelines.warehouse import Home
 
@@ -25,23 +26,7 @@ ENDPOINT = ("eligibility", "recist", "radiotherapy", "linkage")
 ENDPOINT_TABLES = ("exposures", "followup", "lesions", "links", "measurements", "subjects")
 SAFETY_TABLES = ("adverse_events", "labs")
 WIDTHS = {"problem": 60, "action": 50, "expected": 30, "form": 24, "site_reply": 16, "site_comment": 40}
-HELP = {
-    "en": ("Your reply", "corrected: changed in our system. confirmed: right as it is. cannot_obtain: stays missing."),
-    "it": (
-        "La vostra risposta",
-        "corrected: corretto nel nostro sistema. confirmed: giusto così. cannot_obtain: non reperibile.",
-    ),
-}
-
-
-CONFLICTS = Path(__file__).resolve().parent / "queries.yaml"
 MOST_PLACES = 10  # of records with the same root cause, named in the text of their one query
-
-
-def words(language: str) -> dict[str, Any]:
-    """What a list says beyond the rules' own texts, in a centre's language."""
-    said = study.read_yaml(CONFLICTS)
-    return dict(said.get(language, said["en"]))
 
 
 def _language(centre: str) -> str:
@@ -123,11 +108,12 @@ def _write_csv(rows: list[list[str]], centre: "Centre", target: Path) -> Path:
 
 
 def _write_xlsx(rows: list[list[str]], centre: "Centre", target: Path) -> Path:
-    """A sheet whose asked columns are protected and whose reply is chosen from a list."""
+    """A sheet whose asked columns are protected and whose reply is chosen from a list; another one explains both."""
     import datetime
 
     import xlsxwriter
 
+    said = words(centre.language)
     book = xlsxwriter.Workbook(str(target), {"strings_to_formulas": False, "strings_to_urls": False})
     book.set_properties({"created": datetime.datetime(2000, 1, 1), "title": f"queries {centre.name}"})
     sheet = book.add_worksheet("queries")
@@ -145,9 +131,9 @@ def _write_xlsx(rows: list[list[str]], centre: "Centre", target: Path) -> Path:
         for column, (name, text) in enumerate(zip(REPLY, row[len(ASKED) :], strict=True), len(ASKED)):
             sheet.write(line, column, text or None, day if name == "replied_on" else reply)
     if rows:
-        first, title_message = len(ASKED), HELP.get(centre.language, HELP["en"])
+        first = len(ASKED)
         choice = {"validate": "list", "source": list(REPLIES), "ignore_blank": True}
-        choice |= {"input_title": title_message[0], "input_message": title_message[1]}
+        choice |= {"input_title": said["reply"], "input_message": " ".join(said["replies"])}
         sheet.data_validation(1, first, len(rows), first, choice)
         since = {"validate": "date", "criteria": ">=", "value": datetime.date(2000, 1, 1), "ignore_blank": True}
         sheet.data_validation(1, first + len(REPLY) - 1, len(rows), first + len(REPLY) - 1, since)
@@ -157,6 +143,11 @@ def _write_xlsx(rows: list[list[str]], centre: "Centre", target: Path) -> Path:
     sheet.set_landscape()
     sheet.repeat_rows(0)
     sheet.fit_to_pages(1, 0)
+    legend = book.add_worksheet(said["legend_sheet"])
+    legend.set_column(1, 1, 100)
+    for line, (name, meaning) in enumerate({**said["legend"], **said["codes"]}.items()):
+        legend.write_row(line, 0, [name, meaning], asked)
+    legend.protect()
     book.close()
     return target
 
@@ -165,11 +156,13 @@ def _select(home: Home, centre: str) -> str:
     """The centre's findings with its own ids; a record is named by its key, without study code and centre."""
     staged = home.staged / (centre if (home.staged / centre).exists() else "_declared")  # sent nothing yet: no rows
     links, findings = (f"read_parquet({lit(str(staged / name))})" for name in ("links.parquet", "findings.parquet"))
-    forms = ", ".join(f"({lit(name)}, {lit(table.label.split(' (')[0])})" for name, table in _forms().items())
-    said = words(_language(centre))
+    language = _language(centre)
+    said = words(language)
+    forms, fields = sql_labels(called(language))
     conflicts = " ".join(f"when {lit(name)} then {lit(' ' + text)}" for name, text in said["conflict"].items())
     return f"""
         with form(table_name, label) as (values {forms}),
+        named(table_name, field, label) as (values {fields}),
         own as (select usubjid, min(local_id) as local_id from {links} group by usubjid),
         unlinked as (
             select rule_id, source_file, source_row, field, min(local_id) as local_id from {findings}
@@ -200,9 +193,10 @@ def _select(home: Home, centre: str) -> str:
             end as priority,
             coalesce(o.local_id, u.local_id) as local_id,
             concat_ws(': ', coalesce(f.label, a.table_short),
-                nullif(array_to_string(list_filter(a.parts, lambda part: part not like 'visit %'), ', '), '')) as form,
+                nullif(array_to_string({sql_parts(said)}, ', '), '')) as form,
             regexp_replace(list_filter(a.parts, lambda part: part like 'visit %')[1], '^visit ', '') as visit,
-            a.field, a.value_received, a.local_expected as expected,
+            coalesce(n.label, case when a.table_name not like 'staged.%' then e.label end, a.field) as field,
+            a.value_received, a.local_expected as expected,
             a.local_message
                 || case when a.conflict is null then '' else replace(case a.conflict {conflicts} end, '{{day}}',
                     coalesce(a.replied_on, {lit(said["day_unknown"])})) end
@@ -215,6 +209,9 @@ def _select(home: Home, centre: str) -> str:
             a.site_reply, a.site_comment, a.replied_by, a.replied_on
         from asked a
         left join form f on f.table_name = a.table_name
+        left join named n on n.table_name = a.table_name and n.field = a.field
+        -- a field of another table than the one that was checked
+        left join named e on e.table_name = '' and e.field = a.field
         left join own o on o.usubjid = a.usubjid
         left join unlinked u on u.rule_id = a.rule_id and u.source_file = a.source_file and u.source_row = a.source_row
             and u.field is not distinct from a.field
@@ -225,8 +222,3 @@ def _select(home: Home, centre: str) -> str:
             case a.severity when 'stop' then 1 when 'exclude' then 2 else 3 end,
             len(a.places) desc, local_id, form, visit, a.query_id
     """
-
-
-def _forms() -> dict[str, study.Table]:
-    """Every table that a finding may name, as it was staged or made later."""
-    return {f"staged.{name}": table for name, table in study.staged_tables().items()} | study.tables()

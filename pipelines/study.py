@@ -120,6 +120,18 @@ def _newest_protocol() -> str:
     return str(read_yaml(STUDY / "protocol.yaml")["version"])
 
 
+def holds(since: str) -> bool:
+    """Whether what holds from protocol version `since` on holds under the version in force."""
+    return _order(since) <= _order(protocol_version())
+
+
+def unknown_version(since: str) -> str:
+    """Why nothing can hold from protocol version `since` on; empty where something can."""
+    newest = _newest_protocol()
+    later = _order(since) > _order(newest)
+    return f"protocol.yaml is at version {newest}; there is no version {since} yet" if later else ""
+
+
 def protocol() -> dict[str, dict[str, Any]]:
     """Every protocol number by name as the version in force has it: `value`, `unit`, `citation`, `since`; a contested
     one has `readings`. Raises `MappingError`."""

@@ -81,6 +81,7 @@ def _broken_rules(home: Home) -> list[tuple[str, str]]:
     """The rules that the warehouse was made without, and why; also when there was nothing to do since."""
     from contextlib import closing
 
+    from pipelines.rules.gx import native_problems
     from pipelines.warehouse import open_read
 
     if not home.database.exists():
@@ -89,7 +90,8 @@ def _broken_rules(home: Home) -> list[tuple[str, str]]:
         if not con.execute("select 1 from duckdb_tables() where table_name = 'rule_counts'").fetchall():
             return []
         wrong = "from validated.rule_counts where status = 'error'"
-        return con.execute(f"select distinct rule_id, problem {wrong} order by all").fetchall()
+        counted = con.execute(f"select distinct rule_id, problem {wrong} order by all").fetchall()
+    return [*counted, *native_problems(home.gx).items()]
 
 
 def _execute(home: Home, plan: object) -> None:

@@ -47,14 +47,14 @@ def write_centre(con: "duckdb.DuckDBPyConnection", home: Home, centre: "Centre")
 
 def words(language: str) -> dict[str, Any]:
     """What a page says in a language, or in English; its `said` is what it calls a form or field of ours."""
-    texts, labels = (study.read_yaml(TEMPLATES / name) for name in ("texts.yaml", "labels.yaml"))
-    spoken = language if language in texts else "en"
-    called = labels.get(spoken, {})
-    t = dict(texts[spoken])
+    from pipelines.query_words import called
+
+    texts, labels = study.read_yaml(TEMPLATES / "texts.yaml"), called(language)
+    t = dict(texts.get(language, texts["en"]))
     p = {name: about["value"] for name, about in study.protocol().items()}
     days = f" {p['restaging_days']} ± {p['restaging_tolerance_days']}"
     t["figures_what"] = {**t["figures_what"], "restaging_on_time": t["figures_what"]["restaging_on_time"] + days}
-    return {**t, "said": lambda label: called.get(label, label)}
+    return {**t, "said": lambda label: labels.get(label, label)}
 
 
 def _head(home: Home, centre: "Centre", t: Mapping[str, Any]) -> dict[str, Any]:
@@ -133,17 +133,10 @@ def _queries(con: "duckdb.DuckDBPyConnection", home: Home, centre: str, t: Mappi
 
     tables = study.tables().values()
     named = {c.name: c.label for table in tables for c in table.columns}
-    label = {(_short(table.label), c.name): c.label for table in tables for c in table.columns}
     queries = centre_queries(con, home, centre)
     groups: dict[str, dict[str, list[dict[str, Any]]]] = {}
     for q in queries[:MOST_QUERIES]:
-        form, _, record = q["form"].partition(": ")
-        # a field of ours is named by its label; a column of the hospital's file keeps its own name
-        shown = q | {
-            "field": t["said"](label.get((form, q["field"]), q["field"])),
-            "form": t["said"](form) + (f": {record}" if record else ""),
-        }
-        groups.setdefault(q["priority"], {}).setdefault(q["action"], []).append(shown)
+        groups.setdefault(q["priority"], {}).setdefault(q["action"], []).append(q)
     noted = con.execute(f"""
         select local_message, field, source_file, source_row from validated.findings
         where centre = {study.sql_literal(centre)} and severity = 'note' order by all limit {MOST_QUERIES}

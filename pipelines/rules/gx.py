@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 NO_ROOM = 28  # exit code of the process when the disk is full
 Counts = Sequence[Mapping[str, Any]]
 DOCS = Path("uncommitted") / "data_docs" / "local_site" / "index.html"
+PROBLEMS = "native_problems.json"  # why native rules could not run, for as long as it holds
 WORST = ("error", "fail", "pass", "not_applicable")
 
 
@@ -51,7 +52,9 @@ def validate(
 
     context = open_context(out)
     status, pages = record(context, out, counts, deliveries or {}, {rule.rule_id: rule for rule in rules})
-    native, more = check_tables(context, out, [rule for rule in rules if rule.native], tables())
+    native, more, problems = check_tables(context, out, [rule for rule in rules if rule.native], tables())
+    files = {rule.rule_id: rule.file for rule in rules}
+    (out / PROBLEMS).write_text(json.dumps({r: f"{files[r]}: {why}" for r, why in sorted(problems.items())}))
     pages += more
     if pages:
         context.build_data_docs(resource_identifiers=pages)  # only what is new: earlier runs' pages stay as they are
@@ -100,6 +103,12 @@ def _tell(process: "subprocess.Popen[str]", words: Any) -> None:
     with suppress(BrokenPipeError):  # it has ended; `collect` says so
         process.stdin.write(json.dumps(words) + "\n")
         process.stdin.flush()
+
+
+def native_problems(out: Path) -> dict[str, str]:
+    """Native rules that could not run when Great Expectations last looked at their tables, and why."""
+    path = out / PROBLEMS
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
 
 
 def read_counts(con: "duckdb.DuckDBPyConnection") -> Counts:

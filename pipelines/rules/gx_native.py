@@ -16,30 +16,34 @@ TABLES = "tables"
 
 def check_tables(
     context: Any, out: Path, rules: Sequence[Rule], tables: Mapping[str, str]
-) -> tuple[dict[str, str], list[Any]]:
-    """Run every native rule over `tables/<table>.parquet`; returns the status of each and the pages to build.
+) -> tuple[dict[str, str], list[Any], dict[str, str]]:
+    """Run every native rule over `tables/<table>.parquet`; returns the status of each, the pages to build, and why a
+    rule is in error.
 
     A table that could not be laid down (`tables` says why) makes its rules an error; one without rows
-    `not_applicable`. A table is a suite; the checkpoint `tables` runs them all.
+    `not_applicable`, as is a rule of a later protocol version. A table is a suite; the checkpoint `tables` runs them
+    all.
     """
     import pandas as pd
     from great_expectations.data_context.types.resource_identifiers import ExpectationSuiteIdentifier
 
-    status: dict[str, str] = {}
+    status = {rule.rule_id: "not_applicable" for rule in rules if rule.not_yet}
+    problems: dict[str, str] = {}
     by_table: dict[str, list[Rule]] = defaultdict(list)
     for rule in rules:
-        by_table[rule.table].append(rule)
+        if not rule.not_yet:
+            by_table[rule.table].append(rule)
     pages: list[Any] = []
     parts: list[tuple[Any, Any]] = []
     for table, of_table in sorted(by_table.items()):
         path = out / TABLES / f"{table}.parquet"
         if tables.get(table) or not path.exists():
-            status |= {r.rule_id: "error" for r in of_table}
+            problems |= {r.rule_id: tables.get(table) or f"there is no table {table}" for r in of_table}
         elif pd.read_parquet(path).empty:
             status |= {r.rule_id: "not_applicable" for r in of_table}
         else:
             ready, wrong = _expectations(of_table)
-            status |= dict.fromkeys(wrong, "error")
+            problems |= wrong
             if not ready:
                 continue
             suite, is_new = keep_suite(context, table, ready)
@@ -49,20 +53,25 @@ def check_tables(
         results = run_checkpoint(context, TABLES, TABLES, parts)
         pages += results
         found = [result for suite_result in results.values() for result in suite_result.results]
-        status |= {r.expectation_config.meta["rule_id"]: status_of(r) for r in found}
-    return status, pages
+        seen = {r.expectation_config.meta["rule_id"]: status_of(r) for r in found}
+        status |= seen
+        # what it raised may quote a value
+        problems |= {r: "Great Expectations could not look at the table" for r, s in seen.items() if s == "error"}
+    return status | dict.fromkeys(problems, "error"), pages, problems
 
 
-def _expectations(rules: Sequence[Rule]) -> tuple[list[Any], list[str]]:
-    """The expectations that rules name, and the ids of those that name none or give it arguments that it does not
-    take."""
-    ready, wrong = [], []
+def _expectations(rules: Sequence[Rule]) -> tuple[list[Any], dict[str, str]]:
+    """The expectations that rules name, and what is wrong with those that name none or give it arguments that it does
+    not take."""
+    ready, wrong = [], {}
     for rule in rules:
         try:
             ready.append(expectation(rule))
         except (AttributeError, TypeError, ValueError) as error:
             LOG.warning("rule %s: Great Expectations refuses what it names: %s", rule.rule_id, error)
-            wrong.append(rule.rule_id)
+            kind = rule.native["type"] if rule.native else ""
+            known = isinstance(error, AttributeError)
+            wrong[rule.rule_id] = f"Great Expectations {'knows no' if known else 'refuses the arguments of'} {kind}"
     return ready, wrong
 
 

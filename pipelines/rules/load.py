@@ -68,6 +68,13 @@ class Rule:
         return int((self.native or {}).get("max_rows", NATIVE_ROWS))
 
     @property
+    def not_yet(self) -> str:
+        """Why it judges nobody under the protocol version in force; empty where it does."""
+        if study.holds(self.since):
+            return ""
+        return f"{self.file}: holds from protocol version {self.since} on; {study.protocol_version()} is in force"
+
+    @property
     def rule_id(self) -> str:
         return f"{self.family}/{self.name}"
 
@@ -144,6 +151,8 @@ def _both(text: Any) -> TypeGuard[dict[str, str]]:
 def _wrong_words(raw: Mapping[str, Any]) -> list[tuple[Place, str]]:
     """Tables that are not declared, columns that the table does not have, examples that are missing."""
     found: list[tuple[Place, str]] = []
+    if wrong := study.unknown_version(raw.get("since", "0")):
+        found.append((("since",), wrong))
     if "raised_by" in raw:
         if "fails_when" in raw:
             found.append((("fails_when",), "staging raises this rule; it has no predicate"))

@@ -22,9 +22,9 @@ def run_rules(
     `validated.rule_counts` (one row per rule and centre).
 
     Reads `tables_read(rules)` by their plain names. `languages`: centre -> language of its `local_` texts; English for
-    a centre that is not named. Nothing checked is `not_applicable`; a rule that has a `problem` or that DuckDB cannot
-    run has status `error`, leaves no failing rows, and the others go on. Raises `MappingError` where staging raised a
-    rule that no file describes. Source: QUALITY, Rules.
+    a centre that is not named. Nothing checked is `not_applicable`, and so is a rule that a later version of the
+    protocol asks; a rule that has a `problem` or that DuckDB cannot run has status `error`, leaves no failing rows, and
+    the others go on. Raises `MappingError` where staging raised a rule that no file describes. Source: QUALITY, Rules.
     """
     rules = counted(rules)
     columns = ", ".join(f"{c} varchar" for c in FAILURES)
@@ -33,7 +33,7 @@ def run_rules(
     con.execute("create or replace temp table rule_checked (rule_id varchar, centre varchar, n_checked bigint)")
     _refuse_unknown_findings(con, rules)
     rules = _not_withdrawn(con, rules)
-    able = [r for r in rules if not r.problem]
+    able = [r for r in rules if not r.problem and not r.not_yet]
     broken = {r.rule_id: r.problem for r in rules if r.problem}
     broken |= _judge(con, able, languages or {})
     for rule_id, problem in sorted(broken.items()):
@@ -135,23 +135,28 @@ def _count(con: "duckdb.DuckDBPyConnection", rules: Sequence[Rule], broken: Mapp
                     r.table,
                     r.order,
                     i,
-                    broken.get(r.rule_id),
+                    broken.get(r.rule_id, r.not_yet) or None,
+                    r.rule_id in broken,
                 )
             )
         )
         for i, r in enumerate(rules)
     )
-    listed = f"(values {rows})" if rules else "(select null, null, null, null, null, null, null, null where false)"
+    listed = (
+        f"(values {rows})" if rules else "(select null, null, null, null, null, null, null, null, null where false)"
+    )
     con.execute(f"""
         create or replace table validated.rule_counts as
-        with rule(rule_id, family, title, severity, table_name, rule_order, rank, problem) as (from {listed}),
+        with rule(rule_id, family, title, severity, table_name, rule_order, rank, problem, is_broken) as (
+            from {listed}
+        ),
         asked as (select distinct centre from staged.received union select centre from rule_checked),
         failed as (select rule_id, centre, count(*) as n_failed from validated.rule_failures group by all)
         select
             r.rule_id, r.family, r.title, r.severity, r.table_name, r.rule_order::integer as rule_order, a.centre,
             case when r.problem is not null then 0 else coalesce(c.n_checked, 0) end as n_checked,
             coalesce(f.n_failed, 0) as n_failed,
-            case when r.problem is not null then 'error' when coalesce(f.n_failed, 0) > 0 then 'fail'
+            case when r.is_broken then 'error' when coalesce(f.n_failed, 0) > 0 then 'fail'
                 when coalesce(c.n_checked, 0) > 0 then 'pass' else 'not_applicable' end as status,
             r.problem::varchar as problem
         from rule r

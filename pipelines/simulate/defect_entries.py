@@ -15,8 +15,9 @@ hospital errs so (independent of `centre.yaml`, like `export.yaml`):
           - {kind: date_impossible, column: visit_date, when: "visit > 0", beside: p.restaging, format: "%d/%m/%Y"}
 
 `when` and `beside` are SQL over the row, `p` (the patient's row of `world.patients`) and the macros of `export.yaml`.
-`rows`: all rows that agree in these columns are spoiled. `set`: other columns of a copied row. `within`: a regular
-expression of three groups, of which the second is the value. `field`, `rule`: where they are not those of the kind.
+`rows`: all rows that agree in these columns are spoiled. `set`: other columns that change with it, or those of a copied
+row. `within`: a regular expression of three groups, of which the second is the value. `field`, `rule`: where they are
+not those of the kind.
 """
 
 import re

@@ -1,6 +1,7 @@
 """Defects planted into the files of one centre, each recorded with its place and the rule that must find it."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
 
 # share of patients that carry one defect each which changes how the others of the patient would be judged, per share of
 # records to be spoiled, and its bounds
-ALONE_PER_RATE, MOST_ALONE, MOST_ALONE_OF_ALL = 20, 0.35, 0.5
+ALONE_PER_RATE, MOST_ALONE, MOST_ALONE_OF_ALL = 20, 0.5, 0.5
+TAKEN = "select who, slot, field from spoil.plan join named using (entry)"
 
 
 def plant(
@@ -36,7 +38,7 @@ def plant(
     _know_patients(con, files[0]["centre"], rate)
     slots = list(slots_of(con, study.read_yaml(path), files, whole))
     try:
-        _choose(con, slots, rate)
+        _choose(con, slots, rate, _declared(folder.parent))
         for slot in slots:
             _spoil(con, slot)
     except (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException) as error:
@@ -64,8 +66,14 @@ def _know_patients(con: "duckdb.DuckDBPyConnection", centre: str, rate: float) -
     con.execute("create or replace table spoil.light (slot integer, n bigint, who varchar, can integer[], u double)")
 
 
-def _choose(con: "duckdb.DuckDBPyConnection", slots: Sequence[Slot], rate: float) -> None:
-    """Fill `spoil.plan`: which entry at which record."""
+def _declared(centres: Path) -> Counter[str]:
+    """In how many centres' files each kind can be planted."""
+    specs = [study.read_yaml(path) for path in sorted(centres.glob("*/defects.yaml"))]
+    return Counter(kind for spec in specs for kind in {d["kind"] for each in spec["files"] for d in each["defects"]})
+
+
+def _choose(con: "duckdb.DuckDBPyConnection", slots: Sequence[Slot], rate: float, declared: Mapping[str, int]) -> None:
+    """Fill `spoil.plan`: which entry at which record. Every kind that this cohort lacks once, then by chance."""
     records = 0
     for s in slots:
         records += con.execute(f"select count(*) from {s.patients} where {s.first}").fetchall()[0][0]
@@ -89,27 +97,49 @@ def _choose(con: "duckdb.DuckDBPyConnection", slots: Sequence[Slot], rate: float
             """)
     wanted = round(rate * records)
     named = ", ".join(f"({e.number}, {lit(e.kind)}, {lit(e.column)})" for s in slots for e in s.entries)
+    con.execute(f"create or replace temp table named as from (values {named}) n(entry, kind, field)")
+    _once_each(con, declared, wanted)
     con.execute(f"""
         insert into spoil.plan
-        with named(entry, kind, field) as (values {named})
-        select slot, entry, n, who from spoil.could join named using (entry)
+        select slot, entry, n, who from spoil.could join named using (entry) anti join spoil.plan using (who)
         -- every kind has the same chance, however many columns it can be planted in
         qualify row_number() over (partition by who order by world.draw(who, kind), world.draw(who, kind || entry)) = 1
-        order by world.draw(who, 'order'), who limit {round(MOST_ALONE_OF_ALL * wanted)}
+        order by world.draw(who, 'order'), who
+        limit greatest(0, {round(MOST_ALONE_OF_ALL * wanted)} - (select count(*) from spoil.plan))
     """)
     left = wanted - con.execute("select count(*) from spoil.plan").fetchall()[0][0]
     con.execute(f"""
         insert into spoil.plan
-        with named(entry, kind, field) as (values {named}),
-        drawn as (
+        with drawn as (
             select slot, can[1 + (hash(who, n, slot, getvariable('seed')) % len(can))::integer] as entry, n, who, u
-            from spoil.light
+            from spoil.light anti join spoil.plan using (slot, n)
         )
-        select slot, entry, n, who from drawn join named using (entry)
+        select d.slot, d.entry, d.n, d.who from drawn d join named f using (entry)
         -- a record is known by its key without the field that fails: two of a patient would be one question
-        qualify row_number() over (partition by who, slot, field order by u, n) = 1
-        order by u, slot, n limit {max(0, left)}
+        where (d.who, d.slot, f.field) not in ({TAKEN})
+        qualify row_number() over (partition by d.who, d.slot, f.field order by u, n) = 1
+        order by u, d.slot, d.n limit {max(0, left)}
     """)
+
+
+def _once_each(con: "duckdb.DuckDBPyConnection", declared: Mapping[str, int], wanted: int) -> None:
+    """Plan each kind that no centre before this one planted, as long as there is a patient for it: the rarest first."""
+    lacking = con.execute("""
+        select kind from (select entry from spoil.could union all select unnest(can) from spoil.light)
+        join named using (entry)
+        where kind not in (select defect_kind from world.defects) group by kind order by count(*), kind
+    """).fetchall()
+    for kind in sorted((kind for (kind,) in lacking), key=lambda kind: declared[kind])[:wanted]:
+        con.execute(f"""
+            insert into spoil.plan
+            select slot, entry, n, who from (
+                select slot, entry, n, who from spoil.could anti join spoil.plan using (who)
+                union all
+                select slot, unnest(can), n, who from spoil.light anti join spoil.plan using (slot, n)
+            ) join named using (entry)
+            where kind = {lit(kind)} and (who, slot, field) not in ({TAKEN})
+            order by world.draw(who, kind || entry), n limit 1
+        """)
 
 
 def _spoil(con: "duckdb.DuckDBPyConnection", slot: Slot) -> None:
@@ -138,10 +168,13 @@ def _spoil(con: "duckdb.DuckDBPyConnection", slot: Slot) -> None:
                 where slot = {slot.number} and entry = {e.number} and plan.n = a.n
             """)
             mine = f"select g._n {pairs}"
+        after = {e.column: e.after, **e.sets}
+        values = ", ".join(f"({sql}) as _after{i}" for i, sql in enumerate(after.values()))
+        cells = ", ".join(f"{name_of(column)} = c._after{i}" for i, column in enumerate(after))
         con.execute(f"""
             create or replace temp table changed as
-            select _n, {e.after} as after from {slot.patients} where _n in ({mine});
-            update {slot.table} set {name_of(e.column)} = c.after from changed c where {slot.table}._n = c._n;
+            select _n, {values} from {slot.patients} where _n in ({mine});
+            update {slot.table} set {cells} from changed c where {slot.table}._n = c._n;
         """)
 
 

@@ -7,7 +7,8 @@ with before as (
     group by query_id
 ),
 rule as (
-    select rule_id, bool_or(status = 'error') as is_broken
+    -- nothing checked and a reason: a later version of the protocol asks this
+    select rule_id, bool_or(status = 'error') as is_broken, bool_and(status = 'not_applicable' and problem is not null) as is_later
     from validated.rule_counts
     group by rule_id
 ),
@@ -20,7 +21,7 @@ select
     coalesce(n.record_key, b.known.record_key) as record_key, coalesce(n.field, b.known.field) as field,
     coalesce(n.rule_id, b.known.rule_id) as rule_id, coalesce(n.severity, b.known.severity) as severity,
     case when n.query_id is null then 'N' else 'Y' end as failing_fl,
-    case when n.query_id is null and r.rule_id is null then 'Y' else 'N' end as cancelled_fl,
+    case when n.query_id is null and coalesce(r.is_later, true) then 'Y' else 'N' end as cancelled_fl,
     n.value_hash, coalesce(n.cause_id, b.known.cause_id) as cause_id
 from validated.failing n
 full join before b on b.query_id = n.query_id

@@ -10,7 +10,7 @@ with shared as (
 episode as (
     -- records of one day are one already
     select
-        a.usubjid, a.aedecod, a.aestdt, min(a.centre) as centre, min(a.centre) <> max(a.centre) as is_complete,
+        a.usubjid, a.aedecod, a.aestdt, list(distinct a.centre order by a.centre) as centres,
         case when bool_and(a.aeendt is not null) then max(a.aeendt) else 'infinity'::date end as last_dt
     from harmonised.adverse_events a
     semi join shared s on s.usubjid = a.usubjid and s.aedecod = a.aedecod
@@ -18,11 +18,11 @@ episode as (
     group by a.usubjid, a.aedecod, a.aestdt
 ),
 neighbour as (
-    -- close to the one before it: it overlaps or begins within the tolerance, and another unit sent it
+    -- close to the one before it: it overlaps or begins within the tolerance, and other units sent it
     select
         e.*, e.aestdt - lag(e.aestdt) over following as gap_days,
         coalesce(
-            e.centre <> lag(e.centre) over following and not e.is_complete and not lag(e.is_complete) over following
+            not list_has_any(e.centres, lag(e.centres) over following)
             and (e.aestdt <= lag(e.last_dt) over following or e.aestdt - lag(e.aestdt) over following <= p.same_event_days), false
         ) as is_close
     from episode e
@@ -33,7 +33,8 @@ chain as (
     -- broken where the next one, of the same unit as the one before, is closer still
     select
         *, is_close and not coalesce(
-            lead(is_close) over following and lead(gap_days) over following < gap_days and lead(centre) over following = lag(centre) over following,
+            lead(is_close) over following and lead(gap_days) over following < gap_days
+            and list_has_any(lead(centres) over following, lag(centres) over following),
             false
         ) as is_linked
     from neighbour
@@ -42,8 +43,12 @@ chain as (
 counted as (
     select *, count(*) filter (not is_linked) over (partition by usubjid, aedecod order by aestdt) as chain_no from chain
 ),
+reported as (
+    select *, row_number() over (partition by usubjid, aedecod, chain_no, centre order by aestdt) as centre_no
+    from (select usubjid, aedecod, chain_no, aestdt, unnest(centres) as centre from counted)
+),
 numbered as (
-    select *, row_number() over (partition by usubjid, aedecod, chain_no, centre order by aestdt) as centre_no from counted
+    select usubjid, aedecod, chain_no, aestdt, max(centre_no) as centre_no from reported group by all
 ),
 placed as (
     -- along a chain an event ends before the unit that reports again

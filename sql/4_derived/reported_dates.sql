@@ -16,7 +16,8 @@ with reported as (
     select r.usubjid, 'second', r.rsdt, 'restagings', 'rsdt', r.centre, r.source_file, r.source_row
     from harmonised.restagings r
     join assessed.subject_dates d using (usubjid)
-    where r.response = 'PD' and r.rsdt > d.rtstdt
+    left join assessed.oligo_courses o using (usubjid)
+    where r.response = 'PD' and r.rsdt > coalesce(o.rtstdt, d.rtstdt)
 ),
 earliest as (
     select

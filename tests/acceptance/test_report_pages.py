@@ -39,6 +39,9 @@ def test_a_centre_is_asked_in_its_own_words(demo_home: Path) -> None:
         rows = list(csv.DictReader(file, delimiter=";"))
     assert {row["local_id"] for row in rows} == {"PZ-004", "PZ-005"}
     assert all(row["site_reply"] == "" and row["problem"] and row["action"] for row in rows)
+    asked = {(row["form"], row["field"]) for row in rows}
+    assert asked == {("Eleggibilità", "progressione di una lesione cerebrale (Y/N)")}
+    assert "data manager dell&#39;unità" in page
 
 
 def test_every_link_of_the_reports_leads_somewhere(demo_home: Path) -> None:

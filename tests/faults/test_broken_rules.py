@@ -32,7 +32,7 @@ def edit(path: Path, old: str, new: str) -> None:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.CompletedProcess[str], Path, Path]:
-    """One run in a house of which five rules are broken, each in its own way."""
+    """One run in a house of which six rules are broken, each in its own way."""
     house = tmp_path_factory.mktemp("house")
     for name in COPIED:
         shutil.copytree(study.ROOT / name, house / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -43,6 +43,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.CompletedP
     edit(rules / "ctcae/grade_range.yaml", "severity: note", "severity: [note")
     edit(rules / "recist/sum_differs.yaml", "{value} mm;", "{value};")
     edit(rules / "recist/sum_differs.yaml", "reads: [assessed.target_sums]", "reads: [assessed.sums]")
+    edit(
+        rules / "plausibility/published_figures.yaml",
+        "type: expect_column_values_to_be_in_set",
+        "type: expect_the_moon",
+    )
     home = house / "home"
     made = restage(house, "simulate", "--patients", "9", "--seed", "1", "--out", str(home))
     assert made.returncode == 0, made.stderr
@@ -67,6 +72,18 @@ def test_the_run_names_rule_and_file(run: tuple[subprocess.CompletedProcess[str]
     with closing(duckdb.connect(str(home / "warehouse.duckdb"), read_only=True)) as con:
         counts = con.execute("select distinct status from validated.rule_counts where rule_id = ?", [rule_id])
         assert counts.fetchall() == [("error",)]
+
+
+def test_a_rule_that_great_expectations_cannot_run_is_named_as_well(
+    run: tuple[subprocess.CompletedProcess[str], Path, Path],
+) -> None:
+    """It has no counts, because Great Expectations looks at its table itself."""
+    said, home, house = run
+    named = "rule plausibility/published_figures could not run: expectations/plausibility/published_figures.yaml: "
+    for done in (said, restage(house, "run", "--home", str(home))):
+        assert done.returncode == 1
+        (line,) = [line for line in done.stderr.splitlines() if line.startswith(named)]
+        assert line.endswith("Great Expectations knows no expect_the_moon")
 
 
 def test_the_rest_is_finished(run: tuple[subprocess.CompletedProcess[str], Path, Path]) -> None:

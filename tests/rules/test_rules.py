@@ -77,6 +77,21 @@ def test_a_rule_that_is_withdrawn_is_asked_up_to_that_day(
     assert con.execute("select count(distinct rule_id) from validated.rule_counts").fetchall() == [(1 + asked,)]
 
 
+@pytest.mark.parametrize(("version", "status", "problem"), [
+    ("1.9", "not_applicable", "expectations/made/up.yaml: holds from protocol version 1.10 on; 1.9 is in force"),
+    ("1.10", "fail", None),
+])  # fmt: skip
+def test_a_rule_of_a_later_protocol_judges_nobody(
+    con: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch, version: str, status: str, problem: str | None
+) -> None:
+    monkeypatch.setenv("RESTAGE_PROTOCOL", version)
+    insert(con, "harmonised.fractions", {"dose_gy": 20})
+    insert(con, "staged.received", {"n_rows": 1})
+    run_rules(con, [simple(since="1.10")])
+    assert con.execute("select status, problem from validated.rule_counts").fetchall() == [(status, problem)]
+    assert len(con.execute("from validated.rule_failures").fetchall()) == (status == "fail")
+
+
 def test_counts_by_rule_and_centre(con: duckdb.DuckDBPyConnection) -> None:
     """One row for every rule and centre that sent anything; nothing checked is no pass."""
     for centre, dose in (("a", 5), ("a", 12.5), ("b", 5)):
@@ -248,6 +263,7 @@ def test_a_finding_that_no_rule_describes_is_not_lost(con: duckdb.DuckDBPyConnec
         ({"suggestion": "One text"}, "suggestion: expected object"),
         ({"examples": {"passes": [{"dose_gy": 1}]}}, "fails_when needs an example under `fails`"),
         ({"examples": {"passes": [{"dosis": 1}], "fails": [{"dose_gy": 50}]}}, "has no column 'dosis'"),
+        ({"since": "9.9"}, r"since: protocol.yaml is at version \S+; there is no version 9.9 yet"),
         ({"fails_wen": "true"}, "'fails_wen' is not a word"),
     ],
 )
@@ -272,3 +288,15 @@ def tables_in(rule: Rule) -> set[str]:
     return set(
         re.findall(r"\b(?:from|join) ((?:staged|harmonised|assessed|validated|study)\.\w+)", failing([rule], {}))
     )
+
+
+def test_no_two_rules_wait_for_each_other() -> None:
+    """Both would take back their question, and nobody would be asked."""
+
+    def waits(one: Rule, other: Rule) -> bool:
+        asks = {other.rule_id} | ({other.table.split(".")[-1]} if other.severity != "note" else set())
+        return not asks.isdisjoint(one.waits_for)
+
+    pairs = [(a.rule_id, b.rule_id) for a in RULES for b in RULES if a.rule_id < b.rule_id]
+    by_id = {rule.rule_id: rule for rule in RULES}
+    assert not [(a, b) for a, b in pairs if waits(by_id[a], by_id[b]) and waits(by_id[b], by_id[a])]

@@ -62,9 +62,28 @@ def test_queries_are_ranked_and_name_the_patient_as_the_centre_does(
         ("Q3", "endpoint", "0042"), ("Q1", "endpoint", "0042"), ("Q2", "safety", "0042"), ("Q4", "safety", "0077"),
     ]  # fmt: skip
     assert tuple(found[0]) == ASKED + REPLY
-    assert (found[1]["form"], found[1]["visit"]) == ("Lesion assessments: L1", "2")
+    assert (found[1]["form"], found[1]["visit"]) == ("Lesion measurements: L1", "2")
     assert found[2]["form"] == "Adverse events: Fatigue", "the centre's own name says nothing"
     assert (found[0]["first_seen"], found[0]["due_date"]) == ("2017-04-02", "2017-05-02")
+
+
+def test_forms_and_fields_have_the_names_that_people_know(
+    store: tuple[duckdb.DuckDBPyConnection, Home], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A column that staging asks about is the hospital's own, also where it is called as one of ours."""
+    con, _ = store
+    con.execute("update validated.findings set field = 'diameter_mm' where query_id = 'Q1'")
+    con.execute("update validated.findings set field = 'lbdt' where query_id = 'Q4'")
+    con.execute("update validated.findings set field = 'trdt' where query_id = 'Q3'")  # of no form of its own table
+    con.execute("update validated.findings set record_key = 'S-001|C1|fraction 3' where query_id = 'Q2'")
+    for language, words in {
+        "en": ("Lesion measurements: L1", "diameter", "lbdt", "Date of the assessment", "C1, fraction 3"),
+        "it": ("Misure delle lesioni: L1", "diametro", "lbdt", "data della valutazione", "C1, frazione 3"),
+    }.items():  # fmt: skip
+        monkeypatch.setattr("pipelines.queries._language", lambda _, said=language: said)
+        found = {q["query_id"]: q for q in centre_queries(*store, CENTRE)}
+        record = found["Q2"]["form"].split(": ")[1]
+        assert (found["Q1"]["form"], *(found[q]["field"] for q in ("Q1", "Q4", "Q3")), record) == words
 
 
 def add(con: duckdb.DuckDBPyConnection, **finding: Any) -> None:
@@ -169,6 +188,9 @@ def test_the_workbook_takes_only_replies(store: tuple[duckdb.DuckDBPyConnection,
         name: name not in REPLY for name in head
     }
     assert all(cell.data_type != "f" for row in sheet.iter_rows() for cell in row)
+    legend = openpyxl.load_workbook(path)["legend"]
+    explained = [row[0].value for row in legend.iter_rows()]
+    assert explained[: len(head)] == head and set(REPLIES) | {"new", "open", "reopened"} <= set(explained)
     choices = [v for v in sheet.data_validations.dataValidation if v.type == "list"]
     assert choices[0].formula1 == '"' + ",".join(REPLIES) + '"'
     again, _ = write_queries(*store, CENTRE, tmp_path / "again")
