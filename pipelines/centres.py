@@ -76,8 +76,8 @@ def _source(raw: Mapping[str, Any]) -> Source:
         files=_list(raw["files"]), read=raw["read"], required=raw.get("required", True), key=_list(raw.get("key")),
         guard=raw.get("guard", {}), ignore=_list(raw.get("ignore")), stop_at=raw.get("stop_at", {}),
         drop_rows=_list(raw.get("drop_rows")), fill_down=_list(raw.get("fill_down")),
-        current_row=raw.get("current_row", {}), transactions=raw.get("transactions", {}),
-        dictionary=raw.get("dictionary", ""), rename=raw.get("rename", {}),
+        current_row=raw.get("current_row", {}), one_content=_list(raw.get("one_content")),
+        transactions=raw.get("transactions", {}), dictionary=raw.get("dictionary", ""), rename=raw.get("rename", {}),
     )  # fmt: skip
     others = tuple(replace(source, files=_list(o["files"]), read=o["read"]) for o in raw.get("or", ()))
     # other files than those above have other twins than those above

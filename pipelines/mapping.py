@@ -31,6 +31,7 @@ class Source:
     drop_rows: tuple[Mapping[str, Any], ...] = ()
     fill_down: tuple[str, ...] = ()
     current_row: Mapping[str, Any] = field(default_factory=dict)
+    one_content: tuple[str, ...] = ()
     transactions: Mapping[str, Any] = field(default_factory=dict)
     dictionary: str = ""
     rename: Mapping[str, str] = field(default_factory=dict)
@@ -50,7 +51,14 @@ class Source:
         """Columns that tell which rows are records."""
         conditions = [self.stop_at, *(d["where"] for d in self.drop_rows)]
         versions = [*self.current_row.get("by", ()), *self.current_row.get("take", {})]
-        return {*(c for where in conditions for c in where), *self.fill_down, *versions, *self.key, *self.transacted}
+        return {
+            *(c for where in conditions for c in where),
+            *self.fill_down,
+            *versions,
+            *self.one_content,
+            *self.key,
+            *self.transacted,
+        }
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from pipelines.staging_fields import MACROS, quote
 from pipelines.staging_findings import PLACE, dropped_sql, fillable, findings_sql, key_of, partial_dates_sql
 from pipelines.staging_numbers import MACROS as NUMBERS
 from pipelines.staging_rows import MOST_BLOCKS, ORIGIN, PartSql, compile_part, make_source
+from pipelines.staging_transactions import NO_CONTENTS
 from pipelines.staging_words import MACROS as WORDS
 from pipelines.study import sql_literal as lit
 
@@ -92,16 +93,23 @@ def _make_sources(
         there, wanted = columns.get(name, ()), centre.columns(name)
         named = sorted({*wanted, *(source.rename.get(c, c) for c in there if c in wanted)})
         if name in columns:
-            make_source(con, name, source, str(landed / f"{name}.parquet"), there, named)
+            make_source(con, name, source, str(landed / f"{name}.parquet"), there, named, _subject_of(centre, name))
         else:
             cells = "".join(f", null::varchar as {quote(c)}" for c in (*ORIGIN, *named, "_reason"))
             con.execute(f"create temp view source_{name} as select 0 as _rid{cells} where false")
             con.execute(f"create temp view origin_{name} as select _rid, {', '.join(ORIGIN)} from source_{name}")
+            con.execute(f"create temp view contents_{name} as {NO_CONTENTS}")
         # formats without a header leave out what is nowhere filled, and blocks name columns by pattern
         if name in columns and source.read["format"] in ("csv", "xlsx") and not wanted.patterns:
             wanted_here = [c for c in named if source.raw(c) not in there and c not in source.transacted]
             for column in map(source.raw, wanted_here):
                 con.execute(f"insert into absent values ({lit(name)}, {lit(column)})")
+
+
+def _subject_of(centre: Centre, name: str) -> str:
+    """The column of a source that holds the centre's own id of the subject; '' where no table reads it so."""
+    fields = (f for parts in centre.tables.values() for part in parts if part.source == name for f in part.fields)
+    return next((f.columns[0] for f in fields if f.name == "local_id" and f.columns), "")
 
 
 def _landed_columns(con: "duckdb.DuckDBPyConnection", landed: Path) -> dict[str, list[str]]:

@@ -44,6 +44,15 @@ def findings_sql(centre: Centre, landed: Path, parts: Sequence[PartSql], head: s
             select (source, field) from read_parquet({notes}) where rule_id = 'structure/identifier_column'
         )""",
     ]
+    for name, source in centre.sources.items():
+        if source.one_content:
+            whole = source.raw(source.one_content[0])
+            selects.append(f"""
+                select {head}, {lit(name)}, local_id, l.usubjid, concat_ws('|', {lit(name)}, left(sha256(_whole), 12)),
+                    source_file, source_row, {lit(whole)}, null, others, {lit(f"one content under one {whole}")},
+                    'structure/two_contents'
+                from contents_{name} left join link l using (local_id)
+            """)
     kinds = lit("[{" + ", ".join(f'"{name}": "VARCHAR"' for name in BAD) + "}]")
     for part in parts:
         code = "p.usubjid" if part.table == "links" else "l.usubjid"
@@ -125,7 +134,7 @@ def dropped_sql(centre: Centre, head: str) -> str:
     selects = [
         f"select {lit(name)} as source, source_file, source_row, _reason as reason from source_{name}"
         for name, s in centre.sources.items()
-        if s.stop_at or s.drop_rows or s.current_row or s.transactions
+        if s.stop_at or s.drop_rows or s.current_row or s.one_content or s.transactions
     ]
     none = "select " + ", ".join(f"null::varchar as {c}" for c in ("source", "source_file", "source_row", "reason"))
     return f"select {head}, * from ({' union all '.join(selects or [none])}) where reason is not null order by all"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pipelines.mapping import Centre, Part, Source, Where, taken
 from pipelines.staging_fields import FieldSql, compile_field, quote, sql_type
-from pipelines.staging_transactions import superseded, transacted
+from pipelines.staging_transactions import superseded, transacted, twins
 from pipelines.study import sql_literal as lit
 
 if TYPE_CHECKING:
@@ -80,11 +80,17 @@ def compile_source(
 
 
 def make_source(
-    con: "duckdb.DuckDBPyConnection", name: str, source: Source, path: str, landed: Iterable[str], named: Sequence[str]
+    con: "duckdb.DuckDBPyConnection",
+    name: str,
+    source: Source,
+    path: str,
+    landed: Iterable[str],
+    named: Sequence[str],
+    subject: str,
 ) -> None:
     """Make `source_<name>`, a view unless rows are filled from above; what all rows together decide is found first.
 
-    `origin_<name>` gives the origin of a row by its number.
+    `subject`: column of the centre's own id. `origin_<name>` gives the origin of a row by its number.
     """
     reads = f"read_parquet({lit(path)}, file_row_number = true)"
     con.execute(f"create temp view origin_{name} as select file_row_number as _rid, {', '.join(ORIGIN)} from {reads}")
@@ -102,6 +108,9 @@ def make_source(
         query = (
             f"select * replace (coalesce(_reason, {superseded(con, name, source, query)}) as _reason) from ({query})"
         )
+    if source.one_content:
+        reason = twins(con, name, source, query, named, subject or source.one_content[0])
+        query = f"select * replace (coalesce(_reason, {reason}) as _reason) from ({query})"
     con.execute(f"create temp {'table' if source.fill_down else 'view'} source_{name} as {query}")
 
 

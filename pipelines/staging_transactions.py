@@ -14,6 +14,8 @@ NUMBER = "try_cast({} as decimal(38,6))"
 INSERTS, UPDATES = ("", "Insert"), ("Update", "Upsert")
 REMOVED, SUPERSEDED, CONTEXT, UNKNOWN = "removed_by_the_centre", "superseded", "context_only", "unknown_transaction"
 
+NO_CONTENTS = "select '' as _whole, '' as local_id, '' as source_file, '' as source_row, '' as others where false"
+
 
 def transacted(
     con: "duckdb.DuckDBPyConnection", name: str, source: Source, path: str, landed: Sequence[str], origin: Sequence[str]
@@ -128,3 +130,51 @@ def superseded(con: "duckdb.DuckDBPyConnection", name: str, source: Source, quer
         """)
         wrong += f" or _rid in (select _rid from superseded_{name})"
     return f"case when {wrong} then 'superseded' end"
+
+
+def twins(
+    con: "duckdb.DuckDBPyConnection", name: str, source: Source, query: str, named: Sequence[str], subject: str
+) -> str:
+    """SQL that gives `sent_twice` to rows that came before, `two_contents` to all of a whole that has several contents.
+
+    Makes `contents_<name>`, a row per whole that has several: `_whole`, the place of its first row, `others`, the
+    files (of one file the rows) that hold it, too, and `local_id`, what all have in column `subject`.
+    """
+    whole, row, values = quote(source.one_content[0]), *(", ".join(map(quote, c)) for c in (source.one_content, named))
+    con.execute(f"""
+        create temp table again_{name} as
+        -- few files come again: only those are compared
+        with several as (
+            select hash({whole}) as w from ({query}) group by w
+            having min(source_file) <> max(source_file) or count(*) > count(distinct hash({row}))
+        )
+        select _rid, source_file, source_row, {whole} as _whole, {quote(subject)} as _subject, hash({row}) as _row,
+            hash({values}) as _content
+        from ({query}) where {whole} is not null and hash({whole}) in (from several);
+
+        create temp table contents_{name} as
+        with contents as (
+            select _whole, source_file, list_sort(list(distinct _content)) as _content, min(_rid) as _rid
+            from again_{name} group by all
+        ),
+        differ as (
+            select _whole from contents group by _whole having count(distinct _content) > 1
+            union
+            select _whole from again_{name} group by _whole, _row having count(distinct _content) > 1
+        ),
+        places as (
+            select _whole, min_by(source_file, _rid) as source_file, min_by(source_row, _rid) as source_row,
+                if(min(_subject) = max(_subject), min(_subject), null) as local_id,
+                list_sort(list(distinct source_file)) as files, list(source_row order by _rid)[2:] as later
+            from again_{name} semi join differ using (_whole) group by _whole
+        )
+        select _whole, local_id, source_file, source_row,
+            array_to_string(if(len(files) > 1, list_filter(files, lambda f: f <> source_file), later), ', ') as others
+        from places
+    """)
+    return f"""
+        case when {whole} in (select _whole from contents_{name}) then 'two_contents'
+            when _rid in (
+                select _rid from again_{name} qualify row_number() over (partition by _whole, _row order by _rid) > 1
+            ) then 'sent_twice' end
+    """

@@ -49,7 +49,6 @@ def land(home: Home, centre: "Centre", delivery: Delivery) -> Landed:
         draft = Path(scratch) / "landed"
         draft.mkdir()
         landing = Landing(con, draft, Path(scratch), delivery.delivery_id)
-        con.execute("create table received (source varchar, source_file varchar, file_sha256 varchar, n_rows bigint)")
         files, landing.problems = _files(home, delivery, Path(scratch) / "unpacked")
         older: list[list[File]] = []
         if not landing.problems:
@@ -168,17 +167,16 @@ def _note_missing(landing: Landing, name: str, layouts: Sequence["Source"]) -> N
 
 def _write_lists(landing: Landing, files: Sequence[File]) -> None:
     """`_received`: one row per file and source (a file that no source reads has none); `_notes`: what was noticed."""
-    con = landing.con
+    import pyarrow as pa
+
     columns = ("rule_id", "source", "source_file", "source_row", "field", "value_received", "expected")
-    con.execute(f"create table notes ({', '.join(f'{c} varchar' for c in columns)})")
     # what is noted of a file as a whole, or of its row, is noted once, however many sources look at it
     notes = list({note if note[4] else (note[0], *note[2:]): note for note in reversed(landing.notes)}.values())[::-1]
-    for table, rows in (
-        ("notes", notes),
-        ("received", [(None, f.source_file, f.sha256, None) for f in files if f.source_file not in landing.used]),
-    ):
-        if rows:
-            values = ", ".join(f"({', '.join(sql_literal(v) for v in row)})" for row in rows)
-            con.execute(f"insert into {table} values {values}")
-        target = sql_literal(str(landing.out / f"_{table}.parquet"))
-        con.execute(f"copy (from {table} order by all) to {target} (format parquet, compression zstd)")
+    unread = [(None, f.source_file, f.sha256, None) for f in files if f.source_file not in landing.used]
+    text = dict.fromkeys(columns, pa.string())
+    sources = {"source": pa.string(), "source_file": pa.string(), "file_sha256": pa.string(), "n_rows": pa.int64()}
+    for name, types, rows in (("notes", text, notes), ("received", sources, [*landing.received, *unread])):
+        table = pa.table([[row[i] for row in rows] for i in range(len(types))], pa.schema(types.items()))
+        landing.con.register(name, table)
+        target = sql_literal(str(landing.out / f"_{name}.parquet"))
+        landing.con.execute(f"copy (from {name} order by all) to {target} (format parquet, compression zstd)")

@@ -5,16 +5,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.deliveries import identifiers, unknown
+from pipelines.deliveries import identifiers, tables, unknown
 from pipelines.deliveries.columns import guarded_values, missing_keys
 from pipelines.errors import Problem, UnreadableFile
 from pipelines.readers.csv import UNNAMED, Text, broken_records, quoted, ready
-from pipelines.readers.read import MOST_PROBLEMS, batches, notes_of
+from pipelines.readers.read import MOST_PROBLEMS
 from pipelines.study import sql_literal
 
 if TYPE_CHECKING:
     import duckdb
-    import pyarrow as pa
 
     from pipelines.mapping import Centre, Source
 
@@ -44,6 +43,7 @@ class Landing:
     problems: list[Problem] = field(default_factory=list)
     notes: list[tuple[str | None, ...]] = field(default_factory=list)
     missing: dict[tuple[str, ...], tuple[str, list[str]]] = field(default_factory=dict)
+    received: list[tuple[str | None, str, str, int | None]] = field(default_factory=list)
     used: set[str] = field(default_factory=set)
     n_rows: int = 0
 
@@ -57,6 +57,7 @@ class Arrived:
     select: Callable[[Sequence[str]], str]
     text: Text | None = None
     not_taken: Mapping[str, int] = field(default_factory=dict)
+    gathered: tables.Gathered | None = None
 
 
 def land_rows(landing: Landing, centre: "Centre", name: str, source: "Source", files: Sequence[File]) -> None:
@@ -86,11 +87,11 @@ def land_rows(landing: Landing, centre: "Centre", name: str, source: "Source", f
     landing.problems += found
     harmless = {*named, *source.ignore, *guards}
     landing.notes += unknown.notes(landing.con, name, arrived, [c for c in columns if c not in harmless], is_person)
-    for a, n in zip(arrived, counts, strict=True):
-        if a.file.delivery_id:
-            continue
-        row = (name, a.file.source_file, a.file.sha256, str(n))
-        landing.con.execute(f"insert into received values ({', '.join(map(sql_literal, row))})")
+    landing.received += [
+        (name, a.file.source_file, a.file.sha256, n)
+        for a, n in zip(arrived, counts, strict=True)
+        if not a.file.delivery_id
+    ]
     landing.n_rows += sum(counts)
 
 
@@ -115,47 +116,13 @@ def _arrive(
 def _tables(
     landing: Landing, name: str, source: "Source", files: Sequence[File], wanted: Callable[[str], bool]
 ) -> Iterator[Arrived]:
-    """Rows of formats that need a reader of their own, batch by batch into a table that may grow beyond memory."""
-    con = landing.con
-    con.execute("create or replace temp table batches (_file varchar, source_row varchar)")
-    # an earlier delivery may have held a file of the same name
-    labels = {f"{number}\t{f.source_file}": f for number, f in enumerate(files)}
-    names: dict[str, dict[str, int]] = {label: {} for label in labels}
-    kept = {"source_row"}
+    """Rows of formats that need a reader of their own, gathered in one table."""
     # a file with many sources is parsed once, into the scratch folder
     spec = {**source.read, "scratch": landing.scratch}
-    for label, batch in _named(batches([(label, f.path) for label, f in labels.items()], spec)):
-        landing.notes += [(rule, name, labels[label].source_file, *about) for rule, *about in notes_of(batch)]
-        here = [c for c in batch.column_names if c in kept or wanted(c)]
-        for c in (c for c in batch.column_names if c != "source_row"):
-            seen = names[label].get(c, 0)
-            names[label][c] = seen + (0 if c in here else unknown.n_filled(batch[c]))
-        for column in (c for c in here if c not in kept):
-            con.execute(f"alter table batches add column {quoted(column)} varchar")
-            kept.add(column)
-        con.register("batch", batch.select(here))
-        con.execute(f"insert into batches by name select {sql_literal(label)} as _file, * from batch")
-        con.unregister("batch")
-
-    def select(label: str) -> Callable[[Sequence[str]], str]:
-        def rows(columns: Sequence[str]) -> str:
-            cells = "".join(f", {quoted(c) if c in kept else 'null::varchar'} as {quoted(c)}" for c in columns)
-            return f"select source_row{cells} from batches where _file = {sql_literal(label)}"
-
-        return rows
-
-    for label, file in labels.items():
-        yield Arrived(file, tuple(names[label]), select(label), not_taken=names[label])
-
-
-def _named(batched: "Iterator[tuple[str, pa.Table]]") -> "Iterator[tuple[str, pa.Table]]":
-    """Batches as they come; problems name the file without its label."""
-    try:
-        yield from batched
-    except UnreadableFile as error:
-        raise UnreadableFile(
-            [replace(p, source_file=p.source_file.rpartition("\t")[2]) for p in error.problems]
-        ) from None
+    found = tables.gather(landing.con, [(f.source_file, f.path) for f in files], spec, wanted)
+    landing.notes += [(rule, name, files[number].source_file, *about) for number, (rule, *about) in found.notes]
+    for number, (file, names) in enumerate(zip(files, found.names, strict=True)):
+        yield Arrived(file, tuple(names), found.select(number), not_taken=names, gathered=found)
 
 
 def _is_there(con: "duckdb.DuckDBPyConnection", arrived: Arrived, column: str, known: object) -> bool:
@@ -169,6 +136,9 @@ def _is_there(con: "duckdb.DuckDBPyConnection", arrived: Arrived, column: str, k
 
 def _write(landing: Landing, arrived: Sequence[Arrived], named: Sequence[str], target: Path) -> list[int]:
     """One Parquet file of all rows; returns the number of rows of each file."""
+    if found := arrived[0].gathered:
+        about = [(a.file.delivery_id or landing.delivery_id, a.file.sha256, a.file.source_file) for a in arrived]
+        return tables.write(found, about, named, target, PARQUET)
     drafts = [target] if len(arrived) == 1 else [landing.scratch / f"{target.stem}-{i}" for i in range(len(arrived))]
     counts, problems = [], []
     for a, draft in zip(arrived, drafts, strict=True):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
+from functools import cache, lru_cache
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,7 +50,8 @@ def batches(path: Path, spec: Mapping[str, Any]) -> Iterator["pa.Table"]:
     `UnreadableFile` for a file that is no DICOM, cut off, or without what its rows need. Source: DICOM PS3.3, RT Plan
     and RT Beams Treatment Record.
     """
-    modality, kind = spec["modality"], _modality(path)
+    modality, about = spec["modality"], path.stat()
+    kind = _modality(path, about.st_size, about.st_mtime_ns)
     rows = []
     if kind == modality:
         dataset = _open(path)
@@ -61,13 +63,24 @@ def batches(path: Path, spec: Mapping[str, Any]) -> Iterator["pa.Table"]:
         except Exception:
             # values are parsed only now, and pydicom has many ways to stumble over them
             raise _incomplete(*NEEDED[modality]) from None
-    columns = (*FILE[modality], *(GROUP if modality == "RTPLAN" else ()), *BEAM[modality])
-    table = text_table({"source_row": ["1"] * len(rows), **{c: [row.get(c) for row in rows] for c in columns}})
+    table = _table(modality, rows) if rows else _no_rows(modality)
     yield with_notes(table, [(OTHER, "1", None, kind, " or ".join(FILE))] if kind not in FILE else [])
 
 
-def _modality(path: Path) -> str:
-    """What kind of file it is, by its head alone."""
+def _table(modality: str, rows: Sequence[Mapping[str, str | None]]) -> "pa.Table":
+    columns = (*FILE[modality], *(GROUP if modality == "RTPLAN" else ()), *BEAM[modality])
+    return text_table({"source_row": ["1"] * len(rows), **{c: [row.get(c) for row in rows] for c in columns}})
+
+
+@cache
+def _no_rows(modality: str) -> "pa.Table":
+    return _table(modality, [])
+
+
+# plans and records are two sources of the same files
+@lru_cache(maxsize=1 << 18)
+def _modality(path: Path, size: int, changed: int) -> str:
+    """What kind of file it is, by its head alone; of the same file again without reading it again."""
     import pydicom
     from pydicom.filereader import read_partial
 

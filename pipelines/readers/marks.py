@@ -13,10 +13,17 @@ CHUNK = 1 << 20
 LONGEST_ROW = 64 << 20
 PROLOG = 1 << 16
 COMPLETE = "a workbook that is complete"
+MOST_ROWS, MOST_COLUMNS = 1_048_576, 16_384
+WITHIN = "cells between A1 and XFD1048576"
 ROW = re.compile(rb"<(?:\w+:)?row(?=[\s/>])([^>]*)>")
 CELL = re.compile(rb"<(?:\w+:)?c(?=[\s>])([^>]*)(?<!/)>(.*?)</(?:\w+:)?c>", re.DOTALL)
-PLACE = re.compile(rb"""\sr=["']([A-Z]{1,3})([0-9]+)["']""")
-NUMBER = re.compile(rb"""\sr=["']([0-9]+)["']""")
+PLACE = re.compile(rb"""\sr\s*=\s*["']([A-Z]{1,3})([0-9]{1,7})["']""")
+NUMBER = re.compile(rb"""\sr\s*=\s*["']([0-9]{1,7})["']""")
+# a row or a cell that says where it stands in other words than those above: what opens it may still understand them
+ELSEWHERE = re.compile(
+    rb"""<(?:\w+:)?(?:row|c)(?=\s)(?:[^<>"'r]++|"[^<"]*+"|'[^<']*+'|(?<!\s)r|r(?!\s*=))*+r\s*+=\s*+"""
+    rb"""(?!["'][A-Z]{0,3}[0-9]{1,7}["'])"""
+)
 HIDDEN = re.compile(rb"""\shidden=["'](?:1|true)["']""")
 ERROR = re.compile(rb"""\st=["']e["']""")
 TEXT = re.compile(rb"""\st=["']str["']""")
@@ -111,6 +118,8 @@ def _marks(xml: Any) -> Marks:
 
 def _scan(block: bytes, marks: Marks) -> None:
     _refuse_doctype(block)
+    if ELSEWHERE.search(block):
+        raise Refused(WITHIN)
     for match in ROW.finditer(block):
         number = NUMBER.search(match[1])
         marks.last_row = int(number[1]) if number else marks.last_row + 1
@@ -119,7 +128,9 @@ def _scan(block: bytes, marks: Marks) -> None:
     places = PLACE.findall(block)
     if places:
         marks.width = max(marks.width, *(column_number(letters) for letters in {letters for letters, _ in places}))
-        marks.last_row = max(marks.last_row, int(places[-1][1]))
+        marks.last_row = max(marks.last_row, *map(int, {number for _, number in places}))
+    if marks.last_row > MOST_ROWS or marks.width > MOST_COLUMNS:
+        raise Refused(WITHIN)
     if b'"e"' in block or b"'e'" in block or FORMULA.search(block):
         for match in CELL.finditer(block):
             text = _without_value(match[1], match[2])

@@ -19,8 +19,9 @@ def write(con: "duckdb.DuckDBPyConnection", spec: Mapping[str, Any], target: Pat
     """Make folder `target` with a file per SOPInstanceUID of `spec.plans` and `spec.records`.
 
     Both are selects whose columns are the DICOM attributes that a reader makes of a beam (grain: a row a beam, the
-    beams of a file side by side). Dose in Gy, meterset in MU. `spec.twice_every`, `spec.bare_every`: from the first on,
-    one of so many files comes again under another name, or has no preamble. Equal input gives equal bytes.
+    beams of a file side by side; beams of an identifier that come later are another file, `_again`). Dose in Gy,
+    meterset in MU. `spec.twice_every`, `spec.bare_every`: from the first on, one of so many files comes again under
+    another name, or has no preamble. Equal input gives equal bytes.
     """
     target.mkdir(parents=True)
     twice, bare = spec.get("twice_every"), spec.get("bare_every")
@@ -30,6 +31,7 @@ def write(con: "duckdb.DuckDBPyConnection", spec: Mapping[str, Any], target: Pat
         rows = (dict(zip(names, row, strict=True)) for row in iter(cursor.fetchone, None))
         for number, (uid, beams) in enumerate(groupby(rows, key=lambda row: row["SOPInstanceUID"])):
             path = target / f"{prefix}.{uid[-24:]}.dcm"
+            path = path.with_stem(f"{path.stem}_again") if path.exists() else path
             _save(path, fill, list(beams))
             if bare and number % bare == 0:
                 path.write_bytes(path.read_bytes()[PREAMBLE:])

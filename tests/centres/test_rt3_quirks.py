@@ -88,9 +88,57 @@ def test_a_draft_is_dropped_and_what_refers_to_it_is_asked(tmp_path: Path, appro
 
 
 def test_the_same_file_twice_counts_once(tmp_path: Path) -> None:
-    folder = staged(tmp_path, plan(), plan(doses=()), SESSION, SESSION, written(SESSION, bare=True))
+    folder = staged(tmp_path, plan(), plan(), SESSION, SESSION, written(SESSION, bare=True))
     assert fractions(folder) == [(1, "2015-01-12", Decimal(3), "complete")]
     assert len(planned(folder)) == 1 and findings(folder) == []
+    assert set(rows(folder / "dropped.parquet", "source_file, reason", "source = 'records'")) == {
+        ("3.dcm", "sent_twice"), ("4.dcm", "sent_twice"),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "beams",
+    [
+        ((1, "TREATMENT", "150", "NORMAL"), (2, "TREATMENT", "75", "NORMAL")),
+        ((1, "TREATMENT", "150", "NORMAL"),),
+        ((3, "TREATMENT", "150", "NORMAL"),),
+        (*WHOLE, (3, "TREATMENT", "150", "NORMAL")),
+    ],
+)
+def test_two_records_under_one_identifier_are_asked_and_never_chosen(tmp_path: Path, beams: Any) -> None:
+    other = record("2.1", 1, *beams)
+    folder = staged(
+        tmp_path, plan(), SESSION, record("2.2", 2, *WHOLE, day="20150113"), other, written(other, bare=True)
+    )
+    asked = ("structure/two_contents", "1.dcm", "1", "SOPInstanceUID", "3.dcm, 4.dcm")
+    assert findings(folder) == [asked]
+    assert rows(folder / "findings.parquet", "local_id, usubjid") == [("R3-1", "RCC-ME2-001-X")]
+    assert fractions(folder) == [(2, "2015-01-13", Decimal(3), "complete")]
+    reasons = rows(folder / "dropped.parquet", "distinct source_file, reason", "source = 'records'")
+    assert reasons == [(f"{n}.dcm", "two_contents") for n in (1, 3, 4)]
+
+
+def test_two_plans_under_one_identifier_are_asked_and_never_chosen(tmp_path: Path) -> None:
+    folder = staged(tmp_path, plan(), SESSION, plan(doses=("24",)))
+    assert ("structure/two_contents", "0.dcm", "1", "SOPInstanceUID", "2.dcm") in findings(folder)
+    assert planned(folder) == []
+    assert [(number, dose) for number, _, dose, _ in fractions(folder)] == [(1, None)]
+
+
+def test_two_contents_in_one_table_are_asked_with_their_lines(tmp_path: Path) -> None:
+    head = "PatientID,StudyID,SOPInstanceUID,ReferencedRTPlanUID,TreatmentDate,CurrentFractionNumber,BeamNumber,"
+    head += "TreatmentDeliveryType,TreatmentTerminationStatus,SpecifiedPrimaryMeterset,DeliveredPrimaryMeterset\n"
+    line = "R3-1,C1,{uid},1.1,20150112,{n},1,TREATMENT,NORMAL,150,{given}\n"
+    lines = [("2.1", 1, 150), ("2.2", 2, 150), ("2.2", 2, 150), ("2.1", 1, 75)]
+    made = {"RT3_record_beams.csv": head + "".join(line.format(uid=u, n=n, given=g) for u, n, g in lines)} | TABLES
+    made["RT3_plan_beams.csv"] = (
+        "PatientID,PatientSex,StudyID,SOPInstanceUID,RTPlanLabel,RTPlanDate,ApprovalStatus,NumberOfFractionsPlanned,"
+        "TargetPrescriptionDose,BeamNumber,BeamName,TreatmentDeliveryType,BeamDose,BeamMeterset\n"
+        "R3-1,M,C1,1.1,C1,20150101,APPROVED,10,30,1,A1,TREATMENT,3,150\n"
+    )
+    folder = deliver(Home(tmp_path / "home"), "rt3", {name: text.encode() for name, text in made.items()})
+    assert findings(folder) == [("structure/two_contents", "RT3_record_beams.csv", "2", "SOPInstanceUID", "5")]
+    assert fractions(folder) == [(2, "2015-01-12", Decimal(3), "complete")]
 
 
 def test_a_session_and_its_continuation_are_one_fraction(tmp_path: Path) -> None:
