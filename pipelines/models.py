@@ -191,9 +191,9 @@ def shares(con: "duckdb.DuckDBPyConnection", model: Model, only_touched: bool = 
     known = "slice.main.touched" if only_touched else "store.harmonised.links"
     if model.table.by != "subject" or model.schema == "harmonised" or not _exists(con, "harmonised.links"):
         return [""]
-    (n,) = con.execute(f"select -(-count(distinct usubjid) // {AT_ONCE}) from {known}").fetchall()[0]
+    (n,) = con.execute(f"select count(distinct usubjid) from {known}").fetchall()[0]
     starts = con.execute(
-        f"""select min(usubjid) from (select usubjid, ntile({max(n, 1)}) over (order by usubjid) as share
+        f"""select min(usubjid) from (select usubjid, ntile({max(-(-n // AT_ONCE), 1)}) over (order by usubjid) as share
             from (select distinct usubjid from {known})) group by share order by share"""
     ).fetchall()
     bounds = [study.sql_literal(start) for (start,) in starts[1:]]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import duckdb
 
 SHARE = "400MB"  # of a database that works for one centre beside another
-WRITER = "1GB"  # of the one that makes the tables; what does not fit into it is spilled
+WRITER = "700MB"  # of the one that makes the tables; what does not fit into it is spilled
 QUOTE = "'"
 
 

@@ -66,9 +66,12 @@ def _verify(home: Home, name: str) -> None:
 
 def _make(scratch: Home, protocol: str) -> None:
     """The line over a scratch home in a process of its own, because the protocol version holds for a whole process."""
+    from pipelines.orchestration.plan import read_state
+
     command = [sys.executable, "-c", "from pipelines.cli.main import main; main()", "run", "--home", str(scratch.root)]
     done = subprocess.run(
         command, env={**os.environ, "RESTAGE_PROTOCOL": protocol}, capture_output=True, text=True, check=False
     )
-    if done.returncode not in (0, 3):  # 3: a delivery that was rejected then is rejected again
+    # a delivery that was rejected then is rejected again (3), a rule that could not run then cannot now (1)
+    if not read_state(scratch).get("complete"):
         raise RestageError(f"It could not be derived again. {done.stderr.strip().splitlines()[-1:]}")

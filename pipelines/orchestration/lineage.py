@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping
 from functools import cache
 from hashlib import sha256
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +64,8 @@ def origins_of(model: Model) -> Origins:
 
     known = {**shapes(), **_study_words()}
     schema: dict[str, Any] = {}
+    if not known.keys() >= set(model.deps):
+        return {}
     for name in model.deps:
         schema.setdefault(name.split(".")[0], {})[name.split(".")[1]] = known[name]
     try:
@@ -90,7 +93,9 @@ def origins_of(model: Model) -> Origins:
                 for node in leaves
                 if node.expression is node.source and isinstance(node.source, exp.Table)
             }
-            found[column] = tuple(sorted(stored))
+            # a function that gives rows is no table
+            if all(name.rpartition(".")[0] in model.deps for name in stored):
+                found[column] = tuple(sorted(stored))
     return found
 
 
@@ -133,7 +138,10 @@ def load_origins(path: Path) -> dict[str, Origins]:
     | key | full name of a table: the models, and the passes that run the same SQL again |
     | value | `Origins` |
     """
-    kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        kept = {}  # not there yet, or damaged: all of it can be found again
     now, found = {}, {}
     for name, model in models.load().items():
         digest = _digest(model)
@@ -155,7 +163,13 @@ def load_origins(path: Path) -> dict[str, Origins]:
 def _digest(model: Model) -> str:
     """Names what the origins of a model depend on. Code lists are not asked: DuckDB refuses an ambiguous name."""
     read = {name: list(shapes().get(name, ())) for name in model.deps}
-    return sha256(json.dumps([model.sql, [c.name for c in model.table.columns], read]).encode()).hexdigest()[:16]
+    about = [model.sql, [c.name for c in model.table.columns], read, version("sqlglot"), _how()]
+    return sha256(json.dumps(about).encode()).hexdigest()[:16]
+
+
+@cache
+def _how() -> str:
+    return sha256(Path(__file__).read_bytes()).hexdigest()
 
 
 def _through(

@@ -98,8 +98,9 @@ def judge(con: "duckdb.DuckDBPyConnection", rule: Rule, case: Mapping[str, Any])
     """What a rule says of one example (pass, fail, unknown or not_applicable), and its failing rows by column."""
     rows = [(rule.table, {"source_row": "the example", **{k: v for k, v in case.items() if k != "with"}})]
     rows += [(table, row) for table, listed in case.get("with", {}).items() for row in listed]
-    con.execute("begin;" + "".join(row_sql(table, row) for table, row in rows))
+    con.execute("begin")
     try:
+        con.execute("".join(row_sql(table, row) for table, row in rows))
         found = con.execute(failing([rule], {HERE: LANGUAGE})).fetchall()
         seen = found or con.execute(f"from ({checked([rule])}) c(rule_id, centre, n) where n > 0").fetchall()
     finally:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 import tarfile
 from contextlib import closing
 from pathlib import Path
@@ -121,6 +122,24 @@ def test_a_frozen_state_is_derived_again_and_found_equal(home: Path, restage: Re
     assert again.returncode == 0, again.stdout + again.stderr
     assert "are equal" in again.stdout
     assert restage("freeze", "primary", "--home", home, *signed).returncode == 2
+
+
+@pytest.mark.parametrize("is_complete", [True, False])
+def test_a_rule_that_could_not_run_hinders_no_derivation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_complete: bool
+) -> None:
+    """A run that ends with 1 because of it has made all tables; one that was cut off has not."""
+    from pipelines.cli import freeze
+    from pipelines.orchestration.plan import write_state
+
+    failed = subprocess.CompletedProcess([], 1, "", "restage: something is wrong")
+    monkeypatch.setattr(freeze.subprocess, "run", lambda *_, **__: failed)
+    write_state(Home(tmp_path), {}, complete=is_complete)
+    if is_complete:
+        freeze._make(Home(tmp_path), "1.0")
+    else:
+        with pytest.raises(RestageError, match="could not be derived again"):
+            freeze._make(Home(tmp_path), "1.0")
 
 
 def test_what_was_changed_in_a_frozen_state_is_named(home: Path) -> None:

@@ -64,6 +64,12 @@ def simple(**changes: Any) -> Rule:
     return Rule(**{**values, **changes})
 
 
+def test_an_example_that_cannot_be_read_spoils_no_other_rule() -> None:
+    healthy = {"passes": [{"course_id": "C1", "dose_gy": 8}], "fails": [{"course_id": "C1", "dose_gy": 12}]}
+    first = simple(name="first", examples={"passes": [{"course_id": "C1", "dose_gy": "twelve"}]})
+    assert list(examples.try_examples([first, simple(name="second", examples=healthy)])) == ["made/first"]
+
+
 @pytest.mark.parametrize(("day", "asked"), [(None, False), ("2017-03-31", True), ("2017-04-01", False)])
 def test_a_rule_that_is_withdrawn_is_asked_up_to_that_day(
     con: duckdb.DuckDBPyConnection, day: str | None, asked: bool

@@ -46,6 +46,8 @@ CASES = {
     "join using": (f"select a.diameter_mm as age_years from {M} a semi join {M} b using (usubjid)", ["diameter_mm"]),
     "columns": (f"select columns('diameter_mm|method') as age_years from {M}", None),
     "count": (f"select count(*) as age_years from {M}", []),
+    "a function that gives rows": (f"select r.range as age_years from {M}, range(3) r", None),
+    "a table that is not the study's": ("select length(catalog_name) as age_years from information_schema.schemata", None),
 }  # fmt: skip
 # columns of SQL models that are made from no column, each because of what it is
 COUNTS = {
@@ -158,6 +160,12 @@ def test_what_was_found_is_kept_until_the_sql_changes(tmp_path: Path, monkeypatc
     path.write_text(json.dumps(kept), encoding="utf-8")
     assert lineage.load_origins(path) == first
     assert asked[len(models.load()) :] == ["derived.adtte"]
+
+
+def test_a_damaged_note_of_what_was_found_is_made_anew(tmp_path: Path) -> None:
+    path = tmp_path / "lineage.json"
+    path.write_text('{"half', encoding="utf-8")
+    assert lineage.load_origins(path) and json.loads(path.read_text(encoding="utf-8"))
 
 
 def test_dagster_is_told_of_columns_that_its_assets_have(origins: dict[str, lineage.Origins]) -> None:
