@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines import study
-from pipelines.query_words import called, sql_labels, sql_parts, words
+from pipelines.query_words import sql_labels, sql_parts, words
 from pipelines.study import sql_literal as lit
 from pipelines.warehouse import Home
 
@@ -158,7 +158,7 @@ def _select(home: Home, centre: str) -> str:
     links, findings = (f"read_parquet({lit(str(staged / name))})" for name in ("links.parquet", "findings.parquet"))
     language = _language(centre)
     said = words(language)
-    forms, fields = sql_labels(called(language))
+    forms, fields = sql_labels(language)
     conflicts = " ".join(f"when {lit(name)} then {lit(' ' + text)}" for name, text in said["conflict"].items())
     return f"""
         with form(table_name, label) as (values {forms}),
