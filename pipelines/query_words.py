@@ -1,6 +1,6 @@
 """What a list of queries calls things, in a centre's language."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from pipelines.study import sql_literal as lit
 
 HERE = Path(__file__).resolve().parent
 LABELS = HERE / "reports" / "templates" / "labels.yaml"
+MOST_FORMS = 2  # by which a source is called; one that holds more is known by its own name
 
 
 def words(language: str) -> dict[str, Any]:
@@ -52,10 +53,16 @@ def field_label(table: str, field: str) -> str:
     return fields().get((table, field)) or alone or field
 
 
-def sql_labels(language: str) -> tuple[str, str]:
-    """SQL values: every form (table, label), and every field as `fields` has it (table, field, label)."""
+def sql_labels(language: str, sources: Mapping[str, Sequence[str]]) -> tuple[str, str]:
+    """SQL values: every form (table, label), and every field as `fields` has it (table, field, label).
+
+    `sources`: source of the centre -> tables that are made from it, by whose forms it is called where they are few.
+    """
     known = called(language)
-    named = words(language)["forms"] | {name: known.get(label, label) for name, label in forms().items()}
+    ours = {name: known.get(label, label) for name, label in forms().items()}
+    made = {f"staged.{name}": [ours[f"staged.{t}"] for t in tables] for name, tables in sources.items()}
+    few = {name: ", ".join(labels) for name, labels in made.items() if len(labels) <= MOST_FORMS}
+    named = words(language)["forms"] | few | ours
     return (
         ", ".join(f"({lit(name)}, {lit(label)})" for name, label in named.items()),
         ", ".join(f"({lit(t)}, {lit(c)}, {lit(known.get(label, label))})" for (t, c), label in fields().items()),
