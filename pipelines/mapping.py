@@ -157,6 +157,11 @@ class Centre:
         }
         return replace(self, sources=held)
 
+    def subject_columns(self, source: str) -> tuple[str, ...]:
+        """The columns of a source that hold the centre's own id of the subject; none where no table reads it so."""
+        fields = (f for parts in self.tables.values() for part in parts if part.source == source for f in part.fields)
+        return tuple(dict.fromkeys(c for f in fields if f.name == "local_id" for c in f.columns))
+
     def columns(self, source: str) -> Columns:
         """The columns of a source that the mapping names: those that are landed."""
         names, patterns = set(self.sources[source].named), []

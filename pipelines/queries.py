@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines import study
-from pipelines.query_words import called, sql_labels, sql_parts, words
+from pipelines.query_words import sql_labels, sql_parts, words
 from pipelines.study import sql_literal as lit
 from pipelines.warehouse import Home
 
@@ -33,6 +33,17 @@ def _language(centre: str) -> str:
     from pipelines import centres
 
     return centres.load(study.ROOT / "centres" / centre).language
+
+
+def _sources(centre: str) -> dict[str, list[str]]:
+    """Source of a centre -> the tables that are made from it."""
+    from pipelines import centres
+
+    tables = centres.load(study.ROOT / "centres" / centre).tables
+    found: dict[str, list[str]] = {}
+    for table, source in dict.fromkeys((table, part.source) for table, parts in tables.items() for part in parts):
+        found.setdefault(source, []).append(table)
+    return found
 
 
 def centre_queries(con: "duckdb.DuckDBPyConnection", home: Home, centre: str) -> list[dict[str, Any]]:
@@ -158,7 +169,7 @@ def _select(home: Home, centre: str) -> str:
     links, findings = (f"read_parquet({lit(str(staged / name))})" for name in ("links.parquet", "findings.parquet"))
     language = _language(centre)
     said = words(language)
-    forms, fields = sql_labels(called(language))
+    forms, fields = sql_labels(language, _sources(centre))
     conflicts = " ".join(f"when {lit(name)} then {lit(' ' + text)}" for name, text in said["conflict"].items())
     return f"""
         with form(table_name, label) as (values {forms}),
@@ -171,8 +182,10 @@ def _select(home: Home, centre: str) -> str:
         asked as (
             select
                 f.*, string_split(f.table_name, '.')[-1] as table_short,
-                -- the first part is whose record it is
-                list_filter(string_split(f.record_key, '|')[2:], lambda part: part not in ('', {lit(centre)})) as parts,
+                -- the first part is whose record it is; where it is a source, file and line say the rest
+                case when string_split(f.record_key, '|')[1] = string_split(f.table_name, '.')[-1] then [] else
+                    list_filter(string_split(f.record_key, '|')[2:], lambda part: part not in ('', {lit(centre)}))
+                end as parts,
                 list(concat_ws(' ', f.source_file, f.source_row)) over same as places,
                 row_number() over same as place
             from validated.findings f

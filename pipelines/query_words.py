@@ -1,6 +1,7 @@
 """What a list of queries calls things, in a centre's language."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from pipelines.study import sql_literal as lit
 
 HERE = Path(__file__).resolve().parent
 LABELS = HERE / "reports" / "templates" / "labels.yaml"
+MOST_FORMS = 2  # by which a source is called; one that holds more is known by its own name
 
 
 def words(language: str) -> dict[str, Any]:
@@ -23,21 +25,48 @@ def called(language: str) -> dict[str, str]:
     return dict(labels.get(language, labels["en"]))
 
 
-def sql_labels(called: Mapping[str, str]) -> tuple[str, str]:
-    """SQL values: every form (table, label), and every field of ours (table, field, label; the table is empty where a
-    field is looked up alone). A column that staging asks about is the hospital's own, and keeps its name."""
-    tables = study.tables()
-    forms = {f"staged.{name}": table.label for name, table in study.staged_tables().items()}
-    forms |= {name: table.label for name, table in tables.items()}
-    fields = {(name, c.name): c.label for name, table in tables.items() for c in table.columns}
-    for (name, column), label in list(fields.items()):
+def short(label: str) -> str:
+    """What a label calls a form, without what it explains in brackets."""
+    return label.split(" (")[0]
+
+
+def forms() -> dict[str, str]:
+    """Every form by the name that a finding has for its table -> our label."""
+    tables = study.tables() | {f"staged.{name}": table for name, table in study.staged_tables().items()}
+    return {name: short(table.label) for name, table in tables.items()}
+
+
+@cache
+def fields() -> dict[tuple[str, str], str]:
+    """Every field of ours by table and name -> our label; the table is empty where a field is looked up alone."""
+    found = {(name, c.name): c.label for name, table in study.tables().items() for c in table.columns}
+    for (name, column), label in list(found.items()):
         if name.startswith("harmonised."):
-            fields.setdefault(("", column), label)
+            found.setdefault(("", column), label)
+    return found
+
+
+def field_label(table: str, field: str) -> str:
+    """Our label of a finding's field, which need not be of the table that was checked. A column that staging asks about
+    is the hospital's own, and keeps its name."""
+    alone = "" if table.startswith("staged.") else fields().get(("", field), "")
+    return fields().get((table, field)) or alone or field
+
+
+def sql_labels(language: str, sources: Mapping[str, Sequence[str]]) -> tuple[str, str]:
+    """SQL values: every form (table, label), and every field as `fields` has it (table, field, label).
+
+    `sources`: source of the centre -> tables that are made from it, by whose forms it is called where they are few.
+    """
+    known = called(language)
+    ours = {name: known.get(label, label) for name, label in forms().items()}
+    made = {f"staged.{name}": [ours[f"staged.{t}"] for t in tables] for name, tables in sources.items()}
+    few = {name: ", ".join(labels) for name, labels in made.items() if len(labels) <= MOST_FORMS}
+    named = words(language)["forms"] | few | ours
     return (
-        ", ".join(f"({lit(n)}, {lit(called.get(short, short))})" for n, label in forms.items()
-                  for short in [label.split(" (")[0]]),
-        ", ".join(f"({lit(t)}, {lit(c)}, {lit(called.get(label, label))})" for (t, c), label in fields.items()),
-    )  # fmt: skip
+        ", ".join(f"({lit(name)}, {lit(label)})" for name, label in named.items()),
+        ", ".join(f"({lit(t)}, {lit(c)}, {lit(known.get(label, label))})" for (t, c), label in fields().items()),
+    )
 
 
 def sql_parts(said: Mapping[str, Any]) -> str:

@@ -93,7 +93,15 @@ def _make_sources(
         there, wanted = columns.get(name, ()), centre.columns(name)
         named = sorted({*wanted, *(source.rename.get(c, c) for c in there if c in wanted)})
         if name in columns:
-            make_source(con, name, source, str(landed / f"{name}.parquet"), there, named, _subject_of(centre, name))
+            make_source(
+                con,
+                name,
+                source,
+                str(landed / f"{name}.parquet"),
+                there,
+                named,
+                next(iter(centre.subject_columns(name)), ""),
+            )
         else:
             cells = "".join(f", null::varchar as {quote(c)}" for c in (*ORIGIN, *named, "_reason"))
             con.execute(f"create temp view source_{name} as select 0 as _rid{cells} where false")
@@ -104,12 +112,6 @@ def _make_sources(
             wanted_here = [c for c in named if source.raw(c) not in there and c not in source.transacted]
             for column in map(source.raw, wanted_here):
                 con.execute(f"insert into absent values ({lit(name)}, {lit(column)})")
-
-
-def _subject_of(centre: Centre, name: str) -> str:
-    """The column of a source that holds the centre's own id of the subject; '' where no table reads it so."""
-    fields = (f for parts in centre.tables.values() for part in parts if part.source == name for f in part.fields)
-    return next((f.columns[0] for f in fields if f.name == "local_id" and f.columns), "")
 
 
 def _landed_columns(con: "duckdb.DuckDBPyConnection", landed: Path) -> dict[str, list[str]]:

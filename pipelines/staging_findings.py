@@ -47,10 +47,13 @@ def findings_sql(centre: Centre, landed: Path, parts: Sequence[PartSql], head: s
     for name, source in centre.sources.items():
         if source.one_content:
             whole = source.raw(source.one_content[0])
+            subjects = centre.subject_columns(name)
+            # the centre's own id stays in its own files
+            shown = "_whole" if subjects and source.one_content[0] not in subjects else "null"
             selects.append(f"""
                 select {head}, {lit(name)}, local_id, l.usubjid, concat_ws('|', {lit(name)}, left(sha256(_whole), 12)),
-                    source_file, source_row, {lit(whole)}, null, others, {lit(f"one content under one {whole}")},
-                    'structure/two_contents'
+                    source_file, source_row, {lit(whole)}, null, {shown},
+                    {lit(f"one content under one {whole}, here and in ")} || others, 'structure/two_contents'
                 from contents_{name} left join link l using (local_id)
             """)
     kinds = lit("[{" + ", ".join(f'"{name}": "VARCHAR"' for name in BAD) + "}]")

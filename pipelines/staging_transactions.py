@@ -169,7 +169,8 @@ def twins(
             from again_{name} semi join differ using (_whole) group by _whole
         )
         select _whole, local_id, source_file, source_row,
-            array_to_string(if(len(files) > 1, list_filter(files, lambda f: f <> source_file), later), ', ') as others
+            if(len(files) > 1, array_to_string(list_filter(files, lambda f: f <> source_file), ', '),
+                if(len(later) > 1, 'rows ', 'row ') || array_to_string(later, ', ')) as others
         from places
     """)
     return f"""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines import study
 from pipelines.deliveries import ledger
+from pipelines.query_words import called, field_label, short
 from pipelines.reports.pages import ASKED, TEMPLATES, note_of, page, reading, rows_of
 from pipelines.warehouse import Home
 
@@ -47,8 +48,6 @@ def write_centre(con: "duckdb.DuckDBPyConnection", home: Home, centre: "Centre")
 
 def words(language: str) -> dict[str, Any]:
     """What a page says in a language, or in English; its `said` is what it calls a form or field of ours."""
-    from pipelines.query_words import called
-
     texts, labels = study.read_yaml(TEMPLATES / "texts.yaml"), called(language)
     t = dict(texts.get(language, texts["en"]))
     p = {name: about["value"] for name, about in study.protocol().items()}
@@ -131,21 +130,22 @@ def _queries(con: "duckdb.DuckDBPyConnection", home: Home, centre: str, t: Mappi
     """The first queries by priority, and within it those together for which the same is to be done; and the notes."""
     from pipelines.queries import centre_queries
 
-    tables = study.tables().values()
-    named = {c.name: c.label for table in tables for c in table.columns}
     queries = centre_queries(con, home, centre)
     groups: dict[str, dict[str, list[dict[str, Any]]]] = {}
     for q in queries[:MOST_QUERIES]:
         groups.setdefault(q["priority"], {}).setdefault(q["action"], []).append(q)
     noted = con.execute(f"""
-        select local_message, field, source_file, source_row from validated.findings
-        where centre = {study.sql_literal(centre)} and severity = 'note' order by all limit {MOST_QUERIES}
+        select local_message, table_name, field, source_file, source_row from validated.findings
+        where centre = {study.sql_literal(centre)} and severity = 'note'
+        order by local_message, field, source_file, source_row, table_name limit {MOST_QUERIES}
     """).fetchall()
     counted = Counter(q["priority"] for q in queries)
     return {
         "groups": [(priority, counted[priority], list(asked.items())) for priority, asked in groups.items()],
         "n_queries": len(queries), "n_shown": min(len(queries), MOST_QUERIES),
-        "notes": [(problem, t["said"](named.get(field, field or "")), *place) for problem, field, *place in noted],
+        "notes": [
+            (problem, t["said"](field_label(table, field or "")), *place) for problem, table, field, *place in noted
+        ],
     }  # fmt: skip
 
 
@@ -199,11 +199,7 @@ def _changed(con: "duckdb.DuckDBPyConnection", mine: str, t: Mapping[str, Any]) 
 
 
 def _form(table: str) -> str:
-    return _short(study.staged_tables()[table].label)
-
-
-def _short(label: str) -> str:
-    return label.split(" (")[0]
+    return short(study.staged_tables()[table].label)
 
 
 def _rejected(home: Home, centre: str) -> list[tuple[str, str]]:

@@ -1,6 +1,7 @@
 """What DICOM out of a planning and a record system does to its reader; a few small invented files per quirk."""
 
 import zipfile
+from contextlib import closing
 from decimal import Decimal
 from io import BytesIO
 from pathlib import Path
@@ -10,7 +11,11 @@ import pytest
 from delivered import deliver, rows
 from dicom_files import image, plan, record, written
 
+from pipelines import study, warehouse
 from pipelines.errors import DeliveryRejected
+from pipelines.queries import centre_queries
+from pipelines.rules.load import load_rules
+from pipelines.rules.run import run_rules
 from pipelines.warehouse import Home
 
 TABLES = {
@@ -41,6 +46,25 @@ def planned(folder: Path) -> list[tuple[Any, ...]]:
 
 def findings(folder: Path) -> list[tuple[Any, ...]]:
     return rows(folder / "findings.parquet", "distinct rule_id, source_file, source_row, field, value_received")
+
+
+def asked(tmp_path: Path, folder: Path, language: str) -> dict[str, Any]:
+    """The one query of a delivery, as its list says it."""
+    rules = [rule for rule in load_rules() if rule.raised_by]
+    columns = ", ".join(f"{c.name} {c.sql_type}" for c in study.tables()["validated.findings"].columns)
+    with closing(warehouse.memory()) as con:
+        con.execute("create schema staged; create schema validated; create schema study")
+        con.execute("create table study.protocol as select 1 as version")
+        for name in ("findings", "received"):
+            con.execute(f"create table staged.{name} as from '{folder / f'{name}.parquet'}'")
+        run_rules(con, rules, {"rt3": language})
+        con.execute(f"create table validated.findings ({columns})")
+        con.execute("""
+            insert into validated.findings by name
+            select * exclude (outcome, delivery_id), 'Q1' as query_id, 'new' as state from validated.rule_failures
+        """)
+        (query,) = centre_queries(con, Home(tmp_path / "home"), "rt3")
+    return query
 
 
 def test_dose_is_beam_dose_by_the_meterset_that_was_delivered(tmp_path: Path) -> None:
@@ -110,8 +134,7 @@ def test_two_records_under_one_identifier_are_asked_and_never_chosen(tmp_path: P
     folder = staged(
         tmp_path, plan(), SESSION, record("2.2", 2, *WHOLE, day="20150113"), other, written(other, bare=True)
     )
-    asked = ("structure/two_contents", "1.dcm", "1", "SOPInstanceUID", "3.dcm, 4.dcm")
-    assert findings(folder) == [asked]
+    assert findings(folder) == [("structure/two_contents", "1.dcm", "1", "SOPInstanceUID", "2.1")]
     assert rows(folder / "findings.parquet", "local_id, usubjid") == [("R3-1", "RCC-ME2-001-X")]
     assert fractions(folder) == [(2, "2015-01-13", Decimal(3), "complete")]
     reasons = rows(folder / "dropped.parquet", "distinct source_file, reason", "source = 'records'")
@@ -120,7 +143,7 @@ def test_two_records_under_one_identifier_are_asked_and_never_chosen(tmp_path: P
 
 def test_two_plans_under_one_identifier_are_asked_and_never_chosen(tmp_path: Path) -> None:
     folder = staged(tmp_path, plan(), SESSION, plan(doses=("24",)))
-    assert ("structure/two_contents", "0.dcm", "1", "SOPInstanceUID", "2.dcm") in findings(folder)
+    assert ("structure/two_contents", "0.dcm", "1", "SOPInstanceUID", "1.1") in findings(folder)
     assert planned(folder) == []
     assert [(number, dose) for number, _, dose, _ in fractions(folder)] == [(1, None)]
 
@@ -137,8 +160,29 @@ def test_two_contents_in_one_table_are_asked_with_their_lines(tmp_path: Path) ->
         "R3-1,M,C1,1.1,C1,20150101,APPROVED,10,30,1,A1,TREATMENT,3,150\n"
     )
     folder = deliver(Home(tmp_path / "home"), "rt3", {name: text.encode() for name, text in made.items()})
-    assert findings(folder) == [("structure/two_contents", "RT3_record_beams.csv", "2", "SOPInstanceUID", "5")]
+    assert findings(folder) == [("structure/two_contents", "RT3_record_beams.csv", "2", "SOPInstanceUID", "2.1")]
     assert fractions(folder) == [(2, "2015-01-12", Decimal(3), "complete")]
+    assert asked(tmp_path, folder, "it")["expected"] == "un solo contenuto sotto un SOPInstanceUID, qui e alla riga 5"
+
+
+@pytest.mark.parametrize(
+    ("language", "form", "told"),
+    [
+        ("en", "Radiotherapy fractions delivered", "one content under one SOPInstanceUID, here and in 2.dcm, 3.dcm"),
+        ("it", "Frazioni di radioterapia erogate", "un solo contenuto sotto un SOPInstanceUID, qui e in 2.dcm, 3.dcm"),
+    ],
+)
+def test_the_list_of_queries_says_which_record_has_several_contents(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, language: str, form: str, told: str
+) -> None:
+    """By the form that is made from the file and the identifier that a physicist looks up."""
+    others = (record("2.1", 1, (n, "TREATMENT", "150", "NORMAL")) for n in (3, 4))
+    folder = staged(tmp_path, plan(), SESSION, *others)
+    monkeypatch.setattr("pipelines.queries._language", lambda _: language)
+    query = asked(tmp_path, folder, language)
+    names = ("form", "field", "value_received", "expected", "file", "line", "local_id")
+    assert [query[name] for name in names] == [form, "SOPInstanceUID", "2.1", told, "1.dcm", "1", "R3-1"]
+    assert told in query["problem"]
 
 
 def test_a_session_and_its_continuation_are_one_fraction(tmp_path: Path) -> None:

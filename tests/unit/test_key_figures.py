@@ -87,20 +87,3 @@ def test_a_small_median_of_counts_is_hidden(counts: tuple[int, int], text: str) 
 
 def test_what_does_not_apply_says_so() -> None:
     assert figures([("own", 0, "restaging_on_time", None, None, None)])["restaging_on_time"]["own"] == "does not apply"
-
-
-def test_every_label_of_a_form_or_field_is_said_in_every_language() -> None:
-    """Of forms that a centre sends, and of those that a rule asks about."""
-    from pipelines.reports.pages import TEMPLATES
-    from pipelines.rules.load import load_rules
-
-    wanted = set()
-    for table in study.staged_tables().values():
-        wanted |= {table.label.split(" (")[0]}
-        wanted |= {c.label for c in table.columns if c.name not in study.PROVENANCE and not c.derived}
-    for rule in load_rules():
-        if table := study.tables().get(rule.table):
-            wanted |= {table.label.split(" (")[0], *(c.label for c in table.columns if c.name in rule.fields)}
-    labels = study.read_yaml(TEMPLATES / "labels.yaml")
-    languages = study.read_yaml(TEMPLATES / "texts.yaml").keys() - {"en"}
-    assert {language: wanted - labels[language].keys() for language in languages} == {k: set() for k in languages}

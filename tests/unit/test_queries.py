@@ -11,6 +11,7 @@ import pytest
 
 from pipelines import centres, study, warehouse
 from pipelines.queries import ASKED, REPLIES, REPLY, centre_queries, write_queries, write_to_decide
+from pipelines.query_words import sql_labels
 from pipelines.warehouse import Home
 
 CENTRE = sorted(centres.load_all(study.ROOT / "centres"))[0]
@@ -84,6 +85,16 @@ def test_forms_and_fields_have_the_names_that_people_know(
         found = {q["query_id"]: q for q in centre_queries(*store, CENTRE)}
         record = found["Q2"]["form"].split(": ")[1]
         assert (found["Q1"]["form"], *(found[q]["field"] for q in ("Q1", "Q4", "Q3")), record) == words
+
+
+def test_a_source_is_called_by_the_forms_that_are_made_from_it_where_they_are_few() -> None:
+    made = {"plans": ["courses"], "fields": ["courses", "labs"], "data": ["courses", "labs", "lesions"], "lesions": []}
+    forms, _ = sql_labels("it", made)
+    for name, label in {
+        "plans": "Corsi di radioterapia", "fields": "Corsi di radioterapia, Esami di laboratorio", "lesions": "Lesioni",
+    }.items():  # fmt: skip
+        assert f"('staged.{name}', '{label}')" in forms
+    assert "staged.data" not in forms, "its own name says more"
 
 
 def add(con: duckdb.DuckDBPyConnection, **finding: Any) -> None:

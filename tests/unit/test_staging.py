@@ -245,6 +245,23 @@ def test_current_row_can_be_a_value(tmp_path: Path) -> None:
     assert staged.rows("lesions", "source_row") == [("3",)]
 
 
+@pytest.mark.parametrize(
+    ("whole", "shown"),
+    [("id", None), ("file", "F1")],  # the centre's own id stays in its own files
+)
+def test_of_two_contents_the_identifier_is_told_unless_it_is_the_patients(
+    tmp_path: Path, whole: str, shown: str | None
+) -> None:
+    sources = f"  data: {{files: d.csv, read: {{format: csv}}, one_content: [{whole}, les]}}\n"
+    fields = "local_id: {from: id}, lesion_id: {from: les}, lesion_role: {from: role}"
+    tables = f"  lesions:\n    - {{source: data, fields: {{{fields}}}}}\n"
+    rows: list[list[str | None]] = [["1", "F1", "L1", r] for r in ("target", "non_target", "new")]
+    staged = stage(tmp_path, sources, tables, {"data": (["id", "file", "les", "role"], rows)})
+    told = f"one content under one {whole}, here and in rows 3, 4"
+    found = staged.rows("findings", "source_row, value_received, expected", "rule_id = 'structure/two_contents'")
+    assert found == [("2", shown, told)]
+
+
 def test_blocks_of_columns_become_rows(tmp_path: Path) -> None:
     tables = """\
   measurements:
