@@ -71,10 +71,12 @@ def answering(as_json: bool) -> Iterator[dict[str, Any]]:
     if not as_json:
         yield answer
         return
-    out, code = sys.stdout, 0
+    out = sys.stdout
+    code: int | None = None
     try:
         with redirect_stdout(sys.stderr):
             yield answer
+        code = 0
     except typer.Exit as end:
         code = end.exit_code
         raise
@@ -85,8 +87,9 @@ def answering(as_json: bool) -> Iterator[dict[str, Any]]:
         answer["error"] = str(known) if known else "a fault of ours; standard error says more"
         raise
     finally:
-        document = {**answer, "exit_code": code}
-        print(json.dumps(document, ensure_ascii=False, indent=1, default=_text), file=out, flush=True)
+        if code is not None:  # nobody reads the answer of a command that was stopped
+            document = {**answer, "exit_code": code}
+            print(json.dumps(document, ensure_ascii=False, indent=1, default=_text), file=out, flush=True)
 
 
 def _text(value: Any) -> str:

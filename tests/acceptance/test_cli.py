@@ -197,6 +197,12 @@ def test_a_fault_of_ours_is_told_without_its_words(capsys: pytest.CaptureFixture
     assert said.err == "before\n"
 
 
+def test_a_command_that_is_stopped_answers_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(KeyboardInterrupt), answering(as_json=True):
+        raise KeyboardInterrupt
+    assert capsys.readouterr().out == ""
+
+
 def test_a_long_step_shows_on_a_terminal_and_nowhere_else(tmp_path: Path, restage: Restage) -> None:
     arguments = ("simulate", "--patients", "12", "--out")
     assert restage(*arguments, tmp_path / "quiet").stderr == ""
