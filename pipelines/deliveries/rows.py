@@ -122,7 +122,9 @@ def _tables(
     found = tables.gather(landing.con, [(f.source_file, f.path) for f in files], spec, wanted)
     landing.notes += [(rule, name, files[number].source_file, *about) for number, (rule, *about) in found.notes]
     for number, (file, names) in enumerate(zip(files, found.names, strict=True)):
-        yield Arrived(file, tuple(names), found.select(number), not_taken=names, gathered=found)
+        # what was not taken was counted over all files
+        not_taken = found.not_taken if number == 0 else {}
+        yield Arrived(file, names, found.select(number), not_taken=not_taken, gathered=found)
 
 
 def _is_there(con: "duckdb.DuckDBPyConnection", arrived: Arrived, column: str, known: object) -> bool:

@@ -1,8 +1,8 @@
 """Rows of formats that need a reader of their own: all files of a source into one table, from there into one file."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,18 +18,22 @@ if TYPE_CHECKING:
 
 # a plan is a few rows: what a statement of DuckDB costs is paid once for many files
 MOST_ROWS, MOST_BYTES = 20_000, 32 << 20
+MOST_TABLES = 500  # that wait: one of a row is no smaller than 10 KB
 
 
 @dataclass
 class Gathered:
     """Temp table `batches`, the rows of all files of one source in their order; it may grow beyond memory.
 
-    Columns: `_file` (number of the file, from 0), source_row and the wanted raw columns. `names`: for each file its
-    columns with the number of filled cells that were not taken. `notes`: number of the file, then what is noted of it.
+    Columns: `_file` (number of the file, from 0), source_row and the wanted raw columns. `names`: the columns of each
+    file. `not_taken`: columns that are not wanted, with the number of their cells that hold something. `notes`: number
+    of the file, then what is noted of it.
     """
 
     con: "duckdb.DuckDBPyConnection"
-    names: list[dict[str, int]]
+    wanted: Callable[[str], bool]
+    names: list[tuple[str, ...]]
+    not_taken: Counter[str] = field(default_factory=Counter)
     notes: list[tuple[int, list[str | None]]] = field(default_factory=list)
     columns: set[str] = field(default_factory=lambda: {"_file", "source_row"})
     waiting: list["pa.Table"] = field(default_factory=list)
@@ -52,46 +56,51 @@ def gather(
 ) -> Gathered:  # fmt: skip
     """Read files (source file, path on disk) by `spec` into `batches`; raises `UnreadableFile` with all problems."""
     con.execute("create or replace temp table batches (_file integer, source_row varchar)")
-    found, wanted = Gathered(con, [{} for _ in paths]), cache(wanted)
+    found = Gathered(con, wanted, [()] * len(paths))
     # an earlier delivery may have held a file of the same name
     numbered = [(str(number), path) for number, (_, path) in enumerate(paths)]
+    # files of one kind have the same columns: their names are kept once
+    kinds: dict[tuple[str, ...], tuple[str, ...]] = {}
     try:
         for number, batch in batches(numbered, spec):
-            _add(found, int(number), batch, wanted)
+            named = (c for c in batch.column_names if c != "source_row")
+            names = tuple(dict.fromkeys([*found.names[int(number)], *named]))
+            found.names[int(number)] = kinds.setdefault(names, names)
+            _add(found, int(number), batch)
     except UnreadableFile as error:
         raise UnreadableFile([replace(p, source_file=paths[int(p.source_file)][0]) for p in error.problems]) from None
     _flush(found)
     return found
 
 
-def _add(found: Gathered, number: int, batch: "pa.Table", wanted: Callable[[str], bool]) -> None:
+def _add(found: Gathered, number: int, batch: "pa.Table") -> None:
     import pyarrow as pa
 
     found.notes += [(number, note) for note in notes_of(batch)]
-    names, taken = found.names[number], ["source_row"]
-    for c in (c for c in batch.column_names if c != "source_row"):
-        if wanted(c):
-            taken.append(c)
-        names[c] = names.get(c, 0) + (0 if wanted(c) or not len(batch) else unknown.n_filled(batch[c]))
-    for c in (c for c in taken if c not in found.columns):
-        found.con.execute(f"alter table batches add column {quoted(c)} varchar")
-        found.columns.add(c)
     if len(batch):
-        here = batch.select(taken).replace_schema_metadata()
-        found.waiting.append(here.append_column("_file", pa.repeat(pa.scalar(number, pa.int32()), len(batch))))
-        found.n_rows, found.n_bytes = found.n_rows + len(here), found.n_bytes + here.nbytes
-    if found.n_rows >= MOST_ROWS or found.n_bytes >= MOST_BYTES:
+        places = pa.repeat(pa.scalar(number, pa.int32()), len(batch))
+        found.waiting.append(batch.replace_schema_metadata().append_column("_file", places))
+        found.n_rows, found.n_bytes = found.n_rows + len(batch), found.n_bytes + batch.nbytes
+    if found.n_rows >= MOST_ROWS or found.n_bytes >= MOST_BYTES or len(found.waiting) >= MOST_TABLES:
         _flush(found)
 
 
 def _flush(found: Gathered) -> None:
     import pyarrow as pa
 
-    if found.waiting:
-        found.con.register("batch", pa.concat_tables(found.waiting, promote_options="default"))
-        found.con.execute("insert into batches by name from batch")
-        found.con.unregister("batch")
-        found.waiting, found.n_rows, found.n_bytes = [], 0, 0
+    if not found.waiting:
+        return
+    batch = pa.concat_tables(found.waiting, promote_options="default")
+    found.waiting, found.n_rows, found.n_bytes = [], 0, 0
+    taken = [c for c in batch.column_names if c in ("_file", "source_row") or found.wanted(c)]
+    for c in (c for c in batch.column_names if c not in taken):
+        found.not_taken[c] += unknown.n_filled(batch[c])
+    for c in (c for c in taken if c not in found.columns):
+        found.con.execute(f"alter table batches add column {quoted(c)} varchar")
+        found.columns.add(c)
+    found.con.register("batch", batch.select(taken))
+    found.con.execute("insert into batches by name from batch")
+    found.con.unregister("batch")
 
 
 def write(

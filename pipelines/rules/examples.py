@@ -56,6 +56,7 @@ def try_examples(rules: Sequence[Rule]) -> dict[str, str]:
     if not rules:
         return problems
     with closing(warehouse.memory()) as con:
+        con.execute("set threads = 1")  # the work is in reading the statements, and there are no rows to share
         declare(con, rules)
         for rule in rules:
             cases = [(kind, i, case) for kind in VERDICTS for i, case in enumerate(rule.examples.get(kind, ()), 1)]
@@ -95,18 +96,14 @@ def row_sql(table: str, row: Mapping[str, Any]) -> str:
 
 def judge(con: "duckdb.DuckDBPyConnection", rule: Rule, case: Mapping[str, Any]) -> tuple[str, list[dict[str, Any]]]:
     """What a rule says of one example (pass, fail, unknown or not_applicable), and its failing rows by column."""
-    beside = case.get("with", {})
     rows = [(rule.table, {"source_row": "the example", **{k: v for k, v in case.items() if k != "with"}})]
-    rows += [(table, row) for table, listed in beside.items() for row in listed]
-    empty = "".join(f"delete from {table};" for table in {rule.table, *beside})
-    con.execute(empty + "".join(row_sql(table, row) for table, row in rows))
+    rows += [(table, row) for table, listed in case.get("with", {}).items() for row in listed]
+    con.execute("begin;" + "".join(row_sql(table, row) for table, row in rows))
     try:
         found = con.execute(failing([rule], {HERE: LANGUAGE})).fetchall()
-        seen = con.execute(f"select coalesce(sum(n), 0) from ({checked([rule])}) c(rule_id, centre, n)").fetchall()[0][
-            0
-        ]
+        seen = found or con.execute(f"from ({checked([rule])}) c(rule_id, centre, n) where n > 0").fetchall()
     finally:
-        con.execute(empty)
+        con.execute("rollback")
     failures = [dict(zip(FAILURES, row, strict=True)) for row in found]
     return ("not_applicable" if not seen else failures[0]["outcome"] if failures else "pass"), failures
 
