@@ -34,11 +34,22 @@ class Standing:
         return asdict(self)
 
 
-def standings(home: Home, centres: Mapping[str, "Centre"], today: date) -> list[Standing]:
+def patience(cadence_days: int, late_after_pct: int) -> timedelta:
+    """How long a centre may be silent before it is late; `late_after_pct` of `study/operation.yaml` leaves a margin."""
+    return timedelta(days=cadence_days) * late_after_pct / 100
+
+
+def lateness(cut: date, cadence_days: int, late_after_pct: int, today: date) -> tuple[date, int]:
+    """When the delivery after the data cut `cut` is due, and how many days late it is; 0 within the margin."""
+    due = cut + timedelta(days=cadence_days)
+    return due, (today - due).days if today - cut > patience(cadence_days, late_after_pct) else 0
+
+
+def standings(home: Home, centres: Mapping[str, "Centre"], late_after_pct: int, today: date) -> list[Standing]:
     """One row per declared centre, in their order.
 
-    A centre is late when its cadence has passed since the extract date of the delivery in force. `queries` counts those
-    that wait for its reply; it is empty before the first run.
+    `lateness` goes by the extract date of the delivery in force. `queries` counts those that wait for its reply; it is
+    empty before the first run.
     """
     asked = _asked(home)
     found = []
@@ -46,9 +57,10 @@ def standings(home: Home, centres: Mapping[str, "Centre"], today: date) -> list[
         mine = [d for d in ledger.read(home) if d.centre == name]
         newest = max(mine, key=lambda d: d.received, default=None)
         holds = ledger.in_force(home, name)
-        due = None
+        due, n_late = None, 0
         if holds:
-            due = date.fromisoformat(holds.extract_date[:10]) + timedelta(days=centre.cadence_days)
+            cut = date.fromisoformat(holds.extract_date[:10])
+            due, n_late = lateness(cut, centre.cadence_days, late_after_pct, today)
         found.append(
             Standing(
                 centre=name,
@@ -58,7 +70,7 @@ def standings(home: Home, centres: Mapping[str, "Centre"], today: date) -> list[
                 last_state=newest.state if newest else None,
                 cadence_days=centre.cadence_days,
                 due=due.isoformat() if due else None,
-                freshness="never" if holds is None else "late" if due and due < today else "fresh",
+                freshness="never" if holds is None else "late" if n_late else "fresh",
                 queries=None if asked is None else asked.get(name, 0),
             )
         )
@@ -69,8 +81,10 @@ def _asked(home: Home) -> dict[str, int] | None:
     if not home.database.exists():
         return None
     with closing(open_read(home)) as con:
-        there = "select 1 from duckdb_tables() where schema_name = 'validated' and table_name = 'findings'"
-        if not con.execute(there).fetchall():
-            return None
+        there = con.execute(
+            "select column_name from duckdb_columns() where schema_name = 'validated' and table_name = 'findings'"
+        ).fetchall()
+        if not {("centre",), ("severity",), ("state",)} <= {*there}:
+            return None  # no run yet, or the last one was by a version that knew no states
         rows = con.execute(f"select centre, count(*) from validated.findings where {WAITING} group by all")
         return dict(rows.fetchall())

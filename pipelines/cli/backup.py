@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli.console import DEFAULT_HOME, HomeOption, alone, home_of
+from pipelines.cli.console import DEFAULT_HOME, HomeOption, JsonOption, alone, answering, home_of, progress
 
 
 def backup(
@@ -14,6 +14,7 @@ def backup(
         Path, typer.Option("--to", metavar="FILE", help="The file to write, such as study-2026-11-25.tar.gz.")
     ],
     home: HomeOption = DEFAULT_HOME,
+    as_json: JsonOption = False,
 ) -> None:
     """Write what cannot be made again into one file: deliveries, ledger, answers, keys, frozen states, outboxes.
 
@@ -26,10 +27,12 @@ def backup(
 
     place = home_of(home)
     # a ledger that grows while it is copied would make a backup that is not whole
-    with alone(place) if place.root.is_dir() else nullcontext():
-        about = care.backup(place, to)
-    size = to.stat().st_size / 2**20
-    print(f"{to}: {len(about['files'])} files, {size:.1f} MiB. Restore it with: restage restore {to} --home NEW")
+    with answering(as_json) as answer, alone(place) if place.root.is_dir() else nullcontext():
+        with progress(f"Writing {to.name}"):
+            about = care.backup(place, to)
+        n, size = len(about["files"]), to.stat().st_size
+        answer |= {"file": to.resolve(), "files": n, "bytes": size, "made": about["made"]}
+        print(f"{to}: {n} files, {size / 2**20:.1f} MiB. Restore it with: restage restore {to} --home NEW")
 
 
 def restore(
@@ -39,6 +42,7 @@ def restore(
         Path | None,
         typer.Option(metavar="DIR", help="What is left of the old home, where subjects withdrew after the backup."),
     ] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Make a new home from a backup, then bring all tables and reports up to date.
 
@@ -48,11 +52,12 @@ def restore(
     Example: restage restore /backups/study-2026-11-25.tar.gz --home /srv/study-new
     """
     from pipelines import backup as care
-    from pipelines.cli.run import bring_up_to_date
+    from pipelines.cli.run import bring_up_to_date, finish
 
     place = home_of(home)
-    about = care.restore(file, place, withdrawn_from)
-    print(f"{place.root}: {len(about['files'])} files as of {about['made'][:16].replace('T', ' ')} UTC")
-    code = bring_up_to_date(place)
-    if code:
-        raise typer.Exit(code)
+    with answering(as_json) as answer:
+        with progress(f"Reading {file.name}"):
+            about = care.restore(file, place, withdrawn_from)
+        answer |= {"files": len(about["files"]), "made": about["made"]}
+        print(f"{place.root}: {len(about['files'])} files as of {about['made'][:16].replace('T', ' ')} UTC")
+        finish(bring_up_to_date(place, answer=answer))

@@ -1,6 +1,5 @@
 """`restage centre`: a new centre's mapping from a sample export, and what a mapping leaves open."""
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -8,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from pipelines.cli.console import JsonOption, answering
 
 if TYPE_CHECKING:
     from pipelines.profile.check import Checked
@@ -25,25 +26,30 @@ def new(
     language: Annotated[str, typer.Option(help="Of its report: en or it; guessed if not told.")] = "",
     title: Annotated[str, typer.Option(help="The unit in words, for reports.")] = "",
     into: IntoOption = CENTRES,
+    as_json: JsonOption = False,
 ) -> None:
     """Write a first mapping, the questions that it leaves and an invented sample, from a sample export.
 
     Files are text tables or workbooks. No value of the export is written, codes aside. Exit code 2: the name is no
     good or taken, or a file cannot be read.
+
+    Example: restage centre new on7 --from export.xlsx --kind oncology --title "Oncology, Northern Hospital"
     """
     from pipelines import study
     from pipelines.centres import load_all
     from pipelines.errors import UsageError
     from pipelines.profile.new import new as make
 
-    for value, known in ((kind, ("oncology", "radiotherapy")), (language, ("en", "it"))):
-        if value and value not in known:
-            raise UsageError(f"{value!r}: one of {', '.join(known)} is expected.")
-    others = load_all(study.ROOT / "centres") | (load_all(into) if into.is_dir() else {})
-    made = make(centre, files, into, others, kind, language, title)
-    print(f"{made.folder}: {made.n_mapped} of {made.n_columns} columns mapped, from {made.n_files} files.")
-    print(f"{made.n_questions} questions are open: read questions.md, edit centre.yaml, then")
-    print(f"  restage centre check {centre}" + ("" if into == CENTRES else f" --into {into}"))
+    with answering(as_json) as answer:
+        for value, known in ((kind, ("oncology", "radiotherapy")), (language, ("en", "it"))):
+            if value and value not in known:
+                raise UsageError(f"{value!r}: one of {', '.join(known)} is expected.")
+        others = load_all(study.ROOT / "centres") | (load_all(into) if into.is_dir() else {})
+        made = make(centre, files, into, others, kind, language, title)
+        answer |= asdict(made)
+        print(f"{made.folder}: {made.n_mapped} of {made.n_columns} columns mapped, from {made.n_files} files.")
+        print(f"{made.n_questions} questions are open: read questions.md, edit centre.yaml, then")
+        print(f"  restage centre check {centre}" + ("" if into == CENTRES else f" --into {into}"))
 
 
 @app.command()
@@ -55,12 +61,16 @@ def check(
     write_expected: Annotated[
         bool, typer.Option("--write-expected", help="Write what the sample becomes into the centre's expected/.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="The same for machines.")] = False,
+    as_json: JsonOption = False,
     into: IntoOption = CENTRES,
 ) -> None:
     """Try a centre's mapping on its sample, or on other files, and list what is left open.
 
     Nothing is kept. Exit code 0: everything is mapped, and equals expected/ where that is there; 1: something is open.
+
+    Examples:
+      restage centre check on7
+      restage centre check on7 --files inbox/on7/2026-11-25_export --json
     """
     from pipelines.centres import load
     from pipelines.errors import UsageError
@@ -68,19 +78,19 @@ def check(
     from pipelines.profile.check import check as run_check
 
     folder = (into / centre).resolve()
-    if not (folder / "centre.yaml").is_file():
-        raise UsageError(
-            f"{into / centre}: no centre.yaml here. `restage centre new {centre} --from FILES` writes one."
-        )
-    if write_expected and files:
-        raise UsageError("--write-expected goes by the centre's own sample: put the files there, without --files.")
-    found = run_check(load(folder), files.resolve() if files else folder / "sample", stop_rules, write_expected)
-    if as_json:
-        print(json.dumps(asdict(found) | {"open_ends": found.open_ends}, ensure_ascii=False, indent=2))
-    else:
-        _show(found)
-    if found.open_ends:
-        raise typer.Exit(1)
+    with answering(as_json) as answer:
+        if not (folder / "centre.yaml").is_file():
+            raise UsageError(
+                f"{into / centre}: no centre.yaml here. `restage centre new {centre} --from FILES` writes one."
+            )
+        if write_expected and files:
+            raise UsageError("--write-expected goes by the centre's own sample: put the files there, without --files.")
+        found = run_check(load(folder), files.resolve() if files else folder / "sample", stop_rules, write_expected)
+        answer |= asdict(found) | {"open_ends": found.open_ends}
+        if not as_json:
+            _show(found)
+        if found.open_ends:
+            raise typer.Exit(1)
 
 
 def _show(found: "Checked") -> None:

@@ -2,11 +2,9 @@
 
 from pathlib import Path
 
-import typer
-
 from pipelines import study
-from pipelines.cli.console import DEFAULT_HOME, HomeOption, home_of
-from pipelines.cli.run import bring_up_to_date
+from pipelines.cli.console import DEFAULT_HOME, HomeOption, JsonOption, answering, home_of, progress
+from pipelines.cli.run import bring_up_to_date, finish
 from pipelines.warehouse import Home
 
 REFERENCE = study.ROOT / "examples" / "reference_study"
@@ -29,22 +27,26 @@ HEADLINES = (
 )
 
 
-def demo(home: HomeOption = DEFAULT_HOME) -> None:
-    """Write the reference study's deliveries into the inbox and run the study."""
+def demo(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
+    """Write the reference study's deliveries into the inbox and run the study.
+
+    Example: restage demo --home study-home
+    """
     place = home_of(home)
-    if not any(place.inbox.glob("*/*")):
-        from pipelines.simulate.simulate import simulate
+    with answering(as_json) as answer:
+        if not any(place.inbox.glob("*/*")):
+            from pipelines.simulate.simulate import simulate
 
-        simulate(place.root, REFERENCE / "cohort.csv", REFERENCE / "lesions.csv")
-        print("Wrote the reference study's deliveries (invented patients).")
-    code = bring_up_to_date(place)
-    headlines(place)
-    if code:
-        raise typer.Exit(code)
+            with progress("Writing deliveries"):
+                simulate(place.root, REFERENCE / "cohort.csv", REFERENCE / "lesions.csv")
+            print("Wrote the reference study's deliveries (invented patients).")
+        code = bring_up_to_date(place, answer=answer)
+        answer["figures"] = headlines(place)
+        finish(code)
 
 
-def headlines(home: Home) -> None:
-    """Print the five figures that the study is known by, as they stand in the warehouse."""
+def headlines(home: Home) -> list[dict[str, str]]:
+    """Print the five figures that the study is known by, as they stand in the warehouse; returns what it prints."""
     from contextlib import closing
 
     from rich.console import Console
@@ -56,10 +58,11 @@ def headlines(home: Home) -> None:
     for column in ("figure", "value", ""):
         table.add_column(column, justify="left" if column == "figure" else "right")
     with closing(open_read(home)) as con:
-        for label, query in HEADLINES:
-            for value, more in con.execute(query).fetchall():
-                table.add_row(label, value, more)
+        shown = [(label, *row) for label, query in HEADLINES for row in con.execute(query).fetchall()]
+    for row in shown:
+        table.add_row(*row)
     Console().print(table)
     for name in ("reports/index.html", "reports/study/report.html", "reports/centres"):
         if (Path(home.root) / name).exists():
             print(f"  {home.root / name}")
+    return [{"figure": label, "value": value, "range_or_count": more} for label, value, more in shown]

@@ -3,11 +3,11 @@
 import os
 import subprocess
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from pipelines.cli.console import DEFAULT_HOME, HomeOption, alone, home_of
+from pipelines.cli.console import DEFAULT_HOME, HomeOption, JsonOption, alone, answering, progress, study_of
 from pipelines.errors import RestageError, UsageError
 from pipelines.warehouse import Home
 
@@ -18,6 +18,7 @@ def freeze(
     by: Annotated[str | None, typer.Option(metavar="NAME", help="Who signs off the quality of the data.")] = None,
     reason: Annotated[str | None, typer.Option(metavar="TEXT", help="What the state is frozen for.")] = None,
     verify: Annotated[bool, typer.Option("--verify", help="Derive a frozen state again and compare.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Lock the database: keep deliveries, code and protocol version, tables and reports under one name and hash.
 
@@ -28,34 +29,46 @@ def freeze(
       restage freeze primary-2026 --by "A. Rossi" --reason "Primary analysis"
       restage freeze --verify primary-2026
     """
+    with answering(as_json) as answer:
+        place = study_of(home)
+        if verify:
+            _verify(place, name, answer)
+        else:
+            _freeze(place, name, by, reason, answer)
+
+
+def _freeze(home: Home, name: str, by: str | None, reason: str | None, answer: dict[str, Any]) -> None:
     from pipelines import freeze as lock
     from pipelines.orchestration.plan import code_version, make_plan
 
-    place = home_of(home)
-    if verify:
-        return _verify(place, name)
     if not (by and by.strip() and reason and reason.strip()):
         raise UsageError("Who signs off, and what for? Add --by NAME and --reason TEXT.")
-    with alone(place):
-        if not make_plan(place).nothing:
-            raise UsageError(f"{place.root} is not up to date. Run `restage run --home {home}` first, then freeze.")
-        about = lock.freeze(place, name, by.strip(), reason.strip(), code_version())
+    with alone(home):
+        if not make_plan(home).nothing:
+            raise UsageError(f"{home.root} is not up to date. Run `restage run --home {home.root}` first, then freeze.")
+        with progress(f"Freezing {name}"):
+            about = lock.freeze(home, name, by.strip(), reason.strip(), code_version())
+    answer |= {key: about[key] for key in ("name", "hash", "by", "reason", "frozen", "protocol", "queries_not_closed")}
+    answer |= {"deliveries": len(about["deliveries"]), "tables": len(about["tables"])}
     print(f"{name}: {len(about['deliveries'])} deliveries, {len(about['tables'])} tables, protocol {about['protocol']}")
     if about["queries_not_closed"]:
         print(f"{about['queries_not_closed']} queries to centres are not closed; the number is kept with the state.")
     print(f"Cite it as: {name}, sha256 {about['hash']}")
-    return None
 
 
-def _verify(home: Home, name: str) -> None:
+def _verify(home: Home, name: str, answer: dict[str, Any]) -> None:
     from pipelines import freeze as lock
     from pipelines.orchestration.plan import code_version
 
     about = lock.read(home, name)
-    wrong, n = lock.verify(home, name, _make)
+    with progress(f"Deriving {name} again"):
+        wrong, n = lock.verify(home, name, _make)
+    other_code = about["code"].split()[0] != code_version().split()[0]
+    answer |= {"name": name, "hash": about["hash"], "equal": not wrong, "tables": n, "differences": wrong}
+    answer |= {"other_code": other_code, "amended": about["amended"]}
     for line in wrong:
         print(line)
-    if about["code"].split()[0] != code_version().split()[0]:
+    if other_code:
         print("It was frozen by another version of the code than this one.")
     if wrong:
         raise typer.Exit(1)

@@ -7,6 +7,7 @@ import typer
 from pipelines.cli.accept import accept
 from pipelines.cli.backup import backup, restore
 from pipelines.cli.centre import app as centre
+from pipelines.cli.console import ours
 from pipelines.cli.demo import demo
 from pipelines.cli.doctor import doctor
 from pipelines.cli.freeze import freeze
@@ -21,7 +22,6 @@ from pipelines.cli.trace import trace
 from pipelines.cli.ui import ui
 from pipelines.cli.watch import watch
 from pipelines.cli.withdraw import withdraw
-from pipelines.errors import DiskFull, RestageError, disk_full
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -43,9 +43,8 @@ def main() -> None:
     try:
         app()
     except Exception as error:
-        # Dagster wraps what stops a step or its own records
-        plain = DiskFull() if disk_full(error) else error
-        if not isinstance(plain, RestageError):
+        plain = ours(error)
+        if plain is None:
             raise
         print(f"restage: {plain}", file=sys.stderr)
         sys.exit(plain.exit_code)

@@ -4,12 +4,18 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipelines.cli.console import DEFAULT_HOME, HomeOption, WaitOption, alone, day_of, home_of, progress
+from pipelines.cli import console
+from pipelines.cli.console import DEFAULT_HOME, HomeOption, JsonOption, WaitOption, alone, answering
 from pipelines.warehouse import Home
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pipelines.deliveries.ledger import Delivery
 
 OUR_FAULT, REJECTED = 1, 3
 
@@ -23,27 +29,39 @@ def run(
         str | None, typer.Option(metavar="VERSION", help="Judge by an earlier version of the protocol.")
     ] = None,
     wait: WaitOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Take in what is new in the inbox and bring tables and reports up to date.
 
     With --as-of nothing is taken in: tables and reports are made of the deliveries that had been received by the end
-    of that day. The next run without it brings them back to today. With --protocol the
-    numbers of that version hold, in this run alone.
+    of that day. The next run without it brings them back to today. With --protocol the numbers of that version hold, in
+    this run alone. Exit code 3: a delivery was rejected in this run.
+
+    Examples:
+      restage run --home /srv/study
+      restage run --as-of 2026-06-30
     """
     if protocol is not None:
         os.environ["RESTAGE_PROTOCOL"] = protocol
-    code = bring_up_to_date(home_of(home, day_of(as_of)), wait)
+    with answering(as_json) as answer:
+        finish(bring_up_to_date(console.home_of(home, console.day_of(as_of)), wait, answer))
+
+
+def finish(code: int) -> None:
     if code:
         raise typer.Exit(code)
 
 
-def bring_up_to_date(home: Home, wait: float | None = None) -> int:
-    """Do one run, alone; returns the exit code: 0, 1 when a rule could not run, or 3 when a delivery was rejected."""
+def bring_up_to_date(home: Home, wait: float | None = None, answer: dict[str, Any] | None = None) -> int:
+    """Do one run, alone; returns the exit code: 0, 1 when a rule could not run, or 3 when a delivery was rejected.
+
+    `answer` gets what is printed, for machines: home, changed, deliveries, broken_rules, reports.
+    """
     with alone(home, wait):
-        return _bring_up_to_date(home)
+        return _bring_up_to_date(home, {} if answer is None else answer)
 
 
-def _bring_up_to_date(home: Home) -> int:
+def _bring_up_to_date(home: Home, answer: dict[str, Any]) -> int:
     # nothing heavy is imported before it is known that there is something to do
     from pipelines.deliveries import ledger
     from pipelines.deliveries.intake import intake
@@ -58,10 +76,12 @@ def _bring_up_to_date(home: Home) -> int:
     if not plan.nothing:
         _execute(home, plan)
     decided = [d for d in ledger.read(home) if before.get(d.delivery_id) != d]
-    for delivery in decided:
-        known = before.get(delivery.delivery_id)
-        if known and known.state == delivery.state != "rejected":
-            continue  # looked at again because mapping or code changed, with the same result
+    told = [d for d in decided if d.state == "rejected" or _state(before, d) != d.state]
+    answer |= {"home": home.root, "changed": not plan.nothing, "deliveries": [], "broken_rules": []}
+    for delivery in told:  # others were looked at again because mapping or code changed, with the same result
+        answer["deliveries"].append(
+            {key: getattr(delivery, key) for key in ("centre", "name", "extract_date", "state", "reasons")}
+        )
         print(f"{delivery.centre}: delivery {delivery.name}: {delivery.state}")
         for reason in delivery.reasons:
             print(f"  {reason}")
@@ -69,12 +89,19 @@ def _bring_up_to_date(home: Home) -> int:
         print("Nothing new." if not decided else "Nothing changed in the tables.")
     else:
         print(f"Up to date after {time.perf_counter() - started:.1f} s. Reports: {_shown(home.reports / 'index.html')}")
+    answer["reports"] = home.reports / "index.html"
     broken = _broken_rules(home)
     for rule_id, problem in broken:
+        answer["broken_rules"].append({"rule_id": rule_id, "problem": problem})
         print(f"rule {rule_id} could not run: {problem}", file=sys.stderr)
     if broken:
         return OUR_FAULT
     return REJECTED if any(d.state == "rejected" for d in decided) else 0
+
+
+def _state(deliveries: "Mapping[str, Delivery]", delivery: "Delivery") -> str | None:
+    known = deliveries.get(delivery.delivery_id)
+    return known.state if known else None
 
 
 def _broken_rules(home: Home) -> list[tuple[str, str]]:
@@ -98,7 +125,7 @@ def _execute(home: Home, plan: object) -> None:
     from pipelines.orchestration import session
     from pipelines.orchestration.execute import execute
 
-    with progress("restage") as show:
+    with console.progress("restage") as show:
         session.listeners.append(show)
         try:
             execute(home, plan)  # type: ignore[arg-type]

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from pipelines.cli.console import JsonOption, answering, progress
+
 
 def simulate(
     out: Annotated[Path, typer.Option(help="Folder to write to; it can be a home afterwards.")],
@@ -15,15 +17,20 @@ def simulate(
     defects: Annotated[
         float, typer.Option(min=0, max=1, help="Share of records to spoil, 0 to 1; truth/defects.csv lists them.")
     ] = 0.0,
+    as_json: JsonOption = False,
 ) -> None:
-    """Write each centre's delivery for an invented or a given cohort, and the truth beside it."""
+    """Write each centre's delivery for an invented or a given cohort, and the truth beside it.
+
+    Example: restage simulate --patients 500 --seed 7 --defects 0.02 --out invented
+    """
     from pipelines.simulate.simulate import simulate as write
 
-    made = write(out.resolve(), cohort, lesions, patients, seed, defects=defects)
-    print(
-        f"{made['patients']} patients, {len(made['centres'])} centres, extracted on {made['extract_date']}: {out}/inbox"
-    )
-    if defects:
-        print(
-            f"{made['defects']} defects planted; each stands in {out}/truth/defects.csv with the rule that must find it"
-        )
+    with answering(as_json) as answer:
+        with progress("Writing deliveries"):
+            made = write(out.resolve(), cohort, lesions, patients, seed, defects=defects)
+        answer |= {"out": out.resolve(), **made}
+        n = len(made["centres"])
+        print(f"{made['patients']} patients, {n} centres, extracted on {made['extract_date']}: {out}/inbox")
+        if defects:
+            listed = f"{out}/truth/defects.csv"
+            print(f"{made['defects']} defects planted; each stands in {listed} with the rule that must find it")

@@ -1,19 +1,23 @@
 """`restage status` and `restage open`: how the study stands, and its reports in the browser."""
 
-import json
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.cli.console import DEFAULT_HOME, HomeOption, home_of
+from pipelines.cli.console import DEFAULT_HOME, HomeOption, JsonOption, answering, home_of, study_of
 from pipelines.errors import UsageError
+from pipelines.warehouse import Home
+
+if TYPE_CHECKING:
+    from pipelines.status import Standing
 
 WIDTHS = {"centre": 8, "data cut": 12, "delivery": 28, "newest": 12, "next due": 12, "": 8, "queries": 7}
 
 
 def status(
     home: HomeOption = DEFAULT_HOME,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document, for machines.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Show where each centre stands: last delivery, when the next is due, and how many queries it has.
 
@@ -25,20 +29,18 @@ def status(
 
     from pipelines.centres import load_all
     from pipelines.orchestration.plan import CENTRES, make_plan
+    from pipelines.orchestration.settings import late_after_pct
     from pipelines.status import standings
 
-    place = home_of(home)
-    if not place.root.exists():
-        raise UsageError(f"{place.root}: no study here. Name its home with --home, or start with `restage demo`.")
-    rows = standings(place, load_all(CENTRES), date.today())
-    behind = not make_plan(place).nothing
-    if as_json:
-        print(
-            json.dumps(
-                {"home": str(place.root), "up_to_date": not behind, "centres": [r.row() for r in rows]}, indent=1
-            )
-        )
-        return
+    with answering(as_json) as answer:
+        place = study_of(home)
+        rows = standings(place, load_all(CENTRES), late_after_pct(place), date.today())
+        behind = not make_plan(place).nothing
+        answer |= {"home": place.root, "up_to_date": not behind, "centres": [r.row() for r in rows]}
+        _show(rows, home, behind)
+
+
+def _show(rows: "list[Standing]", home: Path, behind: bool) -> None:
     print("".join(f"{name:<{width}}" for name, width in WIDTHS.items()).rstrip())
     for r in rows:
         cells = (r.centre, r.data_cut, r.delivery, r.last_state, r.due, r.freshness, r.queries)
@@ -63,23 +65,33 @@ def open_reports(
     home: HomeOption = DEFAULT_HOME,
     centre: Annotated[str | None, typer.Option(metavar="ID", help="The report of one centre.")] = None,
     study: Annotated[bool, typer.Option("--study", help="The report of the study.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Open the reports in the browser: the overview, the study's own, or one centre's.
+
+    With --json the document says where the page lies, and no browser is opened.
 
     Examples:
       restage open
       restage open --centre ID
     """
-    place = home_of(home)
-    page = place.reports / "index.html"
+    with answering(as_json) as answer:
+        page = _page(home_of(home), centre, study)
+        answer["page"] = page
+        print(page)
+        if not as_json:
+            typer.launch(page.resolve().as_uri())
+
+
+def _page(home: Home, centre: str | None, study: bool) -> Path:
+    page = home.reports / "index.html"
     if centre:
-        page = place.reports / "centres" / centre / "report.html"
+        page = home.reports / "centres" / centre / "report.html"
     elif study:
-        page = place.reports / "study" / "report.html"
+        page = home.reports / "study" / "report.html"
     if not page.exists():
-        known = ", ".join(sorted(p.parent.name for p in place.reports.glob("centres/*/report.html")))
+        known = ", ".join(sorted(p.parent.name for p in home.reports.glob("centres/*/report.html")))
         raise UsageError(
             f"{page}: no such report. " + (f"Centres with one: {known}." if known else "Run `restage run` first.")
         )
-    print(page)
-    typer.launch(page.resolve().as_uri())
+    return page

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipelines.cli.console import JsonOption, answering, progress
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -22,35 +24,46 @@ def survival(
     kind: Annotated[
         str | None, typer.Option(help="Column that says which event it was (EVNTDESC): writes <out>.incidence.csv too.")
     ] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Write a row per PARAMCD and group: n, events, median with limits, range, follow-up, the curve at chosen times.
 
     CNSR 0 is an event, anything above is censored. Rows that cannot be used go to <out>.rejected.csv with the reason.
     Exit code 2: the file or one of its columns is not there.
+
+    Example: restage survival --adtte adtte.csv --by ARM --times 6,12,24 --out survival.csv
     """
     from pipelines import warehouse
     from pipelines.errors import UsageError
     from pipelines.readers.standard import read_standard
     from pipelines.survival.adtte import figures
 
-    if not out.resolve().parent.is_dir() or out.resolve() == adtte.resolve():
-        raise UsageError(f"{out}: a file in a folder that is there, and another one than {adtte.name}, is expected.")
-    chosen = _times(times)
-    read = read_standard(adtte, ["PARAMCD", "AVAL", "CNSR", *(c for c in (by, kind) if c)], ["AVALU", "USUBJID"])
-    con = warehouse.memory()
-    con.register("adtte", read.rows)
-    found = figures(con, by, chosen, kind)
-    rejected = sorted((*read.rejected, *found.rejected), key=lambda row: int(row[0]))
-    _write(out, found.summary)
-    if found.incidence is not None:
-        _write(Path(f"{out}.incidence.csv"), found.incidence)
-    refused = Path(f"{out}.rejected.csv")
-    _write(refused, rows=[(adtte.name, *row) for row in rejected], names=("source_file", "source_row", "reason"))
-    for note in found.notes:
-        print(note, file=sys.stderr)
-    print(f"{out}: {len(found.summary)} rows, from {found.n_rows + len(read.rejected)} of {adtte.name}")
-    if rejected:
-        print(f"{refused}: {len(rejected)} rows that cannot be used, each with the reason")
+    with answering(as_json) as answer:
+        if not out.resolve().parent.is_dir() or out.resolve() == adtte.resolve():
+            raise UsageError(
+                f"{out}: a file in a folder that is there, and another one than {adtte.name}, is expected."
+            )
+        chosen = _times(times)
+        read = read_standard(adtte, ["PARAMCD", "AVAL", "CNSR", *(c for c in (by, kind) if c)], ["AVALU", "USUBJID"])
+        with progress("Estimating"):
+            con = warehouse.memory()
+            con.register("adtte", read.rows)
+            found = figures(con, by, chosen, kind)
+        rejected = sorted((*read.rejected, *found.rejected), key=lambda row: int(row[0]))
+        _write(out, found.summary)
+        if found.incidence is not None:
+            _write(Path(f"{out}.incidence.csv"), found.incidence)
+        refused = Path(f"{out}.rejected.csv")
+        _write(refused, rows=[(adtte.name, *row) for row in rejected], names=("source_file", "source_row", "reason"))
+        answer |= {
+            "out": out.resolve(), "rows": len(found.summary), "records": found.n_rows + len(read.rejected),
+            "rejected": len(rejected), "notes": list(found.notes),
+        }  # fmt: skip
+        for note in found.notes:
+            print(note, file=sys.stderr)
+        print(f"{out}: {len(found.summary)} rows, from {found.n_rows + len(read.rejected)} of {adtte.name}")
+        if rejected:
+            print(f"{refused}: {len(rejected)} rows that cannot be used, each with the reason")
 
 
 def _times(text: str | None) -> list[float]:

@@ -1,11 +1,14 @@
 """`restage trace`: from a figure, a subject, a query or a row back to the hospital's file, row and text."""
 
-import json
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.cli.console import DEFAULT_HOME, HomeOption, home_of
+from pipelines.cli.console import DEFAULT_HOME, HomeOption, JsonOption, answering, home_of, tables_of
+from pipelines.warehouse import Home
+
+if TYPE_CHECKING:
+    from pipelines.trace.trace import Trace
 
 
 def trace(
@@ -17,31 +20,39 @@ def trace(
     whole: Annotated[
         bool, typer.Option("--all", help="Follow also rows that only have to be there; a figure as trees.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="The same for machines.")] = False,
+    as_json: JsonOption = False,
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
     """Show where a figure, a subject's results, a query or a row come from, down to the raw text of each record.
 
     For the coordinating centre only: it prints patients' values on the terminal, and writes nothing. Exit code 2: there
     is no such table, key, figure, query or subject.
+
+    Examples:
+      restage trace --cell table2/bone/PR
+      restage trace --table adtte --key RCC-ME1-007-A/PFS1
     """
+    with answering(as_json) as answer:
+        with tables_of(place := home_of(home)):
+            found = _found(place, table, key, cell, query, subject, whole)
+        if as_json:
+            answer |= found.data()
+            return
+        for line in found.lines(str(home), whole):
+            print(line)
+
+
+def _found(home: Home, table: str, key: str, cell: str, query: str, subject: str, whole: bool) -> "Trace":
     from pipelines.errors import UsageError
     from pipelines.trace import trace as find
 
     asked = [bool(table or key), bool(cell), bool(query), bool(subject)]
     if sum(asked) != 1 or bool(table) != bool(key):
         raise UsageError("One of these is expected: --table with --key, --cell, --query, or --subject.")
-    place = home_of(home)
     if table:
-        found = find.trace_rows(place, table, key, whole)
-    elif cell:
-        found = find.trace_cell(place, cell, whole)
-    elif query:
-        found = find.trace_query(place, query, whole)
-    else:
-        found = find.trace_subject(place, subject, whole)
-    if as_json:
-        print(json.dumps(found.data(), ensure_ascii=False, indent=2, default=str))
-    else:
-        for line in found.lines(str(home), whole):
-            print(line)
+        return find.trace_rows(home, table, key, whole)
+    if cell:
+        return find.trace_cell(home, cell, whole)
+    if query:
+        return find.trace_query(home, query, whole)
+    return find.trace_subject(home, subject, whole)

@@ -15,6 +15,8 @@ def ui(
     """Show assets, lineage, checks and runs in the browser, and take in deliveries as they come. Stop it with Ctrl-C.
 
     Nothing leaves this machine. The inbox is watched and the nightly run is started as `restage watch` does it.
+
+    Example: restage ui --home /srv/study --port 3001
     """
     serve(home_of(home), port)
 

@@ -9,6 +9,8 @@ def watch(home: HomeOption = DEFAULT_HOME) -> None:
 
     A delivery counts once its files have been still for a while; `study/operation.yaml` says how long, and the hour of
     the night. Stop it with Ctrl-C: a run that is at work is ended, and done again when this is started again.
+
+    Example: restage watch --home /srv/study
     """
     place = home_of(home)
     print(f"Watching {place.inbox} (stop with Ctrl-C)", flush=True)

@@ -4,10 +4,11 @@ import hashlib
 import json
 import os
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pipelines.errors import RestageError
 from pipelines.warehouse import Home
 
 CHUNK = 1 << 20
@@ -39,7 +40,7 @@ class Delivery:
     judged_by: str = ""
     n_rows: int = 0
     removes: bool = False
-    erased: Mapping[str, str] = field(default_factory=dict)
+    erased: Mapping[str, str] = field(default_factory=dict)  # a field that comes later has a default: old lines stay
 
     @property
     def order(self) -> tuple[str, str, str]:
@@ -55,6 +56,9 @@ class Delivery:
 
     def decided(self, state: str, reasons: tuple[str, ...] = (), judged_by: str = "", n_rows: int = 0) -> "Delivery":
         return replace(self, state=state, reasons=reasons, judged_by=judged_by, n_rows=n_rows)
+
+
+KNOWN = {f.name for f in fields(Delivery)}
 
 
 def now() -> str:
@@ -116,6 +120,8 @@ def read(home: Home) -> list[Delivery]:
             raw = json.loads(line)
         except json.JSONDecodeError:
             continue  # a run that was cut off while it wrote; the delivery is taken in again
+        if raw.keys() - KNOWN:
+            raise RestageError(f"{path} was written by a newer version of restage. Use that version for this home.")
         found[raw["delivery_id"]] = Delivery(**{**raw, "reasons": tuple(raw["reasons"])})
     known = (d for d in found.values() if home.as_of is None or d.received[:10] <= home.as_of)
     return sorted(known, key=lambda d: d.order)

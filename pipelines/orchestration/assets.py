@@ -5,7 +5,7 @@ because one process writes the warehouse.
 """
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
@@ -27,6 +27,7 @@ from pipelines.orchestration.previews import report_link
 from pipelines.orchestration.session import Study, tell
 from pipelines.orchestration.settings import Settings, home_here, load_settings
 from pipelines.orchestration.steps import Step, description
+from pipelines.status import patience
 from pipelines.warehouse import Home
 
 Results = Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]
@@ -101,8 +102,8 @@ def centre_assets(centre: Centre, settings: Settings) -> dg.AssetsDefinition:
 
 
 def freshness(centre: Centre, late_after_pct: int) -> dg.FreshnessPolicy:
-    """A centre is late when its cadence and some days are over, and red when half as much again is."""
-    late = timedelta(days=centre.cadence_days) * late_after_pct / 100
+    """A centre is late when its patience is over since it sent something, and red when half as much again is."""
+    late = patience(centre.cadence_days, late_after_pct)
     return dg.FreshnessPolicy.time_window(fail_window=late * 1.5, warn_window=late)
 
 

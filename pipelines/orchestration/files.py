@@ -9,6 +9,7 @@ from pipelines.mapping import Centre
 from pipelines.orchestration.columns import asset_key
 from pipelines.orchestration.previews import report_link, study_previews
 from pipelines.orchestration.session import Study, tell
+from pipelines.orchestration.settings import late_after_pct
 from pipelines.orchestration.steps import Step
 
 PAGES = {"index": "index.html"}  # the others are called report.html
@@ -56,8 +57,10 @@ def report_assets(steps: list[Step], centres: Mapping[str, Centre], owners: list
             if centre:
                 paths = write_centre(session.con, session.home, centre)
                 keep(session.home, centre.name)
+            elif name == "study":
+                paths = write_study(session.con, session.home)
             else:
-                paths = (write_study if name == "study" else write_index)(session.con, session.home)
+                paths = write_index(session.con, session.home, late_after_pct(session.home))
             files = [path.relative_to(session.home.root).as_posix() for path in paths]
             facts: dict[str, Any] = {
                 "n_files": len(files),

@@ -37,6 +37,12 @@ def load_settings(home: Home) -> Settings:
     return Settings(**declared | (_read(own) if own.exists() else {}))
 
 
+def late_after_pct(home: Home) -> int:
+    """After how much of its cadence a centre is late; without Dagster, which takes a second to import."""
+    own = home.root / NAME
+    return int((_said(study.ROOT / "study" / NAME) | (_said(own) if own.exists() else {}))["late_after_pct"])
+
+
 def home_here() -> Home:
     """The home that this process works on: what its starter has put into the environment, else `study-home`."""
     return Home(Path(os.environ.get("RESTAGE_HOME") or "study-home").resolve(), os.environ.get("RESTAGE_AS_OF") or None)
@@ -46,11 +52,15 @@ def _read(path: Path) -> dict[str, Any]:
     from dagster._core.definitions.utils import is_valid_owner
     from dagster._utils.schedules import is_valid_cron_string
 
-    said = read(path)
-    errors = Schema(json.loads(SCHEMA.read_text(encoding="utf-8"))).errors(said)
-    refuse(path, errors)
+    said = _said(path)
     if "nightly" in said and not is_valid_cron_string(said["nightly"]):
         raise MappingError(f"{path.name}: nightly: minute, hour, day, month and weekday as cron writes them.")
     if "owner" in said and not is_valid_owner(said["owner"]):
         raise MappingError(f"{path.name}: owner: team:<name> or an e-mail address, as Dagster takes it.")
+    return said
+
+
+def _said(path: Path) -> dict[str, Any]:
+    said = read(path)
+    refuse(path, Schema(json.loads(SCHEMA.read_text(encoding="utf-8"))).errors(said))
     return dict(said)

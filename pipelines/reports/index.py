@@ -7,6 +7,7 @@ from pipelines import study
 from pipelines.figures import inline
 from pipelines.figures.words import printed
 from pipelines.reports.pages import ASKED, RULES, inlined, note_of, page, reading, rows_of
+from pipelines.status import lateness
 from pipelines.warehouse import Home
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ OVERDUE = 200  # listed one by one
 TODAY = "(select max(delivery_dt) from reports.centre_figures)"
 
 
-def write_index(con: "duckdb.DuckDBPyConnection", home: Home) -> list[Path]:
+def write_index(con: "duckdb.DuckDBPyConnection", home: Home, late_after_pct: int) -> list[Path]:
     """Write `reports/index.html`: all centres at a glance, key figures side by side with their trend and funnel, what
     is overdue, the rules by failures, and links to every report.
 
@@ -29,7 +30,8 @@ def write_index(con: "duckdb.DuckDBPyConnection", home: Home) -> list[Path]:
     """
     with reading(con):
         values = {
-            "title": study.protocol()["study_title"]["value"], "note": note_of(home), "centres": _centres(con),
+            "title": study.protocol()["study_title"]["value"], "note": note_of(home),
+            "centres": _centres(con, late_after_pct),
             "figures": _figures(con), "overdue": _overdue(con), "most_overdue": OVERDUE,
             "rules": con.execute(RULES).fetchall(), "links": dict(_links(home)),
             "today": con.execute(f"select {TODAY}").fetchall()[0][0],
@@ -38,7 +40,7 @@ def write_index(con: "duckdb.DuckDBPyConnection", home: Home) -> list[Path]:
         return [page("index.html", home.reports / "index.html", **values)]
 
 
-def _centres(con: "duckdb.DuckDBPyConnection") -> list[dict[str, Any]]:
+def _centres(con: "duckdb.DuckDBPyConnection", late_after_pct: int) -> list[dict[str, Any]]:
     """One row per centre: what it sent, when the next delivery is due, and its open queries after each delivery."""
     rows = rows_of(con, f"""
         with received as (select centre, sum(n_rows)::bigint as n from slice.main.staged_received group by centre),
@@ -55,8 +57,7 @@ def _centres(con: "duckdb.DuckDBPyConnection") -> list[dict[str, Any]]:
         select
             c.centre, c.title, d.delivery_dt, d.trend, d.days, coalesce(r.n, 0) as n_received,
             coalesce(x.n, 0) as n_dropped, coalesce(k.n, 0) as n_subjects, coalesce(a.n, 0) as n_queries,
-            d.delivery_dt + c.cadence_days as due_dt,
-            {TODAY} - (d.delivery_dt + c.cadence_days) as n_late
+            c.cadence_days, {TODAY} as today
         from study.centres c
         left join delivered d using (centre)
         left join received r using (centre)
@@ -66,6 +67,12 @@ def _centres(con: "duckdb.DuckDBPyConnection") -> list[dict[str, Any]]:
         order by c.centre_kind, c.centre
     """)  # fmt: skip
     most = max((n for row in rows for n in row["trend"] or ()), default=0)
+    for row in rows:
+        row["due_dt"], row["n_late"] = None, 0
+        if row["delivery_dt"]:
+            row["due_dt"], row["n_late"] = lateness(
+                row["delivery_dt"], row["cadence_days"], late_after_pct, row["today"]
+            )
     return [
         row | {"spark": inline.spark(row["days"], row["trend"], most, "Open queries") if row["trend"] else ""}
         for row in rows

@@ -5,14 +5,20 @@ import shutil
 import subprocess
 import tarfile
 from contextlib import closing
+from datetime import date, timedelta
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from pipelines import backup as care
 from pipelines import freeze as lock
+from pipelines.centres import load_all
 from pipelines.deliveries import denylist, ledger
 from pipelines.errors import RestageError, UsageError
+from pipelines.orchestration.plan import CENTRES
+from pipelines.orchestration.settings import late_after_pct, load_settings
+from pipelines.status import lateness, patience, standings
 from pipelines.warehouse import Home, open_read
 from tests.conftest import Restage
 
@@ -35,16 +41,22 @@ def home(demo_home: Path, tmp_path: Path) -> Path:
 def kept(demo_home: Path, tmp_path_factory: pytest.TempPathFactory, restage: Restage) -> Path:
     """A backup of the reference study, made by the command."""
     target = tmp_path_factory.mktemp("backups") / "study.tar.gz"
-    done = restage("backup", "--home", demo_home, "--to", target)
+    done = restage("backup", "--home", demo_home, "--to", target, "--json")
     assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    with tarfile.open(target) as tar:
+        assert told["files"] == len(tar.getnames()) - 1, "the list itself aside"
+    assert f"{told['files']} files, {told['bytes'] / 2**20:.1f} MiB" in done.stderr
     return target
 
 
 def test_a_home_that_was_lost_comes_back_with_equal_tables_and_reports(
     demo_home: Path, kept: Path, tmp_path: Path, restage: Restage
 ) -> None:
-    done = restage("restore", kept, "--home", tmp_path / "new")
+    done = restage("restore", kept, "--home", tmp_path / "new", "--json")
     assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert (told["changed"], told["broken_rules"], told["exit_code"]) == (True, [], 0)
     assert digests(tmp_path / "new") == digests(demo_home)
     assert printed(tmp_path / "new") == printed(demo_home)
 
@@ -106,10 +118,12 @@ def test_who_withdrew_after_the_backup_stays_out(home: Path, tmp_path: Path) -> 
 @pytest.mark.long
 def test_a_frozen_state_is_derived_again_and_found_equal(home: Path, restage: Restage) -> None:
     signed = ("--by", "A. Rossi", "--reason", "Primary analysis")
-    done = restage("freeze", "primary", "--home", home, *signed)
+    done = restage("freeze", "primary", "--home", home, *signed, "--json")
     assert done.returncode == 0, done.stderr
     about = lock.read(Home(home), "primary")
-    assert f"sha256 {about['hash']}" in done.stdout
+    assert f"sha256 {about['hash']}" in done.stderr
+    told = json.loads(done.stdout)
+    assert (told["hash"], told["tables"], told["by"]) == (about["hash"], len(about["tables"]), "A. Rossi")
     assert (about["by"], about["reason"]) == ("A. Rossi", "Primary analysis")
     assert about["tables"] == digests(home)
     # a later delivery changes the study and not what was frozen
@@ -142,7 +156,7 @@ def test_a_rule_that_could_not_run_hinders_no_derivation(
             freeze._make(Home(tmp_path), "1.0")
 
 
-def test_what_was_changed_in_a_frozen_state_is_named(home: Path) -> None:
+def test_what_was_changed_in_a_frozen_state_is_named(home: Path, restage: Restage) -> None:
     lock.freeze(Home(home), "first", "A. Rossi", "test", "code")
     (home / "frozen" / "first" / "reports" / "table1.csv").write_text("changed")
     wrong, _ = lock.verify(Home(home), "first", lambda *_: pytest.fail("it is not derived"))
@@ -153,6 +167,11 @@ def test_what_was_changed_in_a_frozen_state_is_named(home: Path) -> None:
     assert lock.verify(Home(home), "first", lambda *_: pytest.fail("it is not derived"))[0] == [
         "freeze.json itself was changed"
     ]
+    done = restage("freeze", "--verify", "first", "--home", home, "--json")
+    told = json.loads(done.stdout)
+    assert (done.returncode, told["exit_code"], told["equal"]) == (1, 1, False)
+    assert told["differences"] == ["freeze.json itself was changed"]
+    assert told["differences"][0] in done.stderr
 
 
 def test_a_withdrawn_subject_leaves_frozen_states_too(home: Path) -> None:
@@ -204,7 +223,7 @@ def test_status_says_where_each_centre_stands(demo_home: Path, restage: Restage)
 
 def test_doctor_finds_nothing_wrong_with_a_sound_home(home: Path, restage: Restage) -> None:
     done = restage("doctor", "--deep", "--json", "--home", home)
-    found = json.loads(done.stdout)
+    found = json.loads(done.stdout)["findings"]
     assert done.returncode == 0, found
     assert {f["check"] for f in found} >= {
         "home",
@@ -273,3 +292,89 @@ def test_open_names_the_reports_that_there_are(demo_home: Path, restage: Restage
     done = restage("open", "--centre", "me9", "--home", demo_home)
     assert done.returncode == 2
     assert "me1, me2" in done.stderr
+
+
+def test_a_centre_is_late_when_cadence_and_margin_are_over(demo_home: Path) -> None:
+    cut, day = date(2026, 1, 1), timedelta(days=1)
+    due = cut + 90 * day
+    assert lateness(cut, 90, 110, cut + 99 * day) == (due, 0), "9 days of 90 are the margin"
+    assert lateness(cut, 90, 110, cut + 100 * day) == (due, 10), "late is counted from the day that it was due"
+    assert lateness(cut, 90, 100, due + day) == (due, 1)
+    # the same margin in `restage status`, in the overview and in Dagster, which looks at the hour too
+    centres = load_all(CENTRES)
+    for name, centre in centres.items():
+        holds = ledger.in_force(Home(demo_home), name)
+        assert holds
+        last = date.fromisoformat(holds.extract_date) + patience(centre.cadence_days, 110)
+        for today, freshness in ((last, "fresh"), (last + day, "late")):
+            by_name = {s.centre: s for s in standings(Home(demo_home), centres, 110, today)}
+            assert by_name[name].freshness == freshness
+
+
+def test_the_home_may_say_after_how_much_of_its_cadence_a_centre_is_late(tmp_path: Path) -> None:
+    assert late_after_pct(Home(tmp_path)) == load_settings(Home(tmp_path)).late_after_pct
+    (tmp_path / "operation.yaml").write_text("late_after_pct: 150\n", encoding="utf-8")
+    assert late_after_pct(Home(tmp_path)) == load_settings(Home(tmp_path)).late_after_pct == 150
+
+
+NEWER = ("judged_by", "n_rows", "removes", "erased")  # what the ledger did not say at first
+
+
+@pytest.fixture
+def earlier(home: Path) -> Path:
+    """The reference study's home as the first version with a ledger would have left it: no fields that came later, no
+    history, no records of rules, and tables without the columns of a query's life."""
+    path = home / "archive" / "ledger.jsonl"
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    old = [json.dumps({k: v for k, v in line.items() if k not in NEWER}) + "\n" for line in lines]
+    path.write_text("".join(old), encoding="utf-8")
+    for name in ("history", "gx", "dagster"):
+        shutil.rmtree(home / name)
+    for name in ("rules.json", "run.lock", "archive/seen.json"):
+        (home / name).unlink(missing_ok=True)
+    for mark in (home / "staged").glob("*/made_from.json"):
+        mark.unlink()
+    state = home / "state.json"
+    state.write_text(json.dumps({**json.loads(state.read_text()), "code": "an earlier one"}))
+    with closing(duckdb.connect(str(home / "warehouse.duckdb"))) as con:
+        con.execute("alter table validated.findings drop column state")
+        con.execute("drop table validated.queries")
+        con.execute("alter table derived.treated_sites drop column response")
+    return home
+
+
+def test_the_home_of_an_earlier_version_is_read_or_says_what_to_do(earlier: Path, restage: Restage) -> None:
+    told = json.loads(restage("status", "--json", "--home", earlier).stdout)
+    assert told["up_to_date"] is False
+    assert {c["queries"] for c in told["centres"]} == {None}, "it knew no states of queries"
+    assert all(c["delivery"] for c in told["centres"])
+    doctor = json.loads(restage("doctor", "--json", "--home", earlier).stdout)
+    assert doctor["exit_code"] == 0
+    (version,) = [f for f in doctor["findings"] if f["check"] == "version"]
+    assert version["advice"] == f"restage run --home {earlier} makes them anew"
+    for arguments in (("trace", "--cell", "table2/bone/PR"), ("accept", "Q0", "--by", "A", "--reason", "B")):
+        done = restage(*arguments, "--home", earlier)
+        assert done.returncode == 2
+        assert f"made by another version of code or protocol: `restage run --home {earlier}`" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+@pytest.mark.long
+def test_the_home_of_an_earlier_version_is_brought_up_to_date(earlier: Path, demo_home: Path, restage: Restage) -> None:
+    done = restage("run", "--home", earlier)
+    assert done.returncode == 0, done.stderr
+    assert digests(earlier) == digests(demo_home)
+    assert printed(earlier) == printed(demo_home)
+    assert "Nothing new." in restage("run", "--home", earlier).stdout
+
+
+def test_the_home_of_a_newer_version_is_left_alone(home: Path, restage: Restage) -> None:
+    path = home / "archive" / "ledger.jsonl"
+    lines = path.read_text(encoding="utf-8").splitlines()
+    path.write_text("\n".join([*lines[:-1], json.dumps({**json.loads(lines[-1]), "later": 1})]) + "\n")
+    before = path.read_bytes()
+    for command in ("run", "status", "doctor", "rebuild"):
+        done = restage(command, "--home", home)
+        assert (done.returncode, "newer version of restage" in done.stderr) == (1, True), done.stderr
+    assert path.read_bytes() == before
+    assert (home / "warehouse.duckdb").exists()

@@ -51,7 +51,7 @@ def prepare(root: Path) -> None:
     study_report.write_study = lambda con, home: []
     centre_report.write_centre = lambda con, home, centre: []
     keep.keep = lambda *given: []
-    index.write_index = lambda con, home: [home.reports.mkdir(exist_ok=True), home.reports][1:]
+    index.write_index = lambda con, home, margin: [home.reports.mkdir(exist_ok=True), home.reports][1:]
     orphans.GRACE = 0
     from pipelines.definitions import defs  # noqa: F401
 

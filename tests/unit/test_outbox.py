@@ -122,7 +122,7 @@ def test_a_rebuild_makes_all_anew_but_the_outboxes(home: Home, monkeypatch: pyte
     received(home, "2017-04-03")
     write(home, "a")
     keep(home, CENTRE)
-    monkeypatch.setattr(rebuild, "bring_up_to_date", lambda place: 0)
+    monkeypatch.setattr(rebuild, "bring_up_to_date", lambda place, **_: 0)
     assert CliRunner().invoke(app, ["rebuild", "--home", str(home.root)]).exit_code == 0
     assert editions(home) == {"one-2017-04-03-00000000": "a"}
     assert not (home.reports / "centres" / CENTRE / "report.html").exists()

@@ -13,8 +13,10 @@ import pytest
 from pipelines import centres, models, study, warehouse
 from pipelines.figures.words import printed
 from pipelines.reports.centre_report import write_centre
+from pipelines.reports.index import write_index
 from pipelines.reports.pages import TEMPLATES
 from pipelines.reports.study_report import write_study
+from pipelines.status import patience
 from pipelines.warehouse import Home
 
 CENTRES = centres.load_all(study.ROOT / "centres")
@@ -115,6 +117,19 @@ def test_every_page_stands_alone_and_every_link_leads_somewhere(demo_home: Path)
             file, _, anchor = href.partition("#")
             target = (path.parent / file).resolve() if file else path
             assert target.is_file() and (not anchor or f'id="{anchor}"' in pages[target]), (path, href)
+
+
+def test_the_overview_calls_a_centre_late_when_the_margin_is_over(copied: Study) -> None:
+    con, home = copied
+    newest = con.execute("select max(delivery_dt) from store.reports.centre_figures").fetchall()[0][0]
+    fresh, late, *_ = CENTRES.values()
+    for centre, over in ((fresh, 0), (late, 1)):
+        silent = patience(centre.cadence_days, 110).days + over
+        then = f"date '{newest}' - {silent}"
+        con.execute(f"update store.reports.centre_figures set delivery_dt = {then} where centre = '{centre.name}'")
+    page = text_of(write_index(con, home, 110)[0])
+    told = re.findall(r"<li>([^<]*): its next delivery was due on [-0-9]+, ([0-9]+) days ago", page)
+    assert told == [(late.title, str(patience(late.cadence_days, 110).days + 1 - late.cadence_days))]
 
 
 def test_a_study_without_subjects_has_its_report(copied: Study) -> None:
