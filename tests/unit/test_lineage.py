@@ -47,7 +47,8 @@ CASES = {
     "columns": (f"select columns('diameter_mm|method') as age_years from {M}", None),
     "count": (f"select count(*) as age_years from {M}", []),
     "a function that gives rows": (f"select r.range as age_years from {M}, range(3) r", None),
-    "a table that is not the study's": ("select length(catalog_name) as age_years from information_schema.schemata", None),
+    "a table that is not the study's": ("select length(catalog_name) as age_years from information_schema.schemata",
+        None),
 }  # fmt: skip
 # columns of SQL models that are made from no column, each because of what it is
 COUNTS = {
