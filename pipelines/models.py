@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines import study
 from pipelines.errors import DiskFull, MappingError, disk_full
+from pipelines.warehouse import memory, with_room
 
 if TYPE_CHECKING:
     import duckdb
@@ -134,9 +135,7 @@ def read_model(path: Path, con: "duckdb.DuckDBPyConnection") -> Model:
 @cache
 def load(root: Path = SQL) -> dict[str, Model]:
     """All models by full name, each after those it reads (ties in the order of the files)."""
-    from pipelines import warehouse
-
-    con = warehouse.memory()
+    con = memory()
     found = {m.full_name: m for m in (read_model(path, con) for path in sorted(root.glob("*/*.sql")))}
     try:
         order = TopologicalSorter({name: [d for d in m.deps if d in found] for name, m in found.items()}).static_order()
@@ -220,13 +219,13 @@ def run(con: "duckdb.DuckDBPyConnection", model: Model, only_touched: bool = Fal
             show(con, model.deps, " and ".join(wanted))
             con.execute("use slice")
             if only_touched:
-                con.execute(f"create or replace temp table replacement as select {columns} from (\n{model.sql}\n)")
+                with_room(con, f"create or replace temp table replacement as select {columns} from (\n{model.sql}\n)")
                 con.execute("begin")
                 con.execute(f"delete from {target} where {' and '.join(wanted)}")
                 con.execute(f"insert into {target} from replacement; commit; drop table replacement")
             else:
                 making = f"insert into {target}" if number else f"create or replace table {target} as"
-                con.execute(f"{making} select {columns} from (\n{model.sql}\n)")
+                with_room(con, f"{making} select {columns} from (\n{model.sql}\n)")
             con.execute("use memory")
     except duckdb.Error as error:
         if disk_full(error):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import duckdb
 
 SHARE = "400MB"  # of a database that works for one centre beside another
-WRITER = "700MB"  # of the one that makes the tables; what does not fit into it is spilled
+WRITER = "1GB"  # of the one that makes the tables; what does not fit into it is spilled
 QUOTE = "'"
 
 
@@ -123,6 +123,24 @@ def memory(spill: Path | None = None, limit: str = SHARE) -> "duckdb.DuckDBPyCon
     if spill is not None:
         con.execute(f"set memory_limit = '{limit}'; set temp_directory = '{str(spill).replace(QUOTE, QUOTE * 2)}'")
     return con
+
+
+def with_room(con: "duckdb.DuckDBPyConnection", statement: str) -> None:
+    """Run a statement that may be done again; one that cannot spill enough is done with all the memory there is: the
+    bound gives way rather than the run."""
+    import duckdb
+
+    try:
+        con.execute(statement)
+    except duckdb.OutOfMemoryException:
+        ((limit,),) = con.execute("select current_setting('memory_limit')").fetchall()
+        con.execute("reset memory_limit")
+        ((all_there_is,),) = con.execute("select current_setting('memory_limit')").fetchall()
+        con.execute(f"set memory_limit = '{all_there_is}'")  # `reset` alone changes what is told, not what holds
+        try:
+            con.execute(statement)
+        finally:
+            con.execute(f"set memory_limit = '{limit}'")
 
 
 def open_read(home: Home) -> "duckdb.DuckDBPyConnection":

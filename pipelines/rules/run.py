@@ -8,6 +8,7 @@ from pipelines.errors import MappingError
 from pipelines.rules.load import Rule, counted
 from pipelines.rules.statements import FAILURES, MACROS, checked, failing, groups
 from pipelines.study import sql_literal as lit
+from pipelines.warehouse import with_room
 
 if TYPE_CHECKING:
     import duckdb
@@ -74,8 +75,8 @@ def _judge(con: "duckdb.DuckDBPyConnection", rules: Sequence[Rule], languages: M
 
 def _judge_together(con: "duckdb.DuckDBPyConnection", group: Sequence[Rule], languages: Mapping[str, str]) -> None:
     """All or nothing: what a broken rule would leave behind is not written."""
-    con.execute(f"create or replace temp table seen as {checked(group)}")
-    con.execute(f"insert into validated.rule_failures {failing(group, languages)}")
+    with_room(con, f"create or replace temp table seen as {checked(group)}")
+    with_room(con, f"insert into validated.rule_failures {failing(group, languages)}")
     con.execute("insert into rule_checked from seen")
 
 

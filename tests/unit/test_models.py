@@ -1,7 +1,9 @@
 """SQL files as models: what the loader refuses before anything runs."""
 
+from contextlib import closing
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from pipelines import models, warehouse
@@ -49,3 +51,14 @@ def test_an_alias_is_read_as_the_parameter() -> None:
     con = warehouse.memory()
     con.execute("create schema study; create table study.protocol as select 7 as window_end")
     assert con.execute("select 1 as window_end, window_end + 1 from study.protocol").fetchall() == [(1, 8)]
+
+
+def test_what_cannot_be_spilled_has_the_memory_that_it_needs(tmp_path: Path) -> None:
+    whole = "create or replace table whole as select list(i) as numbers from range(3000000) r(i)"
+    with closing(warehouse.memory(tmp_path, "30MB")) as con:
+        with pytest.raises(duckdb.OutOfMemoryException):
+            con.execute(whole)
+        limit = con.execute("select current_setting('memory_limit')").fetchall()
+        warehouse.with_room(con, whole)
+        assert con.execute("select len(numbers) from whole").fetchall() == [(3000000,)]
+        assert con.execute("select current_setting('memory_limit')").fetchall() == limit
