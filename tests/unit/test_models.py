@@ -54,11 +54,11 @@ def test_an_alias_is_read_as_the_parameter() -> None:
 
 
 def test_what_cannot_be_spilled_has_the_memory_that_it_needs(tmp_path: Path) -> None:
-    whole = "create or replace table whole as select list(i) as numbers from range(3000000) r(i)"
+    whole = "create or replace table whole as select len(list(i)) as n from range(3000000) r(i)"
     with closing(warehouse.memory(tmp_path, "30MB")) as con:
         with pytest.raises(duckdb.OutOfMemoryException):
             con.execute(whole)
         limit = con.execute("select current_setting('memory_limit')").fetchall()
         warehouse.with_room(con, whole)
-        assert con.execute("select len(numbers) from whole").fetchall() == [(3000000,)]
+        assert con.execute("from whole").fetchall() == [(3000000,)]
         assert con.execute("select current_setting('memory_limit')").fetchall() == limit
