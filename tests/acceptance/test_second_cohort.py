@@ -39,7 +39,12 @@ def first_failures(con: duckdb.DuckDBPyConnection, paramcd: str) -> list[tuple[o
 
 
 @pytest.mark.parametrize(
-    "seed", [11, pytest.param(12, marks=pytest.mark.slow), pytest.param(13, marks=pytest.mark.slow)]
+    "seed",
+    [
+        pytest.param(11, marks=pytest.mark.long),
+        pytest.param(12, marks=pytest.mark.slow),
+        pytest.param(13, marks=pytest.mark.slow),
+    ],
 )
 def test_the_truth_of_a_random_cohort_is_found(tmp_path: Path, seed: int) -> None:
     inputs = random_cohort(warehouse.memory(), 120, seed, tmp_path / "inputs")

@@ -50,6 +50,7 @@ def kept(demo_home: Path, tmp_path_factory: pytest.TempPathFactory, restage: Res
     return target
 
 
+@pytest.mark.long
 def test_a_home_that_was_lost_comes_back_with_equal_tables_and_reports(
     demo_home: Path, kept: Path, tmp_path: Path, restage: Restage
 ) -> None:

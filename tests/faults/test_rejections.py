@@ -43,7 +43,13 @@ def spoil(home: Path, centre: str, content: bytes | None) -> str:
     return largest.name
 
 
-@pytest.mark.parametrize("spoilt", [None, b"", b"\x00"], ids=["missing", "empty", "one byte"])
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        pytest.param(None, id="missing"),
+        *(pytest.param(b, id=i, marks=pytest.mark.long) for b, i in ((b"", "empty"), (b"\x00", "one byte"))),
+    ],
+)
 def test_a_spoilt_delivery_of_every_centre_is_rejected_and_the_good_ones_hold(
     home: Path, restage: Restage, spoilt: bytes | None
 ) -> None:
@@ -79,6 +85,7 @@ def test_the_other_centres_go_on(home: Path, restage: Restage) -> None:
     assert "spoilt" not in dict(ids)[first]
 
 
+@pytest.mark.long
 def test_a_rejection_is_told_once(home: Path, restage: Restage) -> None:
     spoil(home, centres(home)[0], b"")
     assert restage("run", "--home", home).returncode == 3
