@@ -132,6 +132,7 @@ def test_a_second_delivery_and_an_answer_are_followed_to_the_report(home: Path, 
     assert content(home) == after
 
 
+@pytest.mark.long
 def test_a_study_in_which_one_centre_alone_has_sent_something_has_its_tables_and_reports(
     demo_home: Path, tmp_path: Path, restage: Restage
 ) -> None:
