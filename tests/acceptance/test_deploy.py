@@ -176,6 +176,47 @@ def test_services_work_on_one_study_whose_records_lie_in_postgres(
         assert "UnauthorizedError" in json.dumps(refused), refused
 
 
+def checked_config(nginx: str, folder: Path, server: str) -> Path:
+    """The whole configuration of an nginx whose files lie in a folder, found right by nginx itself."""
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    temporary = "".join(f"{kind}_temp_path {folder}/{kind};\n" for kind in kinds)
+    owner = "user root;\n" if os.geteuid() == 0 else ""
+    config = folder / "nginx.conf"
+    config.write_text(
+        f"{owner}daemon off;\npid {folder}/pid;\nerror_log {folder}/error.log;\nevents {{}}\n"
+        f"http {{\naccess_log off;\n{temporary}{server}\n}}\n"
+    )
+    tried = subprocess.run([nginx, "-t", "-c", str(config)], capture_output=True, text=True, check=False)
+    assert tried.returncode == 0, tried.stderr
+    return config
+
+
+def echo_server(folder: Path, *headers: str) -> Path:
+    """A program that answers on the port it is given, with the port and what it got in these headers."""
+    told = " + ".join(f"str(self.headers.get({name!r}))" for name in headers)
+    path = folder / "echo.py"
+    path.write_text(
+        "import sys\nfrom http.server import BaseHTTPRequestHandler, HTTPServer\n"
+        "class H(BaseHTTPRequestHandler):\n"
+        "    def do_GET(self):\n        self.send_response(200); self.end_headers()\n"
+        f"        self.wfile.write((sys.argv[1] + {told}).encode())\n"
+        "HTTPServer(('127.0.0.1', int(sys.argv[1])), H).serve_forever()\n"
+    )
+    return path
+
+
+def test_the_hospitals_login_knows_the_page_that_was_asked_for(tmp_path: Path) -> None:
+    """oauth2-proxy makes the way back after the login from the host that it is told."""
+    nginx, port, login = needed("nginx"), free_port(), free_port()
+    locations = (DEPLOY / "nginx" / "oidc.conf").read_text().replace(":4180", f":{login}")
+    config = checked_config(nginx, tmp_path, f"server {{ listen 127.0.0.1:{port}; {locations} }}")
+    echo = echo_server(tmp_path, "Host", "X-Forwarded-Proto", "X-Auth-Request-Redirect")
+    with running([sys.executable, str(echo), str(login)]), running([nginx, "-c", str(config)]):
+        assert asked(f"http://127.0.0.1:{login}")[0] == 200
+        answer = asked(f"http://127.0.0.1:{port}/oauth2/start")
+        assert answer == (200, f"{login}127.0.0.1http/oauth2/start".encode())
+
+
 def test_nothing_is_seen_without_a_login(tmp_path: Path) -> None:
     nginx, openssl = needed("nginx"), needed("openssl")
     ports = {name: free_port() for name in ("443", "3000", "3001")}
@@ -197,25 +238,7 @@ def test_nothing_is_seen_without_a_login(tmp_path: Path) -> None:
     }.items():  # fmt: skip
         assert old in server
         server = server.replace(old, new)
-    logs = "".join(
-        f"{kind}_temp_path {tmp_path}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    config = tmp_path / "nginx.conf"
-    owner = "user root;\n" if os.geteuid() == 0 else ""
-    config.write_text(
-        f"{owner}daemon off;\npid {tmp_path}/pid;\nerror_log {tmp_path}/error.log;\nevents {{}}\n"
-        f"http {{\naccess_log off;\n{logs}{server}\n}}\n"
-    )
-    tried = subprocess.run([nginx, "-t", "-c", str(config)], capture_output=True, text=True, check=False)
-    assert tried.returncode == 0, tried.stderr
-    echo = tmp_path / "echo.py"
-    echo.write_text(
-        "import sys\nfrom http.server import BaseHTTPRequestHandler, HTTPServer\n"
-        "class H(BaseHTTPRequestHandler):\n"
-        "    def do_GET(self):\n        self.send_response(200); self.end_headers()\n"
-        "        self.wfile.write((sys.argv[1] + str(self.headers.get('Authorization'))).encode())\n"
-        "HTTPServer(('127.0.0.1', int(sys.argv[1])), H).serve_forever()\n"
-    )
+    config, echo = checked_config(nginx, tmp_path, server), echo_server(tmp_path, "Authorization")
     with ExitStack() as stack:
         for port in ("3000", "3001"):
             stack.enter_context(running([sys.executable, str(echo), str(ports[port])]))

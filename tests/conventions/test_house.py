@@ -216,10 +216,11 @@ def test_the_machine_compares_no_clinical_quantity_with_a_number() -> None:
 
 
 def test_nothing_names_a_machine_or_a_registry() -> None:
-    """Paths of somebody's home and addresses of package registries lead nowhere on another machine."""
-    forbidden = re.compile(r"/(home|Users|root)/[a-z]|https?://[\w.-]*(pypi|pythonhosted|anaconda|npmjs|jfrog|nexus)")
+    """Paths of somebody's home, addresses of registries and of one hospital lead nowhere on another machine."""
+    registry = r"https?://[\w.-]*(pypi|pythonhosted|anaconda|npmjs|jfrog|nexus)"
+    forbidden = re.compile(rf"/(home|Users|root)/[a-z]|{registry}|url *= *\"?https?://[a-z]")
     folders = ("pipelines", "sql", "study", "expectations", "centres", "tests", "docs", "deploy", "benchmarks", ".ci")
-    texts = {".py", ".sql", ".yaml", ".md", ".csv", ".json", ".txt", ".toml", ".lock", ""}
+    texts = {".py", ".sql", ".yaml", ".md", ".csv", ".json", ".txt", ".toml", ".lock", ".cfg", ".conf", ""}
     files = [p for f in folders for p in (ROOT / f).rglob("*") if p.is_file() and p.suffix in texts]
     files += [p for p in ROOT.iterdir() if p.is_file() and p.suffix in texts]
     found = [
