@@ -8,8 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipelines.cli import console
-from pipelines.cli.console import DEFAULT_HOME, HomeOption, JsonOption, WaitOption, alone, answering
+from pipelines.cli.console import (
+    DEFAULT_HOME,
+    HomeOption,
+    JsonOption,
+    WaitOption,
+    alone,
+    answering,
+    day_of,
+    home_of,
+    progress,
+)
 from pipelines.warehouse import Home
 
 if TYPE_CHECKING:
@@ -44,7 +53,7 @@ def run(
     if protocol is not None:
         os.environ["RESTAGE_PROTOCOL"] = protocol
     with answering(as_json) as answer:
-        finish(bring_up_to_date(console.home_of(home, console.day_of(as_of)), wait, answer))
+        finish(bring_up_to_date(home_of(home, day_of(as_of)), wait, answer))
 
 
 def finish(code: int) -> None:
@@ -125,7 +134,7 @@ def _execute(home: Home, plan: object) -> None:
     from pipelines.orchestration import session
     from pipelines.orchestration.execute import execute
 
-    with console.progress("restage") as show:
+    with progress("restage") as show:
         session.listeners.append(show)
         try:
             execute(home, plan)  # type: ignore[arg-type]

@@ -68,7 +68,7 @@ def report_assets(steps: list[Step], centres: Mapping[str, Centre], owners: list
                 "report": report_link(session.home, PAGES.get(name, f"{name}/report.html")),
             }
             if name == "study":
-                facts |= study_previews(session.con, session.home, paths)
+                facts |= study_previews(session.con, paths)
             yield dg.MaterializeResult(asset_key(f"files/{name}"), metadata=facts)
         session.complete()
 

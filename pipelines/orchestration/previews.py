@@ -32,14 +32,12 @@ def markdown_table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     return "\n".join([line(heads), line(["---"] * len(heads)), *map(line, rows)])
 
 
-def study_previews(
-    con: "duckdb.DuckDBPyConnection", home: Home, written: Sequence[Path]
-) -> dict[str, dg.MetadataValue[Any]]:
+def study_previews(con: "duckdb.DuckDBPyConnection", written: Sequence[Path]) -> dict[str, dg.MetadataValue[Any]]:
     """The curves that are there, in the order of the endpoints, and the counted rows of Tables I to III.
 
     Input: the tables of schema reports, and the files that were `written`. Output: metadata of the asset by label.
     """
-    found = {}
+    found: dict[str, dg.MetadataValue[Any]] = {}
     drawn = {path.name: path for path in written}
     for endpoint in study.endpoints():
         if path := drawn.get(f"km_{endpoint['paramcd'].lower()}.png"):
@@ -51,7 +49,7 @@ def study_previews(
         """).fetchall()
         heads = (title, "", "n", "of", "%")
         found[name] = dg.MetadataValue.md(markdown_table(heads, rows))
-    return found | {"report": report_link(home, "study/report.html")}
+    return found
 
 
 def _small(picture: Path) -> str:

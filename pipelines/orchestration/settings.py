@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,15 +33,12 @@ class Settings:
 
 def load_settings(home: Home) -> Settings:
     """The study's settings with those of the home over them; raises `MappingError` with file and line."""
-    declared = _read(study.ROOT / "study" / NAME)
-    own = home.root / NAME
-    return Settings(**declared | (_read(own) if own.exists() else {}))
+    return Settings(**_together(home, _checked))
 
 
 def late_after_pct(home: Home) -> int:
     """After how much of its cadence a centre is late; without Dagster, which takes a second to import."""
-    own = home.root / NAME
-    return int((_said(study.ROOT / "study" / NAME) | (_said(own) if own.exists() else {}))["late_after_pct"])
+    return int(_together(home, _read)["late_after_pct"])
 
 
 def home_here() -> Home:
@@ -48,11 +46,17 @@ def home_here() -> Home:
     return Home(Path(os.environ.get("RESTAGE_HOME") or "study-home").resolve(), os.environ.get("RESTAGE_AS_OF") or None)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _together(home: Home, reading: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
+    own = home.root / NAME
+    return reading(study.ROOT / "study" / NAME) | (reading(own) if own.exists() else {})
+
+
+def _checked(path: Path) -> dict[str, Any]:
+    """As `_read`, and what only Dagster can judge."""
     from dagster._core.definitions.utils import is_valid_owner
     from dagster._utils.schedules import is_valid_cron_string
 
-    said = _said(path)
+    said = _read(path)
     if "nightly" in said and not is_valid_cron_string(said["nightly"]):
         raise MappingError(f"{path.name}: nightly: minute, hour, day, month and weekday as cron writes them.")
     if "owner" in said and not is_valid_owner(said["owner"]):
@@ -60,7 +64,7 @@ def _read(path: Path) -> dict[str, Any]:
     return said
 
 
-def _said(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> dict[str, Any]:
     said = read(path)
     refuse(path, Schema(json.loads(SCHEMA.read_text(encoding="utf-8"))).errors(said))
     return dict(said)
