@@ -1,10 +1,11 @@
 """Times the line and its parts at N patients against a plain typed DuckDB scan of the same delivered files.
 
-    python benchmarks/bench.py --patients 100000 [--home DIR] [--reference]
+    python benchmarks/bench.py --patients 100000 [--home DIR] [--reference | --peers]
 
 Prints processor seconds, multiples of the scan, peak memory as the operating system counts it, and, beside them, what
 importing the libraries costs by itself; then what others would take for two parts of the line (`peers/`). All ratios
-are of one run on one machine.
+are of one run on one machine. `--peers` compares with those alone, over a cohort with planted defects of which every
+centre sends CSV.
 """
 
 import argparse
@@ -156,6 +157,15 @@ def bench(home: Path, patients: int) -> None:
     print(f"  one centre sent again / whole line: {one.cpu / run.cpu:.2f}; nothing new: {again.cpu / run.cpu:.3f}")
 
 
+def peers(home: Path, patients: int) -> None:
+    """What others would take, over a cohort with defects; the study is made unless HOME holds it already."""
+    if not (home / "warehouse.duckdb").exists():
+        cohort = ["--patients", str(patients), "--seed", "1", "--defects", "0.02", "--csv"]
+        timed([*RESTAGE, "simulate", *cohort, "--out", str(home)])
+        timed([*RESTAGE, "run", "--home", str(home)])
+    subprocess.run([sys.executable, str(PEERS), str(home)], check=True)
+
+
 def reference(home: Path) -> None:
     """The reference study: deliveries written beforehand, then one run from nothing."""
     example = ROOT / "examples" / "reference_study"
@@ -170,6 +180,7 @@ def main() -> None:
     parser.add_argument("--patients", type=int, default=100_000)
     parser.add_argument("--home", type=Path, help="keep the study here; default: a folder that is removed")
     parser.add_argument("--reference", action="store_true", help="the reference study alone")
+    parser.add_argument("--peers", action="store_true", help="the peers alone; --home may hold the finished study")
     parser.add_argument("--scan", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--take-in", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -178,6 +189,9 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory(prefix="restage-bench-") as scratch:
         home = (options.home or Path(scratch)).resolve()
+        if options.peers:
+            peers(home, options.patients)
+            return
         reference(home / "reference")
         if not options.reference:
             bench(home / "large", options.patients)

@@ -1,4 +1,5 @@
-"""Our engines beside those that others would use for the same work, over one finished study; results must be equal.
+"""Our engines beside those that others would use for the same work, over one finished study; results must be
+equal: of the responses every row, of the rules the number of failing rows.
 
     python benchmarks/peers/compare.py HOME
 
@@ -14,7 +15,7 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 WORK = {
-    "RECIST responses of the first line": ("recist.py", ("pandas", "polars")),
+    "RECIST responses, both series, with reasons": ("recist.py", ("pandas", "polars")),
     "thirty rules": ("rules.py", ("gx",)),
 }
 NAMES = {"gx": "Great Expectations on pandas", "ours": "restage"}
@@ -33,7 +34,7 @@ def compare(home: Path) -> None:
     for what, (script, peers) in WORK.items():
         found = {engine: measured(script, home, engine) for engine in ("ours", *peers)}
         ours = found["ours"]
-        print(f"\n{what}: {sum(ours['counts'].values()):,} counted, the same by all")
+        print(f"\n{what}: {sum(ours['counts'].values()):,} rows, the same by all")
         for engine, one in found.items():
             different = sorted(k for k, _ in set(one["counts"].items()) ^ set(ours["counts"].items()))
             if different:

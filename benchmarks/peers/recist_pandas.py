@@ -1,197 +1,234 @@
-"""RECIST responses of the first line in pandas, as somebody who knows pandas would write them: one of the peers.
+"""RECIST responses in pandas, as somebody who knows pandas would write them: one of the peers.
 
-Reads frames of the harmonised tables (sizes in whole micrometres, so that no threshold meets a binary fraction) and two
-tables that both peers are given: the anchor dates of each subject and the irradiated lesions. Returns how often each
-value of TRGRESP, OVRLRESP and BOR occurs. The contested points are read as the protocol's defaults say.
+Input and output are those of `recist_polars`: frames of the harmonised tables (sizes in whole micrometres), and the
+rows of `assessed.timepoint_responses` and `assessed.best_responses`.
 """
 
 import numpy as np
 import pandas as pd
-
-SUBJECT, LESION, VISIT = ["usubjid"], ["usubjid", "lesion_id"], ["usubjid", "visitnum"]
-Frames = dict[str, pd.DataFrame]
-
-
-def counts(t: Frames, p: dict[str, float]) -> dict[str, int]:
-    visits = series_visits(t)
-    adtr = assessments(t, visits, p)
-    roles = followed_lesions(t, visits, adtr, p)
-    points = timepoints(t, visits, adtr, roles, p)
-    best = best_responses(t, visits, points, p)
-    found = [("TRGRESP", points.target), ("OVRLRESP", points.overall), ("BOR", best)]
-    return {f"{name} {value}": int(n) for name, values in found for value, n in values.value_counts().items()}
+import recist_pandas_lesions as lesions
+from recist_pandas_lesions import FIRST, Frames, Numbers, both, days, grown, lowest_before
 
 
-def series_visits(t: Frames) -> pd.DataFrame:
-    """One row per assessment: its date, whether it is the baseline, whether it belongs to the first line."""
-    dated = t["measurements"].dropna(subset=["visitnum", "trdt"])
-    visits = dated.groupby(VISIT, as_index=False).agg(adt=("trdt", "min")).merge(t["subject_dates"], on="usubjid")
-    before = visits.adt.where(visits.adt <= visits.trtsdt).groupby(visits.usubjid).transform("max")
-    visits["baseline_dt"] = before.fillna(visits.groupby("usubjid").adt.transform("min"))
-    visits["is_baseline"] = visits.adt == visits.baseline_dt
-    visits["in_series"] = visits.adt >= visits.baseline_dt
-    return visits
+def derive(frames: Frames, p: Numbers) -> tuple[pd.DataFrame, pd.DataFrame]:
+    t = lesions.numbered(frames)
+    courses = lesions.delivered_courses(t)
+    dates = lesions.subject_dates(t, courses)
+    visits = lesions.visits_of(t, dates)
+    adtr = lesions.assessments(t, visits, p)
+    new = lesions.new_lesions(t, adtr, p)
+    irradiated = lesions.irradiated_lesions(t, courses, visits, adtr, new, p)
+    adtr["rt_dt"], new["rt_dt"] = adtr.l.map(irradiated), new.l.map(irradiated)
+    roles = lesions.followed_lesions(t, visits, adtr, irradiated, p)
+    points = timepoints(t, visits, adtr, roles, new, p)
+    best = best_responses(t, dates, visits, points, p)
+    named = points.assign(series=np.where(points.series == FIRST, "first_line", "after_rt"))
+    return tuple(frame.assign(usubjid=frame.s.map(t["subjects"])) for frame in (named, best))
 
 
-def assessments(t: Frames, visits: pd.DataFrame, p: dict[str, float]) -> pd.DataFrame:
-    """One row per lesion and assessment since the lesion was first seen."""
-    measured = t["measurements"].dropna(subset=["visitnum", "trdt"])
-    measured = measured.sort_values(["trdt", "source_row", "size_um"], ascending=[False, True, False])
-    measured = measured.drop_duplicates([*LESION, "visitnum"])
-    first = (
-        measured.merge(visits[[*VISIT, "adt"]], on=VISIT).groupby(LESION, as_index=False).agg(first_dt=("adt", "min"))
-    )
-    rows = first.merge(t["lesions"], on=LESION).merge(visits[[*VISIT, "adt", "is_baseline", "in_series"]], on="usubjid")
-    rows = rows[rows.adt >= rows.first_dt]
-    columns = [*LESION, "visitnum", "size_um", "lesion_state", "slice_um", "method"]
-    rows = rows.merge(measured[columns], on=[*LESION, "visitnum"], how="left")
-    size, said = rows.size_um, rows.lesion_state
-    rows["counted"] = np.select(
-        [size > 0, (size == 0) | (said == "absent"), said == "too_small"], [size, 0, p["too_small_um"]], np.nan
-    )
-    guessed = np.select([size > 0, size == 0], ["present", "absent"], "not_assessed")
-    rows["state"] = said.where(said.notna(), guessed)
-    is_gone = (rows.counted == 0) | ((rows.nodal_fl == "Y") & (rows.counted < p["normal_node_um"]))
-    is_there = rows.counted.notna() | (rows.state != "not_assessed")
-    rows["gone"] = np.select([is_gone, is_there], [1.0, 0.0], np.nan)
-    rows = rows.merge(t["irradiated"], on=LESION, how="left")
-    rows["is_irradiated"] = rows.first_fraction_dt < rows.adt
-    return rows.sort_values([*LESION, "adt", "visitnum"], ignore_index=True)
-
-
-def grown(size: pd.Series, nadir: pd.Series, p: dict[str, float]) -> pd.Series:
-    more = size - nadir
-    return (more >= p["pd_min_increase_um"]) & (more * 100 >= nadir * p["pd_min_increase_pct"])
-
-
-def followed_lesions(t: Frames, visits: pd.DataFrame, adtr: pd.DataFrame, p: dict[str, float]) -> pd.DataFrame:
-    """The lesions of the baseline with their role: targets are at most five, two an organ, the largest."""
-    since = adtr[adtr.is_irradiated]
-    before = since.merge(visits.loc[visits.is_baseline, ["usubjid", "baseline_dt"]].drop_duplicates(), on="usubjid")
-    before = before[(before.first_fraction_dt < before.baseline_dt) & (before.adt <= before.baseline_dt)]
-    nadir = before.groupby(LESION).counted.transform(lambda s: s.cummin().ffill().shift())
-    spoilt = before[before.is_baseline & ~grown(before.counted, nadir, p)][LESION].drop_duplicates()
-    base = adtr[adtr.is_baseline & (adtr.gone != 1)].merge(spoilt.assign(spoilt=True), on=LESION, how="left")
-    thick = np.maximum(p["min_target_um"], base.slice_um * p["thick_slice_factor"])
-    least = np.select(
-        [base.nodal_fl == "Y", base.method == "xray", base.method == "bone_scan", base.slice_um > p["max_slice_um"]],
-        [p["min_node_target_um"], p["min_xray_target_um"], np.nan, thick],
-        p["min_target_um"],
-    )
-    declared = base.lesion_role == "target"
-    base["can"] = declared & (base.measurable_fl != "N") & base.spoilt.isna() & (base.counted >= least)
-    base["declared"] = declared
-    base = base.sort_values(["declared", "counted", "lesion_id"], ascending=[False, False, True])
-    base["organ_rank"] = base.groupby(["usubjid", "can", "organ"], dropna=False).cumcount() + 1
-    base["may"] = base.can & (base.organ_rank <= p["max_targets_per_organ"])
-    base["rank"] = base.groupby(["usubjid", "may"]).cumcount() + 1
-    base["is_target"] = base.may & (base["rank"] <= p["max_targets"])
-    return base[[*LESION, "is_target"]]
-
-
-def new_lesions(adtr: pd.DataFrame, roles: pd.DataFrame, p: dict[str, float]) -> pd.DataFrame:
-    """One row per assessment at which a lesion is new: certain, or doubtful and not confirmed."""
-    rows = adtr[adtr.in_series].merge(roles[LESION].drop_duplicates().assign(old=True), on=LESION, how="left")
-    rows = rows[rows.old.isna()].copy()
-    small_node = (rows.nodal_fl == "Y") & (rows.counted < p["min_node_target_um"])
-    rows["doubt"] = (rows.state == "equivocal") | (rows.method == "bone_scan") | small_node
-    looks = rows.groupby(LESION).gone
-    rows["next_gone"] = looks.transform(lambda s: s.bfill().shift(-1)) if len(rows) else np.nan
-    rows["last_gone"] = looks.transform(lambda s: s.ffill().shift()) if len(rows) else np.nan
-    rows["n_gone"] = (rows.gone == 1).groupby([rows.usubjid, rows.lesion_id]).cumsum()
-    rows = rows[~rows.is_baseline & (rows.gone == 0)].copy()
-    certain = (~rows.doubt)[::-1].astype(int)
-    keys = [rows.usubjid, rows.lesion_id, rows.n_gone]
-    later = certain.groupby(keys).cumsum() - certain > 0
-    by_node = (rows.nodal_fl == "Y") & ((rows.next_gone == 0) | (rows.last_gone == 0))
-    rows["status"] = np.where(~rows.doubt | by_node | later, "UNEQUIVOCAL", "EQUIVOCAL")
-    return rows[~rows.is_irradiated].groupby(VISIT, as_index=False).agg(new=("status", "max"))
+def states(
+    t: Frames, visits: pd.DataFrame, adtr: pd.DataFrame, roles: pd.DataFrame, new: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """One row per series and visit: counts and sum of the targets, counts of the others, new lesions; and, for the
+    words, the non-target lesions that are seen."""
+    rows = roles.merge(adtr, on="l")
+    rows["key"] = rows.series * len(visits) + rows.v
+    lit, left, free = ~(rows.rt_dt < rows.adt), rows.gone == 0, rows.nodal_fl == "N"
+    is_t = rows.is_target
+    rows["known"] = rows.counted.where(is_t & lit)
+    rows["t_seen"] = is_t & left & lit & (rows.counted.notna() | free)
+    rows["t_left"] = is_t & left
+    rows["m_known"] = ~is_t & lit & rows.gone.notna()
+    rows["m_left"] = ~is_t & lit & left
+    rows["worse"] = rows.m_left & (rows.state == "unequivocal_progression")
+    rows["there"] = rows.m_left & free
+    by_visit = rows.groupby("key")
+    found = by_visit[["is_target", "t_seen", "t_left", "m_known", "m_left", "worse", "there"]].sum()
+    found = found.rename(columns={"is_target": "n", "t_seen": "n_seen"})
+    found["all"], found["n_known"], found["measured"] = by_visit.size(), by_visit.known.count(), by_visit.known.sum()
+    new = new[~(new.rt_dt < new.adt)].sort_values(["sure", "l"], ascending=[False, True])
+    by_visit = new.groupby(new.series * len(visits) + new.v)
+    newly = by_visit.agg(sure=("sure", "any"), new_lesion_reason=("reason", "; ".join))
+    s = both(visits)
+    s.index = pd.Index(s.series * len(visits) + s.v)
+    s = s.join(found).join(newly)
+    counts = found.columns.drop("measured")
+    s[counts] = s[counts].fillna(0).astype(int)
+    s["new_lesion"] = np.select([s.sure.eq(True), s.sure.eq(False)], ["UNEQUIVOCAL", "EQUIVOCAL"], "NO")
+    s["m"] = s["all"] - s.n
+    s["measured"] = s.measured.where(s.n_known > 0)
+    s["total"] = s.measured.where(s.n_known == s.n)
+    s["t_gone"] = s.total.notna() & (s.t_left == 0)
+    s["m_gone"] = (s.m_known == s.m) & (s.m_left == 0) & (s.m > 0)
+    return s.sort_index(), rows.loc[rows.worse | rows.there, ["key", "l", "worse", "there"]]
 
 
 def timepoints(
-    t: Frames, visits: pd.DataFrame, adtr: pd.DataFrame, roles: pd.DataFrame, p: dict[str, float]
+    t: Frames, visits: pd.DataFrame, adtr: pd.DataFrame, roles: pd.DataFrame, new: pd.DataFrame, p: Numbers
 ) -> pd.DataFrame:
-    """One row per assessment after the baseline: target, non-target and overall response."""
-    rows = adtr.merge(roles, on=LESION)
-    rows["known"] = rows.counted.where(~rows.is_irradiated)
-    rows["seen"] = (rows.gone == 0) & ~rows.is_irradiated & (rows.counted.notna() | (rows.nodal_fl == "N"))
-    rows["is_left"] = rows.gone == 0
-    target = rows[rows.is_target].groupby(VISIT, as_index=False).agg(
-        n=("known", "size"), n_known=("known", "count"), measured=("known", "sum"), n_seen=("seen", "sum"),
-        is_left=("is_left", "any"),
-    )  # fmt: skip
-    target.loc[target.n_known == 0, "measured"] = np.nan
-    target["total"] = target.measured.where(target.n_known == target.n)
-    target["all_gone"] = target.total.notna() & ~target.is_left
-    other = rows[~rows.is_target].copy()
-    other["state_known"] = other.gone.where(~other.is_irradiated)
-    other["left"] = other.state_known == 0
-    other["worse"] = other.left & (other.state == "unequivocal_progression")
-    other["there"] = other.left & (other.nodal_fl == "N")
-    other = other.groupby(VISIT, as_index=False).agg(
-        m=("state_known", "size"), m_known=("state_known", "count"), m_left=("left", "any"),
-        worse=("worse", "any"), there=("there", "any"),
-    )  # fmt: skip
-    new = new_lesions(adtr, roles, p)
-    s = visits[visits.in_series].merge(target, on=VISIT, how="left").merge(other, on=VISIT, how="left")
-    s = s.merge(new, on=VISIT, how="left").sort_values(["usubjid", "adt", "visitnum"], ignore_index=True)
-    for column in ("n", "n_known", "n_seen", "m", "m_known"):
-        s[column] = s[column].fillna(0)
-    for column in ("all_gone", "worse", "there", "m_left"):
-        s[column] = s[column].eq(True)
-    s["new"] = s.new.fillna("NO")
-    gone_m = (s.m_known == s.m) & ~s.m_left
-    is_cr = (s.n + s.m > 0) & ((s.n == 0) | s.all_gone) & ((s.m == 0) | gone_m) & (s.new != "UNEQUIVOCAL")
-    earlier = s.groupby("usubjid")
-    had_cr = is_cr.astype(int).groupby(s.usubjid).cumsum() - is_cr > 0
-    nadir = earlier.total.cummin().groupby(s.usubjid).ffill().groupby(s.usubjid).shift()
-    base = s.usubjid.map(s.drop_duplicates("usubjid").set_index("usubjid").total)
+    """One row per series and visit after its baseline: every response with its reason."""
+    s, words = states(t, visits, adtr, roles, new)
+    key = s.series * len(t["subjects"]) + s.s
+    is_cr = (
+        (s["all"] > 0) & ((s.n == 0) | s.t_gone) & ((s.m == 0) | s.m_gone) & (s.new_lesion != "UNEQUIVOCAL")
+    ).astype(int)  # fmt: skip
+    s["had_cr"] = is_cr.groupby(key).cumsum() - is_cr > 0
+    s["nadir"] = lowest_before(s.total, key)
+    s["base"] = s.total.where(~key.duplicated()).groupby(key).transform("first")
+    # the day of the lowest sum: the first of its value
+    lowest_dt = s.adt.where((s.total < s.nadir) | (s.total.notna() & s.nadir.isna()))
+    s["nadir_dt"] = lowest_dt.groupby(key).ffill().groupby(key).shift()
+    s["grown"], s["incomplete"] = grown(s.measured, s.nadir, p), s.n_known < s.n
     s["target"] = np.select(
-        [s.n == 0, s.all_gone, grown(s.measured, nadir, p), had_cr & (s.n_seen > 0), s.n_known < s.n,
-         s.total * 100 <= base * p["pr_max_pct"]],
-        ["NA", "CR", "PD", "PD", "NE", "PR"], "SD",
+        [s.n == 0, s.t_gone, s.grown | (s.had_cr & (s.n_seen > 0)), s.incomplete,
+         s.total * 100 <= s.base * p["pr_max_pct"]],
+        ["NA", "CR", "PD", "NE", "PR"], "SD",
     )  # fmt: skip
     s["nontarget"] = np.select(
-        [s.m == 0, s.worse | (had_cr & s.there), gone_m, s.m_known < s.m], ["NA", "PD", "CR", "NE"], "NON-CR/NON-PD"
+        [s.m == 0, (s.worse > 0) | (s.had_cr & (s.there > 0)), s.m_gone, s.m_known < s.m], ["NA", "PD", "CR", "NE"],
+        "NON-CR/NON-PD",
+    )  # fmt: skip
+    s = s[key.duplicated()].assign(key=key)
+    bounds = continuing(s, p)
+    s["from_dt"], s["until_dt"] = s.key.map(bounds.from_dt), s.key.map(bounds.until_dt)
+    s["stays"] = (s.target == "SD") & (s.adt > s.from_dt) & ~(s.adt >= s.until_dt)
+    s.loc[s.stays, "target"] = "PR"
+    table = t["timepoint_response"]
+    table = table.assign(
+        overall_reason="target " + table.target + ", non-target " + table.nontarget + ", new lesion "
+        + table.new_lesion.str.lower() + ": " + table.overall
+    )  # fmt: skip
+    s = s.rename_axis("row").reset_index().merge(table, on=["target", "nontarget", "new_lesion"])
+    return explained(t, s, words)
+
+
+def continuing(s: pd.DataFrame, p: Numbers) -> pd.DataFrame:
+    """By subject and series with stable disease by arithmetic after a partial response: the day from which a confirmed
+    response goes on, and that of progression."""
+    responds = s.target.isin(["CR", "PR"])
+    late, early = s[s.target == "SD"].groupby("key").adt.max(), s[s.target == "PR"].groupby("key").adt.min()
+    late, early = late.align(early, join="inner")
+    few = s.loc[s.key.isin(late.index[late > early]), ["key", "adt", "target"]]
+    responds = few.target.isin(["CR", "PR"])
+    few = few.assign(
+        n_other=(~few.target.isin(["CR", "PR", "NE"])).groupby(few.key).cumsum(),
+        n_ne=(few.target == "NE").groupby(few.key).cumsum(),
     )
-    s = s[earlier.cumcount() > 0].copy()
-    s.loc[continuing(s, p), "target"] = "PR"
-    return s.merge(t["timepoint_response"], on=["target", "nontarget", "new"])
+    run = ["key", "n_other", "n_ne"]
+    first = few[responds].groupby(run, as_index=False).agg(since=("adt", "min"))
+    # with at most one missing assessment between: the run's own start, or that before the gap
+    gap = first.assign(n_ne=first.n_ne + 1).rename(columns={"since": "since_gap"})
+    few = few.merge(first, on=run, how="left").merge(gap, on=run, how="left")
+    held = (few.adt - few[["since", "since_gap"]].min(axis=1)).dt.days >= p["confirmation_days"]
+    firm = few[few.target.isin(["CR", "PR"]) & held]
+    return pd.DataFrame(
+        {
+            "from_dt": firm.groupby("key").adt.min(),
+            "until_dt": few[few.target == "PD"].groupby("key").adt.min().reindex(firm.key.unique()),
+        }
+    )
 
 
-def continuing(s: pd.DataFrame, p: dict[str, float]) -> list[int]:
-    """Rows that are stable by arithmetic after a confirmed partial response; few subjects have any."""
-    found: list[int] = []
-    sd = s[s.target == "SD"].groupby("usubjid").adt.max()
-    pr = s[s.target == "PR"].groupby("usubjid").adt.min()
-    both = pd.concat([sd, pr], axis=1, keys=["sd", "pr"]).dropna()
-    for _, rows in s[s.usubjid.isin(both.index[both.sd > both.pr])].groupby("usubjid"):
-        n_ne, start, since = 0, None, []  # responses with nothing but responses and gaps since
-        confirmed = None
-        for row in rows.itertuples():
-            if row.target == "NE":
-                n_ne += 1
-            elif row.target in ("CR", "PR"):
-                since.append((row.adt, n_ne))
-                start = min(when for when, gaps in since if n_ne - gaps <= 1)
-                if confirmed is None and (row.adt - start).days >= p["confirmation_days"]:
-                    confirmed = row.adt
-            elif row.target == "PD":
-                break
+def explained(t: Frames, s: pd.DataFrame, words: pd.DataFrame) -> pd.DataFrame:
+    """The responses with their reasons in words, as `assessed.timepoint_responses` has them."""
+    words = words.sort_values("l").assign(lesion_id=lambda one: one.l.map(t["lesions"].lesion_id))
+    wanted = s.row[s.had_cr & (s.there > 0) & (s.worse == 0)]
+    progressed = s.row.map(words[words.worse].groupby("key").lesion_id.agg(", ".join)).astype(object)
+    seen = s.row.map(words[words.there & words.key.isin(wanted)].groupby("key").lesion_id.agg(", ".join)).astype(object)
+    t_back = s.had_cr & ~s.grown & (s.n_seen > 0)
+    m_back = s.had_cr & (s.worse == 0) & (s.there > 0)
+    fixed = np.select(
+        [s.n == 0, s.target == "CR", (s.n_known == 0) & (s.target == "NE")],
+        ["no target lesions at baseline", "all target lesions are absent, nodes of normal size",
+         "no target lesion was assessed"], "",
+    )  # fmt: skip
+    s["target_reason"] = pd.Series(fixed, dtype=object)
+    told = fixed == ""
+    u = s[told]
+    prefix = np.select(
+        [u.incomplete, (u.target == "PD") & t_back[told], u.stays],
+        [[f"{k} of {n} target lesions assessed; " for k, n in zip(u.n_known, u.n, strict=True)],
+         "a target lesion is back after complete response; ",
+         [f"continuing partial response, confirmed on {day}; " for day in days(u.from_dt)]], "",
+    )  # fmt: skip
+    more = u.measured - u.nadir
+    columns = (u.measured / 1000, u.nadir / 1000, more / 1000, more * 100 / 1000, u.base / 1000)
+    said = [
+        f"{before}sum {size:.1f}, nadir {low:.1f} on {day}: {change:+.1f} mm"
+        f"{f', {hundredfold / low:+.1f} %' if low > 0 else ''}; baseline {base:.1f}"
+        for before, day, size, low, change, hundredfold, base in zip(
+            prefix, days(u.nadir_dt), *(column.tolist() for column in columns), strict=True
+        )
+    ]
+    unknown = u[["measured", "nadir", "base"]].isna().any(axis=1)
+    s.loc[told, "target_reason"] = pd.Series(said, index=u.index, dtype=object).mask(unknown, None)
+    s["nontarget_reason"] = np.select(
+        [s.m == 0, s.worse > 0, s.nontarget == "PD", s.nontarget == "CR", s.nontarget == "NE"],
+        ["no non-target lesions", "unequivocal progression of " + progressed, "back after complete response: " + seen,
+         "all non-target lesions are absent, nodes of normal size",
+         [f"{k} of {n} non-target lesions assessed" for k, n in zip(s.m_known, s.m, strict=True)]],
+        "present without unequivocal progression",
+    )  # fmt: skip
+    s["new_lesion_reason"] = s.new_lesion_reason.fillna("no new lesion")
+    points = [
+        (s.stays, "sd_after_pr"),
+        (s.grown & s.incomplete, "pd_with_missing_target"),
+        (t_back | m_back, "disease_after_cr"),
+    ]
+    s["contested"] = None
+    some = s.index[np.logical_or.reduce([holds for holds, _ in points])]
+    s.loc[some, "contested"] = [", ".join(name for holds, name in points if holds[row]) for row in some]
+    names = {"target": "target_response", "nontarget": "nontarget_response", "overall": "overall_response"}
+    reasons = ["target_reason", "nontarget_reason", "new_lesion_reason", "overall_reason", "contested"]
+    columns = ["s", "series", "v", "visitnum", "adt", *names.values(), "new_lesion", *reasons]
+    return s.rename(columns=names)[columns]
+
+
+def best_responses(
+    t: Frames, dates: pd.DataFrame, visits: pd.DataFrame, points: pd.DataFrame, p: Numbers
+) -> pd.DataFrame:
+    """One row per subject with a baseline: the best response, and the best that was confirmed."""
+    rows = points.loc[points.series == FIRST, ["s", "v", "adt", "overall_response"]].sort_values("v", ignore_index=True)
+    rows = rows.rename(columns={"overall_response": "value"})
+    pd_dt = rows.s.map(rows[rows.value == "PD"].groupby("s").adt.min())
+    rows = rows[~(rows.adt > pd_dt) & ~(rows.adt >= rows.s.map(dates.next_therapy_dt))]
+    value, s = rows.value, rows.s
+    firm = value.isin(["CR", "PR"])
+    rows = rows.assign(
+        days=(rows.adt - s.map(dates.trtsdt)).dt.days, firm=firm,
+        next=value.where(value != "NE").groupby(s).bfill().groupby(s).shift(-1),
+        n_ne=(value == "NE").groupby(s).cumsum(),
+        n_worse=(~value.isin(["NE", "CR", "PR"])).groupby(s).cumsum(),
+        n_not_cr=(~value.isin(["NE", "CR"])).groupby(s).cumsum(),
+    )  # fmt: skip
+    late = rows.days >= p["min_sd_days"]
+    responses = rows.loc[firm, ["s", "v", "adt", "value", "n_ne", "n_worse", "n_not_cr"]]
+    pairs = responses.merge(responses, on="s", suffixes=("", "_b"))
+    pairs = pairs[((pairs.adt_b - pairs.adt).dt.days >= p["confirmation_days"]) & (pairs.n_ne_b - pairs.n_ne <= 1)]
+    both_cr = (pairs.value == "CR") & (pairs.value_b == "CR") & (pairs.n_not_cr_b == pairs.n_not_cr)
+    is_cr = rows.v.isin(pairs.v[both_cr])
+    is_pr = rows.v.isin(pairs.v[pairs.n_worse_b == pairs.n_worse])
+    rows["bor"] = value.where(firm | (value == "PD") | (value.isin(["SD", "NON-CR/NON-PD"]) & late), "NE")
+    rows["cbor"] = np.select(
+        [(value == "CR") & is_cr, firm & is_pr & ~is_cr, (value == "PR") & (rows.next == "SD"), firm & late, firm],
+        ["CR", "PR", "SD", "SD", "NE"], rows.bor,
+    )  # fmt: skip
+    order = t["response"].set_index("code").worst_order
+    best = pd.DataFrame({"s": visits.s[visits.adt == visits.base].unique()})
+    weeks, confirmation = int(p["min_sd_days"]), int(p["confirmation_days"])
+    none = {
+        "bor": f"no response, progression or stable disease of at least {weeks} days",
+        "cbor": f"nothing confirmed, no stable disease of at least {weeks} days",
+    }
+    for kind in ("bor", "cbor"):
+        ranked = rows.assign(order=rows[kind].map(order).fillna(100)).sort_values(["order", "adt", kind])
+        first = best.merge(ranked.drop_duplicates("s"), on="s", how="left")
+        said = []
+        for code, day, n in zip(first[kind], days(first.adt), first.days.fillna(-1).astype(int), strict=True):
+            if kind == "cbor" and code in ("CR", "PR"):
+                said.append(f"first {code} on {day}, confirmed after at least {confirmation} days")
             else:
-                since = []
-                if row.target == "SD" and confirmed is not None:
-                    found.append(row.Index)
-    return found
-
-
-def best_responses(t: Frames, visits: pd.DataFrame, points: pd.DataFrame, p: dict[str, float]) -> pd.Series:
-    """The best response of each subject up to the first progression and before any next therapy."""
-    pd_dt = points[points.overall == "PD"].groupby("usubjid").adt.min()
-    rows = points[~(points.adt > points.usubjid.map(pd_dt)) & ~(points.adt >= points.next_therapy_dt)].copy()
-    late = (rows.adt - rows.trtsdt).dt.days >= p["min_sd_days"]
-    holds = rows.overall.isin(["CR", "PR", "PD"]) | (rows.overall.isin(["SD", "NON-CR/NON-PD"]) & late)
-    rows["code"] = rows.overall.where(holds, "NE")
-    rows["order"] = rows.code.map(t["response"].set_index("code").worst_order).fillna(100)
-    best = rows.sort_values(["order", "adt", "code"]).drop_duplicates("usubjid").set_index("usubjid").code
-    return best.reindex(visits.loc[visits.is_baseline, "usubjid"].unique(), fill_value="NE")
+                said.append(none[kind] if code == "NE" else f"first {code} on {day}, {n} days after start")
+        best[kind], best[f"{kind}_dt"] = first[kind].fillna("NE"), first.adt
+        best[f"{kind}_reason"] = np.where(first[kind].isna(), "no assessment counts", said)
+    return best

@@ -1,187 +1,112 @@
-"""RECIST responses of the first line in polars, as one lazy plan over expressions: the other peer.
+"""RECIST responses in polars, as lazy plans over expressions: one of the peers.
 
-Same input and output as `recist_pandas`: frames of the harmonised tables (sizes in whole micrometres), the anchor dates
-and the irradiated lesions are given; returns how often each value of TRGRESP, OVRLRESP and BOR occurs.
+Reads frames of the harmonised tables (sizes in whole micrometres, so that no threshold meets a binary fraction) and
+returns the rows of `assessed.timepoint_responses` and `assessed.best_responses`: both series, reasons in words,
+confirmed response. The contested points are read as the protocol's defaults say; no lesion splits or merges.
 """
 
 import polars as pl
-
-SUBJECT, LESION, VISIT = "usubjid", ["usubjid", "lesion_id"], ["usubjid", "visitnum"]
-ORDER = ["adt", "visitnum"]
-Numbers = dict[str, float]
-Frames = dict[str, pl.DataFrame]
-c = pl.col
+import recist_polars_lesions as lesions
+from recist_polars_lesions import FIRST, Numbers, Tables, both, done, grown
+from recist_polars_words import SERIES, VISIT, c, explained
 
 
-def counts(frames: Frames, p: Numbers) -> dict[str, int]:
-    t = {name: frame.lazy() for name, frame in frames.items()}
-    visits = series_visits(t).collect().lazy()
-    adtr = assessments(t, visits, p).collect().lazy()
-    roles = followed_lesions(visits, adtr, p).collect().lazy()
-    points = timepoints(t, visits, adtr, roles, p).collect().lazy()
-    tables = [
-        points.select(pl.format("TRGRESP {}", "target").alias("key")),
-        points.select(pl.format("OVRLRESP {}", "overall").alias("key")),
-        best_responses(t, visits, points, p).select(pl.format("BOR {}", "code").alias("key")),
-    ]
-    return dict(pl.concat(tables).group_by("key").len().collect().iter_rows())
+def derive(frames: dict[str, pl.DataFrame], p: Numbers) -> tuple[pl.DataFrame, pl.DataFrame]:
+    t = lesions.numbered({name: frame.lazy() for name, frame in frames.items()})
+    courses = done(lesions.delivered_courses(t))
+    dates = done(lesions.subject_dates(t, courses))
+    visits = done(lesions.visits_of(t, dates))
+    adtr = done(lesions.assessments(t, visits, p))
+    new = done(lesions.new_lesions(t, adtr, p))
+    irradiated = done(lesions.irradiated_lesions(t, courses, visits, adtr, new, p))
+    roles = lesions.followed_lesions(t, visits, adtr, irradiated, p)
+    points = done(timepoints(t, visits, adtr, roles, new, irradiated, p))
+    best = best_responses(t, dates, visits, points, p)
+    named = points.drop("v").join(t["subjects"], on="s").drop("s")
+    found = pl.collect_all([named, best.join(t["subjects"], on="s").drop("s")])
+    return found[0], found[1]
 
 
-def series_visits(t: dict[str, pl.LazyFrame]) -> pl.LazyFrame:
-    """One row per assessment: its date, whether it is the baseline, whether it belongs to the first line."""
-    visits = t["measurements"].drop_nulls(["visitnum", "trdt"]).group_by(VISIT).agg(adt=c("trdt").min())
-    before = c("adt").filter(c("adt") <= c("trtsdt")).max().over(SUBJECT)
-    return (
-        visits.join(t["subject_dates"], on=SUBJECT)
-        .with_columns(baseline_dt=before.fill_null(c("adt").min().over(SUBJECT)))
-        .with_columns(is_baseline=c("adt") == c("baseline_dt"), in_series=c("adt") >= c("baseline_dt"))
+def states(
+    t: Tables, visits: pl.LazyFrame, adtr: pl.LazyFrame, roles: pl.LazyFrame, new: pl.LazyFrame,
+    irradiated: pl.LazyFrame,
+) -> tuple[pl.LazyFrame, pl.LazyFrame]:  # fmt: skip
+    """One row per series and visit: counts and sum of the targets, counts of the others, new lesions; and, for the
+    words, the non-target lesions that are seen."""
+    dark = c("rt_dt").is_not_null() & (c("rt_dt") < c("adt"))
+    rows = adtr.join(roles, on="l").join(irradiated, on="l", how="left").with_columns(dark=dark)
+    is_t, lit = c("is_target"), ~c("dark")
+    left = (c("gone") == False).fill_null(False)  # noqa: E712
+    node_free = c("nodal_fl") == "N"
+    seen = c("counted").is_not_null() | node_free
+    known = pl.when(lit).then(c("counted"))
+    rows = rows.with_columns(
+        known=pl.when(is_t).then(known), t_seen=is_t & left & lit & seen.fill_null(False), t_left=is_t & left,
+        m_known=~is_t & lit & c("gone").is_not_null(), m_left=~is_t & lit & left,
+    ).with_columns(
+        m_worse=c("m_left") & (c("state") == "unequivocal_progression"),
+        m_there=c("m_left") & node_free.fill_null(False),
+    )  # fmt: skip
+    rows = done(
+        rows.select(*VISIT, "l", "is_target", "known", "t_seen", "t_left", "m_known", "m_left", "m_worse", "m_there")
     )
-
-
-def assessments(t: dict[str, pl.LazyFrame], visits: pl.LazyFrame, p: Numbers) -> pl.LazyFrame:
-    """One row per lesion and assessment since the lesion was first seen."""
-    measured = (
-        t["measurements"].drop_nulls(["visitnum", "trdt"])
-        .sort(["trdt", "source_row", "size_um"], descending=[True, False, True], nulls_last=True)
-        .unique([*LESION, "visitnum"], keep="first", maintain_order=True)
+    found = rows.group_by(VISIT).agg(
+        all=pl.len(), n=is_t.sum(), n_known=c("known").count(), measured=c("known").sum(), n_seen=c("t_seen").sum(),
+        t_left=c("t_left").any(), m_known=c("m_known").sum(), m_left=c("m_left").any(), worse=c("m_worse").any(),
+        there=c("m_there").any(),
     )  # fmt: skip
-    first = measured.join(visits, on=VISIT).group_by(LESION).agg(first_dt=c("adt").min())
-    said, size = c("lesion_state"), c("size_um")
-    guessed = (
-        pl.when(size > 0)
-        .then(pl.lit("present"))
-        .when(size == 0)
-        .then(pl.lit("absent"))
-        .otherwise(pl.lit("not_assessed"))
-    )
-    counted = (
-        pl.when(size > 0).then(size)
-        .when((size == 0) | (said == "absent")).then(0.0)
-        .when(said == "too_small").then(p["too_small_um"])
+    newly = (
+        new.join(irradiated, on="l", how="left").filter((c("rt_dt") < c("adt")).fill_null(False).not_())
+        .sort("sure", "l", descending=[True, False]).group_by(VISIT, maintain_order=True)
+        .agg(sure=c("sure").any(), new_lesion_reason=c("reason").str.join("; "))
     )  # fmt: skip
-    is_gone = (c("counted") == 0) | ((c("nodal_fl") == "Y") & (c("counted") < p["normal_node_um"]))
-    is_there = c("counted").is_not_null() | (c("state") != "not_assessed")
-    return (
-        first.join(t["lesions"], on=LESION)
-        .join(visits.select([*VISIT, "adt", "baseline_dt", "is_baseline", "in_series"]), on=SUBJECT)
-        .filter(c("adt") >= c("first_dt"))
-        .join(measured.select([*LESION, "visitnum", "size_um", "lesion_state", "slice_um", "method"]),
-              on=[*LESION, "visitnum"], how="left")
-        .with_columns(counted=counted, state=said.fill_null(guessed))
-        .with_columns(gone=pl.when(is_gone).then(True).when(is_there).then(False))
-        .join(t["irradiated"], on=LESION, how="left")
-        .with_columns(is_irradiated=(c("first_fraction_dt") < c("adt")).fill_null(False))
-        .sort([*LESION, *ORDER])
-    )  # fmt: skip
-
-
-def grown(size: pl.Expr, nadir: pl.Expr, p: Numbers) -> pl.Expr:
-    more = size - nadir
-    return ((more >= p["pd_min_increase_um"]) & (more * 100 >= nadir * p["pd_min_increase_pct"])).fill_null(False)
-
-
-def lowest_before(size: pl.Expr) -> pl.Expr:
-    return size.cum_min().forward_fill().shift()
-
-
-def followed_lesions(visits: pl.LazyFrame, adtr: pl.LazyFrame, p: Numbers) -> pl.LazyFrame:
-    """The lesions of the baseline with their role: targets are at most five, two an organ, the largest."""
-    spoilt = (
-        adtr.filter(
-            c("is_irradiated") & (c("first_fraction_dt") < c("baseline_dt")) & (c("adt") <= c("baseline_dt"))
-        )
-        .with_columns(nadir=lowest_before(c("counted")).over(LESION))
-        .filter(c("is_baseline") & ~grown(c("counted"), c("nadir"), p))
-        .select(LESION).unique().with_columns(spoilt=True)
-    )  # fmt: skip
-    least = (
-        pl.when(c("nodal_fl") == "Y").then(p["min_node_target_um"])
-        .when(c("method") == "xray").then(p["min_xray_target_um"])
-        .when(c("method") == "bone_scan").then(None)
-        .when(c("slice_um") > p["max_slice_um"])
-        .then(pl.max_horizontal(pl.lit(p["min_target_um"]), c("slice_um") * p["thick_slice_factor"]))
-        .otherwise(p["min_target_um"])
-    )  # fmt: skip
-    can = c("declared") & c("measurable_fl").ne_missing("N") & c("spoilt").is_null() & (c("counted") >= least)
-    rank = pl.int_range(1, pl.len() + 1)
-    return (
-        adtr.filter(c("is_baseline") & c("gone").ne_missing(True))
-        .join(spoilt, on=LESION, how="left")
-        .with_columns(declared=(c("lesion_role") == "target").fill_null(False))
-        .with_columns(can=can.fill_null(False))
-        .sort(["declared", "counted", "lesion_id"], descending=[True, True, False], nulls_last=True)
-        .with_columns(organ_rank=rank.over([SUBJECT, "can", "organ"]))
-        .with_columns(may=c("can") & (c("organ_rank") <= p["max_targets_per_organ"]))
-        .with_columns(rank=rank.over([SUBJECT, "may"]))
-        .select(*LESION, is_target=c("may") & (c("rank") <= p["max_targets"]))
-    )
-
-
-def new_lesions(adtr: pl.LazyFrame, roles: pl.LazyFrame, p: Numbers) -> pl.LazyFrame:
-    """One row per assessment at which a lesion is new: certain, or doubtful and not confirmed."""
-    small_node = (c("nodal_fl") == "Y") & (c("counted") < p["min_node_target_um"])
-    doubt = (c("state") == "equivocal") | (c("method") == "bone_scan").fill_null(False) | small_node.fill_null(False)
-    by_node = (c("nodal_fl") == "Y") & ((c("next_gone") == False) | (c("last_gone") == False))  # noqa: E712
-    certain = (~c("doubt")).cast(pl.Int32)
-    later = certain.cum_sum(reverse=True).over([*LESION, "n_gone"]) - certain > 0
-    sure = ~c("doubt") | by_node.fill_null(False) | later
-    return (
-        adtr.filter(c("in_series")).join(roles, on=LESION, how="anti")
+    flags, numbers = ["t_left", "m_left", "worse", "there"], ["all", "n", "n_known", "n_seen", "m_known"]
+    status = pl.when(c("sure")).then(pl.lit("UNEQUIVOCAL")).when(~c("sure")).then(pl.lit("EQUIVOCAL"))
+    joined = (
+        both(visits.drop("visitnum")).join(visits.select("v", "visitnum"), on="v")
+        .join(found, on=VISIT, how="left").join(newly, on=VISIT, how="left")
+        .with_columns(c(numbers).fill_null(0), c(flags).fill_null(False), new_lesion=status.fill_null(pl.lit("NO")))
         .with_columns(
-            doubt=doubt,
-            next_gone=c("gone").backward_fill().shift(-1).over(LESION),
-            last_gone=c("gone").forward_fill().shift().over(LESION),
-            n_gone=c("gone").fill_null(False).cast(pl.Int32).cum_sum().over(LESION),
+            m=c("all") - c("n"), measured=pl.when(c("n_known") > 0).then(c("measured")),
+            total=pl.when((c("n_known") == c("n")) & (c("n") > 0)).then(c("measured")),
         )
-        .filter(~c("is_baseline") & (c("gone") == False))  # noqa: E712
-        .with_columns(sure=sure)
-        .filter(~c("is_irradiated"))
-        .group_by(VISIT)
-        .agg(new=pl.when(c("sure").any()).then(pl.lit("UNEQUIVOCAL")).otherwise(pl.lit("EQUIVOCAL")))
+        .with_columns(
+            t_gone=c("total").is_not_null() & ~c("t_left"),
+            m_gone=(c("m_known") == c("m")) & ~c("m_left") & (c("m") > 0),
+        )
+        .sort("series", "v")
     )  # fmt: skip
+    words = rows.filter("m_left", c("m_worse") | c("m_there")).select(*VISIT, "l", "m_worse", "m_there")
+    return joined, words.join(t["lesions"].select("l", "lesion_id"), on="l").sort("l")
 
 
 def timepoints(
-    t: dict[str, pl.LazyFrame], visits: pl.LazyFrame, adtr: pl.LazyFrame, roles: pl.LazyFrame, p: Numbers
-) -> pl.LazyFrame:
-    """One row per assessment after the baseline: target, non-target and overall response."""
-    rows = adtr.join(roles, on=LESION)
-    dark, left = c("is_irradiated"), c("gone") == False  # noqa: E712
-    known = pl.when(~dark).then(c("counted"))
-    target = rows.filter(c("is_target")).group_by(VISIT).agg(
-        n=pl.len(), n_known=known.count(), measured=pl.when(known.count() > 0).then(known.sum()),
-        n_seen=(left & ~dark & (c("counted").is_not_null() | (c("nodal_fl") == "N"))).sum(), is_left=left.any(),
-    )  # fmt: skip
-    stays = left & ~dark
-    other = rows.filter(~c("is_target")).group_by(VISIT).agg(
-        m=pl.len(), m_known=pl.when(~dark).then(c("gone")).count(), m_left=stays.any(),
-        worse=(stays & (c("state") == "unequivocal_progression")).any(), there=(stays & (c("nodal_fl") == "N")).any(),
-    )  # fmt: skip
-    numbers, flags = ["n", "n_known", "n_seen", "m", "m_known"], ["is_left", "m_left", "worse", "there"]
-    s = (
-        visits.filter(c("in_series"))
-        .join(target, on=VISIT, how="left").join(other, on=VISIT, how="left")
-        .join(new_lesions(adtr, roles, p), on=VISIT, how="left")
-        .with_columns(c(numbers).fill_null(0), c(flags).fill_null(False), c("new").fill_null("NO"))
-        .with_columns(total=pl.when(c("n_known") == c("n")).then(c("measured")))
-        .with_columns(all_gone=c("total").is_not_null() & ~c("is_left"), m_gone=(c("m_known") == c("m")) & ~c("m_left"))
-        .sort([SUBJECT, *ORDER])
-    )  # fmt: skip
+    t: Tables, visits: pl.LazyFrame, adtr: pl.LazyFrame, roles: pl.LazyFrame, new: pl.LazyFrame,
+    irradiated: pl.LazyFrame, p: Numbers,
+) -> pl.LazyFrame:  # fmt: skip
+    """One row per series and visit after its baseline: every response with its reason."""
+    s, words = states(t, visits, adtr, roles, new, irradiated)
     is_cr = (
-        (c("n") + c("m") > 0)
-        & ((c("n") == 0) | c("all_gone"))
-        & ((c("m") == 0) | c("m_gone"))
-        & (c("new") != "UNEQUIVOCAL")
-    )
-    s = s.with_columns(
-        had_cr=is_cr.cum_max().shift().fill_null(False).over(SUBJECT),
-        nadir=lowest_before(c("total")).over(SUBJECT), base=c("total").first().over(SUBJECT),
-        visit_rank=pl.int_range(pl.len()).over(SUBJECT),
+        (c("all") > 0) & ((c("n") == 0) | c("t_gone")) & ((c("m") == 0) | c("m_gone"))
+        & (c("new_lesion") != "UNEQUIVOCAL")
     )  # fmt: skip
-    by_arithmetic = (
-        pl.when(c("n") == 0).then(pl.lit("NA")).when(c("all_gone")).then(pl.lit("CR"))
-        .when(grown(c("measured"), c("nadir"), p) | (c("had_cr") & (c("n_seen") > 0))).then(pl.lit("PD"))
-        .when(c("n_known") < c("n")).then(pl.lit("NE"))
+    before = c("lowest").forward_fill().shift().over(SERIES)
+    s = (
+        s.with_columns(lowest=c("total").cum_min().over(SERIES), is_cr=is_cr)
+        .with_columns(
+            nadir=before, base=c("total").first().over(SERIES),
+            # the day of the lowest sum: the first of its value
+            lowest_dt=pl.when((c("total") < before).fill_null(c("total").is_not_null())).then(c("adt")),
+            had_cr=is_cr.cum_max().shift().over(SERIES),
+        )
+        .with_columns(nadir_dt=c("lowest_dt").forward_fill().shift().over(SERIES))
+        .filter(c("had_cr").is_not_null())
+        .with_columns(grown=grown(c("measured"), c("nadir"), p), incomplete=c("n_known") < c("n"))
+    )  # fmt: skip
+    target = (
+        pl.when(c("n") == 0).then(pl.lit("NA")).when(c("t_gone")).then(pl.lit("CR"))
+        .when(c("grown") | (c("had_cr") & (c("n_seen") > 0))).then(pl.lit("PD"))
+        .when(c("incomplete")).then(pl.lit("NE"))
         .when(c("total") * 100 <= c("base") * p["pr_max_pct"]).then(pl.lit("PR")).otherwise(pl.lit("SD"))
     )  # fmt: skip
     nontarget = (
@@ -189,44 +114,104 @@ def timepoints(
         .when(c("m_gone")).then(pl.lit("CR")).when(c("m_known") < c("m")).then(pl.lit("NE"))
         .otherwise(pl.lit("NON-CR/NON-PD"))
     )  # fmt: skip
-    s = s.with_columns(target=by_arithmetic, nontarget=nontarget).filter(c("visit_rank") > 0)
-    return continuing(s, p).join(t["timepoint_response"], on=["target", "nontarget", "new"])
+    s = done(s.with_columns(target=target, nontarget=nontarget))
+    s = s.join(continuing(s, p), on=SERIES, how="left").with_columns(
+        stays=((c("target") == "SD") & (c("adt") > c("from_dt"))).fill_null(False)
+        & (c("adt") < c("until_dt")).fill_null(True)
+    )
+    s = s.with_columns(target=pl.when("stays").then(pl.lit("PR")).otherwise("target"))
+    table = t["timepoint_response"].with_columns(
+        overall_reason=pl.format(
+            "target {}, non-target {}, new lesion {}: {}",
+            "target", "nontarget", c("new_lesion").str.to_lowercase(), "overall",
+        )
+    )  # fmt: skip
+    s = s.join(table, on=["target", "nontarget", "new_lesion"])
+    return explained(s, words)
 
 
 def continuing(s: pl.LazyFrame, p: Numbers) -> pl.LazyFrame:
-    """Stable by arithmetic after a confirmed partial response stays a partial response, until progression."""
-    responds = c("target").is_in(["CR", "PR"])
-    s = s.with_columns(
-        n_other=(~c("target").is_in(["CR", "PR", "NE"])).cast(pl.Int32).cum_sum().over(SUBJECT),
-        n_ne=(c("target") == "NE").cast(pl.Int32).cum_sum().over(SUBJECT),
+    """One row per subject and series with stable disease by arithmetic after a partial response: the day from which a
+    confirmed response goes on, and that of progression."""
+    is_sd, responds = c("target") == "SD", c("target").is_in(["CR", "PR"])
+    who = s.group_by(SERIES).agg(
+        late=c("adt").filter(is_sd).max(), early=c("adt").filter(c("target") == "PR").min(), n=responds.sum()
     )
-    run = [SUBJECT, "n_other"]
-    first = s.filter(responds).group_by([*run, "n_ne"]).agg(since=c("adt").min())
+    few = s.join(who.filter(c("late") > c("early"), c("n") > 1), on=SERIES, how="semi").sort("v")
+    counts = few.with_columns(
+        n_other=(~c("target").is_in(["CR", "PR", "NE"])).cum_sum().over(SERIES),
+        n_ne=(c("target") == "NE").cum_sum().over(SERIES),
+    )
+    run = [*SERIES, "n_other"]
+    first = counts.filter(responds).group_by(*run, "n_ne").agg(since=c("adt").min())
     # with at most one missing assessment between: the run's own start, or that before the gap
     gap_before = first.with_columns(n_ne=c("n_ne") + 1).rename({"since": "since_gap"})
-    s = s.join(first, on=[*run, "n_ne"], how="left").join(gap_before, on=[*run, "n_ne"], how="left")
+    both_starts = counts.join(first, on=[*run, "n_ne"], how="left").join(gap_before, on=[*run, "n_ne"], how="left")
     held = (c("adt") - pl.min_horizontal("since", "since_gap")).dt.total_days() >= p["confirmation_days"]
-    s = s.with_columns(
-        from_dt=c("adt").filter(responds & held).min().over(SUBJECT),
-        until_dt=c("adt").filter(c("target") == "PD").min().over(SUBJECT),
+    return both_starts.group_by(SERIES).agg(
+        from_dt=c("adt").filter(responds & held).min(), until_dt=c("adt").filter(c("target") == "PD").min()
     )
-    stays = (c("target") == "SD") & (c("adt") > c("from_dt")) & (c("until_dt").is_null() | (c("adt") < c("until_dt")))
-    return s.with_columns(target=pl.when(stays).then(pl.lit("PR")).otherwise(c("target")))
 
 
-def best_responses(t: dict[str, pl.LazyFrame], visits: pl.LazyFrame, points: pl.LazyFrame, p: Numbers) -> pl.LazyFrame:
-    """The best response of each subject up to the first progression and before any next therapy."""
-    pd_dt = c("adt").filter(c("overall") == "PD").min().over(SUBJECT)
-    late = (c("adt") - c("trtsdt")).dt.total_days() >= p["min_sd_days"]
-    holds = c("overall").is_in(["CR", "PR", "PD"]) | (c("overall").is_in(["SD", "NON-CR/NON-PD"]) & late)
-    best = (
-        points.with_columns(pd_dt=pd_dt)
-        .filter((c("adt") <= c("pd_dt")).fill_null(True) & (c("adt") < c("next_therapy_dt")).fill_null(True))
-        .with_columns(code=pl.when(holds).then(c("overall")).otherwise(pl.lit("NE")))
-        .join(t["response"], on="code", how="left").with_columns(c("worst_order").fill_null(100))
-        .sort(["worst_order", "adt", "code"]).group_by(SUBJECT, maintain_order=True).first()
+def best_responses(
+    t: Tables, dates: pl.LazyFrame, visits: pl.LazyFrame, points: pl.LazyFrame, p: Numbers
+) -> pl.LazyFrame:
+    """One row per subject with a baseline: the best response, and the best that was confirmed."""
+    value = c("value")
+    pd_dt = c("adt").filter(value == "PD").min().over("s")
+    firm = value.is_in(["CR", "PR"])
+    rows = (
+        points.filter(c("series") == FIRST).select("s", "v", "adt", value="overall_response")
+        .join(dates.select("s", "trtsdt", "next_therapy_dt"), on="s").sort("v")
+        .filter((c("adt") <= pd_dt).fill_null(True) & (c("adt") < c("next_therapy_dt")).fill_null(True))
+        .with_columns(days=(c("adt") - c("trtsdt")).dt.total_days(), known=pl.when(value != "NE").then(value))
+        .with_columns(
+            late=(c("days") >= p["min_sd_days"]).fill_null(False), next=c("known").backward_fill().shift(-1).over("s"),
+            n_ne=(value == "NE").cum_sum().over("s"), n_worse=(~value.is_in(["NE", "CR", "PR"])).cum_sum().over("s"),
+            n_not_cr=(~value.is_in(["NE", "CR"])).cum_sum().over("s"),
+        )
     )  # fmt: skip
-    has_baseline = visits.filter(c("is_baseline")).select(SUBJECT).unique()
-    return has_baseline.join(best.select([SUBJECT, "code"]), on=SUBJECT, how="left").with_columns(
-        c("code").fill_null("NE")
-    )
+    rows = done(rows)
+    responses = rows.filter(firm).select("s", "v", "adt", "value", "n_ne", "n_worse", "n_not_cr")
+    confirmed = (
+        responses.join(responses, on="s", suffix="_b")
+        .filter((c("adt_b") - c("adt")).dt.total_days() >= p["confirmation_days"])
+        .filter(c("n_ne_b").cast(pl.Int32) - c("n_ne").cast(pl.Int32) <= 1)
+        .group_by("v").agg(
+            is_cr=((value == "CR") & (c("value_b") == "CR") & (c("n_not_cr_b") == c("n_not_cr"))).any(),
+            is_pr=(c("n_worse_b") == c("n_worse")).any(),
+        )
+    )  # fmt: skip
+    stable = value.is_in(["SD", "NON-CR/NON-PD"]) & c("late")
+    plain = pl.when(firm | (value == "PD") | stable).then(value).otherwise(pl.lit("NE"))
+    sure = (
+        pl.when((value == "CR") & c("is_cr")).then(pl.lit("CR"))
+        .when(firm & c("is_pr") & ~c("is_cr").fill_null(False)).then(pl.lit("PR"))
+        .when((value == "PR") & (c("next") == "SD")).then(pl.lit("SD"))
+        .when(firm).then(pl.when("late").then(pl.lit("SD")).otherwise(pl.lit("NE"))).otherwise(plain)
+    )  # fmt: skip
+    rows = rows.join(confirmed, on="v", how="left").with_columns(bor=plain, cbor=sure)
+    found = []
+    for kind in ("bor", "cbor"):
+        ranked = rows.join(t["response"], left_on=kind, right_on="code")
+        best = ranked.sort(c("worst_order").fill_null(100), "adt", kind).unique("s", keep="first", maintain_order=True)
+        found.append(best.select("s", kind, c("adt").alias(f"{kind}_dt"), c("days").alias(f"{kind}_days")))
+    first = pl.format("first {} on {}, {} days after start", "bor", "bor_dt", "bor_days")
+    later = pl.format("first {} on {}, {} days after start", "cbor", "cbor_dt", "cbor_days")
+    weeks, days = int(p["min_sd_days"]), int(p["confirmation_days"])
+    none = pl.lit("no assessment counts")
+    return (
+        visits.filter(c("adt") == c("base")).select("s").unique()
+        .join(found[0], on="s", how="left").join(found[1], on="s", how="left")
+        .select(
+            "s", c("bor").fill_null("NE"), "bor_dt",
+            pl.when(c("bor").is_null()).then(none).when(c("bor") == "NE")
+            .then(pl.lit(f"no response, progression or stable disease of at least {weeks} days")).otherwise(first)
+            .alias("bor_reason"),
+            c("cbor").fill_null("NE"), "cbor_dt",
+            pl.when(c("cbor").is_null()).then(none).when(c("cbor").is_in(["CR", "PR"]))
+            .then(pl.format("first {} on {}, confirmed after at least {} days", "cbor", "cbor_dt", pl.lit(days)))
+            .when(c("cbor") == "NE").then(pl.lit(f"nothing confirmed, no stable disease of at least {weeks} days"))
+            .otherwise(later).alias("cbor_reason"),
+        )
+    )  # fmt: skip

@@ -17,6 +17,9 @@ def simulate(
     defects: Annotated[
         float, typer.Option(min=0, max=1, help="Share of records to spoil, 0 to 1; truth/defects.csv lists them.")
     ] = 0.0,
+    csv: Annotated[
+        bool, typer.Option("--csv", help="CSV from every centre, as large cohorts are written anyway.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Write each centre's delivery for an invented or a given cohort, and the truth beside it.
@@ -27,7 +30,7 @@ def simulate(
 
     with answering(as_json) as answer:
         with progress("Writing deliveries"):
-            made = write(out.resolve(), cohort, lesions, patients, seed, defects=defects)
+            made = write(out.resolve(), cohort, lesions, patients, seed, defects=defects, csv=csv)
         answer |= {"out": out.resolve(), **made}
         n = len(made["centres"])
         print(f"{made['patients']} patients, {n} centres, extracted on {made['extract_date']}: {out}/inbox")

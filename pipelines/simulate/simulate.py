@@ -30,13 +30,15 @@ def simulate(
     seed: int = 1,
     centres: Path = study.ROOT / "centres",
     defects: float = 0,
+    csv: bool = False,
 ) -> dict[str, Any]:
     """Write each centre's delivery into `out/inbox` and the truth into `out/truth`; returns counts and extract date.
 
     Input: a cohort (a row a patient) with its progressing sites, or a number of patients to draw. Output: the files
     that each `centres/<id>/export.yaml` describes; `truth/cohort.csv` and `truth/lesions.csv` (the input with
     `usubjid`) and `truth/defects.csv`. `defects` is the share of records to spoil, 0 to 1, as the kinds in
-    `defects.yaml` and each `centres/<id>/defects.yaml` say. Equal input and seed give equal bytes. Raises `Infeasible`,
+    `defects.yaml` and each `centres/<id>/defects.yaml` say. With `csv` every centre writes its CSV twin, however few
+    patients there are. Equal input and seed give equal bytes. Raises `Infeasible`,
     `UsageError`.
     """
     import duckdb
@@ -62,7 +64,7 @@ def simulate(
         """).fetchall()[0]
         con.execute(PLACES)
         for _, export in exports.values():
-            render(con, export, out, bulk, defects)
+            render(con, export, out, csv or bulk, defects)
         n_defects = _write_defects(con, out / "truth")
         _write_truth(con, out / "truth")
     return {"patients": n_patients, "centres": list(exports), "extract_date": extract_date, "defects": n_defects}
