@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines import study
 from pipelines.query_words import sql_labels, sql_parts, words
+from pipelines.staging_findings import MARK
 from pipelines.study import sql_literal as lit
 from pipelines.warehouse import Home
 
@@ -182,9 +183,11 @@ def _select(home: Home, centre: str) -> str:
         asked as (
             select
                 f.*, string_split(f.table_name, '.')[-1] as table_short,
-                -- the first part is whose record it is; where it is a source, file and line say the rest
+                -- the first part is whose record it is; where it is a source, file and line say the rest;
+                -- a digest of what could not be read says nothing to people
                 case when string_split(f.record_key, '|')[1] = string_split(f.table_name, '.')[-1] then [] else
-                    list_filter(string_split(f.record_key, '|')[2:], lambda part: part not in ('', {lit(centre)}))
+                    list_filter(string_split(f.record_key, '|')[2:],
+                        lambda part: part not in ('', {lit(centre)}) and not starts_with(part, {lit(MARK)}))
                 end as parts,
                 list(concat_ws(' ', f.source_file, f.source_row)) over same as places,
                 row_number() over same as place
