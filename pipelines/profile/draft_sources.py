@@ -10,6 +10,7 @@ from pipelines.profile.seen import Seen
 
 
 def source(draft: Draft, seen: Seen, columns: Sequence[About], guesses: Sequence[Guess]) -> list[str]:
+    """The lines of one source; `guesses` are all that read it."""
     lines = [
         f"  {seen.source}:",
         f"    files: {flow(seen.globs[0] if len(seen.globs) == 1 else seen.globs)} # guess: numbers in a name change",
@@ -21,6 +22,7 @@ def source(draft: Draft, seen: Seen, columns: Sequence[About], guesses: Sequence
     # what is no column of the mapping is not read at all, and nobody asks for a value that is always the same
     alike = [a.name for a in columns if a.name not in mapped and len(a.values) < 2]
     left_out = [*persons, *alike] if seen.read["format"] == "fhir" else []
+    left_out += [unit for column, unit in seen.units.items() if column in left_out]
     how = dict(seen.read)
     if "columns" in how:
         how["columns"] = {c: path for c, path in how["columns"].items() if c not in left_out}
@@ -47,23 +49,32 @@ def source(draft: Draft, seen: Seen, columns: Sequence[About], guesses: Sequence
     why = given["ignore"].why if "ignore" in given else "not to be taken"
     lines += [f"    ignore: {flow(ignored)} # guess: {why}"] if ignored else []
     lines += [f"    {e.word}: {flow(e.value)} # guess: {e.why}" for e in seen.extra if e.word != "ignore"]
+    return [*lines, *_footer(seen), *_open(draft, seen, [a for a in columns if a.name not in (*mapped, *left_out)])]
+
+
+def _footer(seen: Seen) -> list[str]:
     rows = [{"where": seen.totals, "reason": "total_row"}] if seen.totals else []
+    lines = []
     if seen.footer and seen.footer_word == "-":
         rows.append({"where": seen.footer, "reason": "footer"})
     elif seen.footer:
-        lines += [f"    stop_at: {flow(seen.footer)} # guess: the footer begins there"]
-    lines += [f"    drop_rows: {flow(rows)} # guess: rows of the footer, and totals"] if rows else []
+        lines = [f"    stop_at: {flow(seen.footer)} # guess: the footer begins there"]
+    return [*lines, f"    drop_rows: {flow(rows)} # guess: rows of the footer, and totals"] if rows else lines
+
+
+def _open(draft: Draft, seen: Seen, left: Sequence[About]) -> list[str]:
+    """What is asked about a source: columns that no table reads, and what a format of plans does not tell."""
     if seen.recipe:
-        asked = f"{seen.source}: does each plan stand for one course? Which file tells its technique? DICOM does not."
-        return [*lines, f"    {draft.ask(asked)}"]
-    if seen.read["format"] == "dicom":
-        asked = f"No plans came with the {seen.source}. How is the dose of a session known?"
-        return [*lines, f"    {draft.ask(asked)}"]
-    for a in columns:
-        if a.name not in mapped and a.kind != "person" and a.name not in left_out:
-            asked = f"{seen.source}: what is column {a.name!r} ({a.summary})? Map it, or put it under ignore."
-            lines.append(f"    {draft.ask(asked)}")
-    return lines
+        asked = [f"{seen.source}: does each plan stand for one course? Which file tells its technique? DICOM does not."]
+    elif seen.read["format"] == "dicom":
+        asked = [f"No plans came with the {seen.source}. How is the dose of a session known?"]
+    else:
+        asked = [
+            f"{seen.source}: what is column {a.called} ({a.summary})? Map it, or put it under ignore."
+            for a in left
+            if a.kind != "person"
+        ]
+    return [f"    {draft.ask(text)}" for text in asked]
 
 
 def _read(how: Mapping[str, Any]) -> list[str]:

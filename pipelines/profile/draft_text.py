@@ -113,7 +113,7 @@ def _field(draft: Draft, part: Guess, match: Match) -> list[str]:
     column, raw = match.column, match.raw
     spec: dict[str, Any] = {"from": raw.name}
     above: list[str] = []
-    place = f"{part.seen.source}, column {raw.name!r}"
+    place = f"{part.seen.source}, column {raw.called}"
     if match.score < GOOD:
         above.append(draft.ask(f"{place}: is it {part.table}.{column.name} ({column.label})?"))
     if column.type == "date":

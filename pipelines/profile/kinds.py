@@ -44,6 +44,11 @@ class About:
     codes: Mapping[str, str] = field(default_factory=dict)  # what the file itself says that they mean
 
     @property
+    def called(self) -> str:
+        """Its name, and what the file itself calls it."""
+        return repr(self.name) + (f" ({self.label})" if self.label not in ("", self.name) else "")
+
+    @property
     def shown(self) -> list[str]:
         """Values that may be shown where the column turns out to hold codes: frequent, short, no free text."""
         frequent = [v for v, n in self.values.items() if n >= REPEATED and len(v) <= 40 and len(v.split()) <= 5]

@@ -4,6 +4,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,34 +31,49 @@ def look(paths: Sequence[Path], known: Mapping[tuple[str, str], str]) -> list[Se
     A column is a path to a value; what names a person is left out. Raises `UnreadableFile`, and `UsageError` for a
     bundle.
     """
-    kinds: dict[Kind, dict[str, tuple[str, ...]]] = {}
-    counts: dict[Kind, Counter[str]] = {}
-    files: dict[Kind, list[tuple[str, Path]]] = {}
-    persons: dict[Kind, set[str]] = {}
+    kinds: dict[Kind, _Found] = {}
     for path in paths:
         for resource in _resources(path):
             kind = str(resource.get("resourceType", "")), _profile(resource)
             if kind[0] == "Bundle":
                 raise UsageError(f"{path.name}: a bundle. Export its resources one a line (NDJSON).")
-            paths_here = _paths(resource)
-            kinds.setdefault(kind, {}).update(paths_here)
-            counts.setdefault(kind, Counter()).update(paths_here.keys())
-            persons.setdefault(kind, set()).update(set(words()["fhir_persons"]) & resource.keys())
-            if (path.name, path) not in files.setdefault(kind, []):
-                files[kind].append((path.name, path))
+            kinds.setdefault(kind, _Found()).add(path, resource)
     if not kinds:
         _refuse(paths)
-    kinds = {kind: _frequent(columns, counts[kind]) for kind, columns in kinds.items()}
-    return [
-        _seen(kind, files[kind], columns, known, sorted(persons[kind]), [k for k in kinds if k[0] == kind[0]])
-        for kind, columns in kinds.items()
-    ]
+    for kind in [k for k in kinds if k[1] and (k[0], "") in kinds]:
+        # a source without a profile reads those that have one, too
+        kinds[kind[0], ""].join(kinds.pop(kind))
+    names = Counter(resource for resource, _ in kinds)
+    return [_seen(kind, found, known, alone=names[kind[0]] == 1) for kind, found in kinds.items()]
 
 
-def _frequent(columns: Mapping[str, tuple[str, ...]], counts: Mapping[str, int]) -> dict[str, tuple[str, ...]]:
-    """The paths without addresses that stand in few resources: what is rarer may be somebody's."""
-    enough = min(REPEATED, counts["id"])
-    return {path: said for path, said in columns.items() if "('" not in path or counts[path] >= enough}
+@dataclass
+class _Found:
+    """Resources of one kind: their paths with the words they consist of, and in how many resources each stands."""
+
+    words: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=Counter)
+    files: dict[str, Path] = field(default_factory=dict)
+    persons: set[str] = field(default_factory=set)
+
+    def add(self, path: Path, resource: dict[str, Any]) -> None:
+        here = _paths(resource)
+        self.words |= here
+        self.counts.update(here.keys())
+        self.files[path.name] = path
+        self.persons |= set(words()["fhir_persons"]) & resource.keys()
+
+    def join(self, other: "_Found") -> None:
+        self.words |= other.words
+        self.counts.update(other.counts)
+        self.files |= other.files
+        self.persons |= other.persons
+
+    @property
+    def columns(self) -> dict[str, tuple[str, ...]]:
+        """The paths, without those whose address stands in few resources: what is rarer may be somebody's."""
+        enough = min(REPEATED, self.counts["id"])
+        return {path: said for path, said in self.words.items() if "('" not in path or self.counts[path] >= enough}
 
 
 def _refuse(paths: Sequence[Path]) -> None:
@@ -65,7 +81,7 @@ def _refuse(paths: Sequence[Path]) -> None:
     for path in paths:
         try:
             json.loads(path.read_bytes())
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         raise UsageError(f"{path.name}: JSON over several lines. Export its resources one a line (NDJSON).")
     # what is wrong with single lines is the reader's to say
@@ -78,8 +94,8 @@ def _resources(path: Path) -> Iterator[dict[str, Any]]:
         for _, line in zip(range(LOOKED_AT), file, strict=False):
             try:
                 found = json.loads(line) if line.strip() else None
-            except ValueError:
-                continue
+            except (ValueError, RecursionError):
+                continue  # the reader will say so
             if isinstance(found, dict):
                 yield found
 
@@ -159,16 +175,12 @@ def _same(a: str, b: str) -> bool:
     )
 
 
-def _seen(
-    kind: Kind, files: list[tuple[str, Path]], columns: Mapping[str, tuple[str, ...]],
-    known: Mapping[tuple[str, str], str], persons: list[str], alike: list[Kind],
-) -> Seen:  # fmt: skip
+def _seen(kind: Kind, found: _Found, known: Mapping[tuple[str, str], str], alone: bool) -> Seen:
     resource, profile = kind
-    named = _names(kind, columns, known)
+    named = _names(kind, found.columns, known)
     spec: dict[str, Any] = {"format": "fhir", "resource": resource}
     spec |= {"profile": profile} if profile else {}
-    spec["columns"] = named
-    rows = read(files, spec)
+    rows = read(list(found.files.items()), spec | {"columns": named})
     by_path = {path: c for c, path in named.items()}
     extra, own_id = [], by_path["id"]
     if "version" in named:
@@ -179,10 +191,12 @@ def _seen(
         extra.append(Extra("drop_rows", wrong, "FHIR's word for what is none"))
     units = {c: by_path[u] for c, p in named.items() if (u := f"{p.removesuffix('.value')}.unit") in by_path}
     own = {"id", "version", "status", *units.values()}
+    # the id of a resource tells its versions from each other, and nothing else
+    columns = {c: path for c, path in named.items() if c != "id" or "version" in named}
     return Seen(
-        source_of(profile if len(alike) > 1 else resource), files[0][0], spec, ["resources of FHIR, one a line"],
-        tuple(c for c in named if c not in own), _current(rows, own_id, named),
-        globs=sorted({glob_of(name) for name, _ in files}), extra=extra, units=units, not_read=persons,
+        source_of(resource if alone else profile), next(iter(found.files)), spec | {"columns": columns},
+        ["resources of FHIR, one a line"], tuple(c for c in named if c not in own), _current(rows, own_id, named),
+        globs=sorted({*map(glob_of, found.files)}), extra=extra, units=units, not_read=sorted(found.persons),
     )  # fmt: skip
 
 

@@ -79,7 +79,10 @@ def test_an_odm_file_says_itself_what_its_codes_mean(tmp_path: Path, version: st
         "local_id": ("SubjectKey",), "sex": ("A3",), "histology": ("A1",), "ecog": ("A2",),
     }  # fmt: skip
     assert next(f.map for f in part.fields if f.name == "histology") == {"7": "clear_cell"}
-    assert 'which code of histology (clear_cell, papillary, chromophobe, other) is "8"?' in told(centre)
+    assert (
+        "dm, column 'A1' (Histology): which code of histology (clear_cell, papillary, chromophobe, other) is"
+        in told(centre)
+    )
     assert "ZK-" not in told(centre)
     found = check(centre, centre.folder / "sample", stop_rules)
     assert found.tables["subjects"][1]["histology"] == 4
@@ -187,3 +190,13 @@ def test_two_header_rows_of_a_workbook(tmp_path: Path) -> None:
     assert [word for word in ("ZQ", "2014-01-1", "INVENTATO") if word in told(centre)] == []
     found = check(centre, tmp_path / "a.xlsx", stop_rules)
     assert (found.tables["measurements"][0], found.tables["measurements"][1]["diameter_mm"]) == (10, 10)
+
+
+def test_resources_without_a_profile_beside_others_are_one_source(tmp_path: Path) -> None:
+    """A source without a profile reads all of a type: two would make each record twice."""
+    profiled = [resource(n, meta={"profile": ["https://example.org/StructureDefinition/course"]}) for n in range(4)]
+    plain = [resource(n) for n in range(4, 8)]
+    centre = draft(tmp_path, {"Procedure.ndjson": ndjson(*profiled, *plain)}, "radiotherapy")
+    assert [s.read.get("profile") for s in centre.sources.values()] == [None]
+    found = check(centre, tmp_path / "export", stop_rules)
+    assert (found.tables["courses"][0], found.findings, found.columns) == (8, [], [])
