@@ -19,7 +19,7 @@ FLOORS = [
     {"study", "yaml_schema"},
     {"study_schema", "query_words"},
     {"readers", "survival", "disclosure", "simulate", "warehouse"},
-    {"mapping", "lock"},
+    {"mapping", "lock", "touched"},
     {"mapping_checks", "mapping_words"},
     {"centres"},
     {"staging_words", "staging_numbers"},
