@@ -57,6 +57,16 @@ def note(con: "duckdb.DuckDBPyConnection", full_name: str, made: str, where: str
     con.execute("drop table different")
 
 
+def anybody(con: "duckdb.DuckDBPyConnection") -> bool:
+    """Whether anything changed of any subject."""
+    return count(con, CHANGED) > 0
+
+
+def count(con: "duckdb.DuckDBPyConnection", table: str) -> int:
+    """The rows of a table."""
+    return int(con.execute(f"select count(*) from {table}").fetchall()[0][0])
+
+
 def _add(con: "duckdb.DuckDBPyConnection", marked: str, subjects: str) -> None:
     con.execute(f"insert into {marked} ({subjects}) except from {marked}")
 
