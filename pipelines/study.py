@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 STUDY = ROOT / "study"
+# a total holds the sum of as many quantities as there can be rows
 SQL_TYPES = {
     "text": "varchar", "id": "varchar", "code": "varchar", "flag": "varchar", "int": "integer", "count": "bigint",
-    "date": "date", "quantity": "decimal(9,3)", "dose": "decimal(12,4)", "large_dose": "decimal(38,4)",
+    "date": "date", "quantity": "decimal(9,3)", "total": "decimal(18,3)", "large_dose": "decimal(38,4)",
     "number": "double", "boolean": "boolean",
 }  # fmt: skip
 PROVENANCE = ("centre", "delivery_id", "file_sha256", "source_file", "source_row")
