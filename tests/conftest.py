@@ -13,10 +13,10 @@ from pipelines import study
 Restage = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-def _restage(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
+def _restage(*arguments: str | Path, timeout: float = 300) -> "subprocess.CompletedProcess[str]":
     code = "from pipelines.cli.main import main; main()"
     return subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, timeout=timeout, check=False
     )
 
 
