@@ -32,7 +32,7 @@ def write_index(con: "duckdb.DuckDBPyConnection", home: Home, late_after_pct: in
     """
     with reading(con):
         values = {
-            "title": study.protocol()["study_title"]["value"], "note": note_of(home),
+            "title": study.title("en"), "note": note_of(home),
             "centres": _centres(con, late_after_pct),
             "figures": _figures(con), "overdue": _overdue(con), "most_overdue": OVERDUE,
             "rules": [*_native_problems(home), *con.execute(RULES).fetchall()], "links": dict(_links(home)),
