@@ -9,6 +9,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from pipelines import models, rerun, study
+from pipelines.touched import CHANGED
 
 if TYPE_CHECKING:
     import duckdb
@@ -35,7 +36,7 @@ def reads() -> tuple[str, ...]:
 
 
 def derive(con: "duckdb.DuckDBPyConnection", only_touched: bool = False) -> int:
-    """Make `assessed.adrs_readers`, or replace the rows of the touched subjects; returns the rows of the table.
+    """Make `assessed.adrs_readers`, or replace the rows of the changed subjects; returns the rows of the table.
 
     | in, in `store` | grain |
     |---|---|
@@ -52,7 +53,7 @@ def derive(con: "duckdb.DuckDBPyConnection", only_touched: bool = False) -> int:
     """
     table = study.tables()[TABLE]
     listed = ", ".join(f'"{c.name}" {c.sql_type}' for c in table.columns)
-    where = "where usubjid in (from slice.main.touched)" if only_touched else ""
+    where = f"where usubjid in (from {CHANGED})" if only_touched else ""
     if only_touched:
         con.execute(f"delete from store.{TABLE} {where}")
     else:

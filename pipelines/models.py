@@ -12,8 +12,9 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines import study
+from pipelines import study, touched
 from pipelines.errors import DiskFull, MappingError, disk_full
+from pipelines.touched import exists
 from pipelines.warehouse import memory, with_room
 
 if TYPE_CHECKING:
@@ -150,7 +151,8 @@ def attach(con: "duckdb.DuckDBPyConnection") -> None:
     for schema in LAYERS:
         con.execute(f"create schema if not exists store.{schema}; create schema if not exists slice.{schema}")
     con.execute("create schema if not exists slice.staged; create schema if not exists slice.study")
-    con.execute("create or replace table slice.main.touched (usubjid varchar); create schema if not exists store.study")
+    con.execute("create schema if not exists store.study")
+    touched.prepare(con)
     con.execute("create or replace table slice.main.rule_problems (rule_id varchar, problem varchar)")
 
 
@@ -160,17 +162,6 @@ def prepare(con: "duckdb.DuckDBPyConnection", staged: Path) -> None:
     for name in [*study.staged_tables(), *TECHNICAL, *LIFE]:
         source = f"read_parquet({study.sql_literal(str(staged / '*' / f'{name}.parquet'))}, union_by_name = true)"
         con.execute(f"create or replace view slice.main.staged_{name} as from {source}")
-
-
-def touch(con: "duckdb.DuckDBPyConnection", centres: list[str]) -> int:
-    """Mark every subject that these centres know or knew; returns how many. Later runs replace only their rows."""
-    names = ", ".join(study.sql_literal(c) for c in centres)
-    known = "harmonised.links"
-    before = f"union select usubjid from store.{known} where centre in ({names})" if _exists(con, known) else ""
-    now = f"select usubjid from slice.main.staged_links where centre in ({names})"
-    con.execute(f"insert into slice.main.touched {now} {before} except from slice.main.touched")
-    row = con.execute("select count(*) from slice.main.touched").fetchone()
-    return int(row[0]) if row else 0
 
 
 def show(con: "duckdb.DuckDBPyConnection", names: Iterable[str], where: str = "") -> None:
@@ -187,8 +178,8 @@ def shares(con: "duckdb.DuckDBPyConnection", model: Model, only_touched: bool = 
     """Conditions that divide the subjects whose rows are made into about `AT_ONCE` each; an empty one where all go at
     once. Ranges, so that the rows of a share lie together in every table that was made by shares.
     """
-    known = "slice.main.touched" if only_touched else "store.harmonised.links"
-    if model.table.by != "subject" or model.schema == "harmonised" or not _exists(con, "harmonised.links"):
+    known = touched.whom(model.table) if only_touched else "store.harmonised.links"
+    if model.table.by != "subject" or model.schema == "harmonised" or not exists(con, "harmonised.links"):
         return [""]
     (n,) = con.execute(f"select count(distinct usubjid) from {known}").fetchall()[0]
     starts = con.execute(
@@ -202,26 +193,42 @@ def shares(con: "duckdb.DuckDBPyConnection", model: Model, only_touched: bool = 
     ]
 
 
+@cache
+def is_watched(full_name: str) -> bool:
+    """Whether differences in a table can concern tables kept by subject: what came in, and what is kept for the study
+    and read by those."""
+    table = study.tables()[full_name]
+    if table.by == "subject":
+        return full_name.startswith("harmonised.") and touched.whom(table) == touched.TOUCHED
+    return any(full_name in m.deps for m in load().values() if m.table.by == "subject")
+
+
 def run(con: "duckdb.DuckDBPyConnection", model: Model, only_touched: bool = False) -> int:
-    """Make the model's table for all subjects, or replace the rows of the touched ones; returns the rows of the table.
+    """Make the model's table for all subjects, or replace the rows of those that `touched` lists; returns the rows of
+    the table.
 
     Tables kept for the study are always made in full. Columns are cast to the declared types, so that a column which
     is missing from the SQL stops here. Raises `MappingError` naming the file.
     """
     import duckdb
 
-    only_touched = only_touched and model.table.by == "subject" and _exists(con, model.full_name)
+    again = only_touched and exists(con, model.full_name)
+    watched = again and is_watched(model.full_name)
+    only_touched = again and model.table.by == "subject"
     columns = ", ".join(f'cast("{c.name}" as {c.sql_type}) as "{c.name}"' for c in model.table.columns)
     target = f"store.{model.full_name}"
     try:
         for number, share in enumerate(shares(con, model, only_touched)):
-            wanted = [share] * bool(share) + ["usubjid in (from slice.main.touched)"] * only_touched
+            wanted = [share] * bool(share) + [f"usubjid in (from {touched.whom(model.table)})"] * only_touched
             show(con, model.deps, " and ".join(wanted))
             con.execute("use slice")
-            if only_touched:
+            if only_touched or watched:
+                where = " and ".join(wanted) or "true"
                 with_room(con, f"create or replace temp table replacement as select {columns} from (\n{model.sql}\n)")
+                if watched:
+                    touched.note(con, model.full_name, "replacement", where)
                 con.execute("begin")
-                con.execute(f"delete from {target} where {' and '.join(wanted)}")
+                con.execute(f"delete from {target} where {where}")
                 con.execute(f"insert into {target} from replacement; commit; drop table replacement")
             else:
                 making = f"insert into {target}" if number else f"create or replace table {target} as"
@@ -238,10 +245,3 @@ def run(con: "duckdb.DuckDBPyConnection", model: Model, only_touched: bool = Fal
         con.execute("use memory")
     row = con.execute(f"select count(*) from {target}").fetchone()
     return int(row[0]) if row else 0
-
-
-def _exists(con: "duckdb.DuckDBPyConnection", full_name: str) -> bool:
-    schema, name = full_name.split(".")
-    where = f"database_name = 'store' and schema_name = '{schema}' and table_name = '{name}'"
-    row = con.execute(f"select count(*) from duckdb_tables() where {where}").fetchone()
-    return bool(row and row[0])

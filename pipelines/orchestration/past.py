@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines import models, study_schema, warehouse
+from pipelines import models, study_schema, touched, warehouse
 from pipelines.centres import create_table
 from pipelines.deliveries import acceptances, ledger
 from pipelines.deliveries.answers import read_replies
@@ -93,7 +93,7 @@ def look_back(
             first = not past.database.exists()
             with closing(open_study(past, centres)) as con:
                 if not first:
-                    models.touch(con, sorted(changed))
+                    touched.touch(con, sorted(changed))
                 show(con, home, earlier[: moment.epoch], centres)
                 for step in steps:
                     step.run(con, not first)

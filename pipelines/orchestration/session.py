@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import PrivateAttr
 
-from pipelines import models, warehouse
+from pipelines import touched, warehouse
 from pipelines.centres import load_all
 from pipelines.deliveries import ledger
 from pipelines.deliveries.inbox import is_whole
@@ -90,8 +90,8 @@ class Session:
             for problem in self._broken_examples.result().items():
                 con.execute("insert into slice.main.rule_problems values (?, ?)", problem)
             changed = [centre for centre, made in self.made.items() if made != before.get(centre, "")]
-            if self.only_touched and changed:
-                models.touch(con, changed)
+            if self.only_touched:
+                touched.touch(con, changed)
             self._con = con
         return self._con
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
-from pipelines import alternatives, independent, models, study
+from pipelines import alternatives, independent, models, study, touched
 from pipelines.errors import MappingError
 
 if TYPE_CHECKING:
@@ -56,6 +56,8 @@ def _python_step(
         finally:
             con.execute("use memory")
         for name in makes:
+            if only_touched and models.is_watched(name) and touched.exists(con, name):
+                touched.note(con, name, f"slice.{name}")
             columns = ", ".join(f'cast("{c.name}" as {c.sql_type}) as "{c.name}"' for c in study.tables()[name].columns)
             con.execute(f"create or replace table store.{name} as select {columns} from slice.{name}")
             con.execute(f"drop table slice.{name}")

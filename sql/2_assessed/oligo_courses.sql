@@ -1,4 +1,4 @@
--- one row per: linked subject whose first progression was irradiated
+-- one row per: subject with a delivered fraction
 -- why: radiotherapy for pain before it, or to other lesions, is not the treatment of the oligo-progression
 -- source: PROTOCOL, Oligo-progression; Second progression and PFS2RT begin with the first fraction of its treatment
 with first_pd as (
@@ -11,13 +11,21 @@ treating as (
     from assessed.lesion_progressions g
     join harmonised.lesion_links k using (usubjid, lesion_id)
     join harmonised.targets t on t.usubjid = k.usubjid and t.centre = k.centre and t.target_id = k.target_id
+),
+given as (
+    select
+        c.usubjid, c.rtstdt, coalesce(coalesce(c.rtendt, c.rtstdt) >= f.oligodt, false) as is_after,
+        t.course_id is not null as is_linked
+    from assessed.delivered_courses c
+    left join first_pd f using (usubjid)
+    left join treating t on t.usubjid = c.usubjid and t.centre = c.centre and t.course_id = c.course_id
+    where c.n_fractions > 0 and c.rtstdt is not null
 )
 select
-    c.usubjid,
-    -- without a link to a progressing lesion, which is a query, the first course that was given from the progression on
-    coalesce(min(c.rtstdt) filter (t.course_id is not null), min(c.rtstdt)) as rtstdt
-from first_pd f
-join assessed.delivered_courses c using (usubjid)
-left join treating t on t.usubjid = c.usubjid and t.centre = c.centre and t.course_id = c.course_id
-where c.n_fractions > 0 and c.rtstdt is not null and coalesce(c.rtendt, c.rtstdt) >= f.oligodt
-group by c.usubjid
+    usubjid,
+    -- without a link to a progressing lesion, which is a query, the first course that was given from the progression on;
+    -- where none was, the first of any, so that a rule can still speak of it
+    coalesce(min(rtstdt) filter (is_after and is_linked), min(rtstdt) filter (is_after), min(rtstdt)) as rtstdt,
+    case when bool_or(is_after) then 'Y' else 'N' end as oligo_fl
+from given
+group by usubjid

@@ -26,7 +26,7 @@ found as (
 component as (
     -- what progressed before the first fraction to the oligo-progression, after other radiotherapy, is the first or none
     select f.* from found f
-    left join assessed.oligo_courses o using (usubjid)
+    left join assessed.oligo_courses o on o.usubjid = f.usubjid and o.oligo_fl = 'Y'
     where f.adt > o.rtstdt or o.rtstdt is null
 ),
 earliest as (
@@ -46,7 +46,7 @@ reasoned as (
 ),
 new_lesion as (
     select n.usubjid, min(n.adt) as adt from assessed.new_lesions n
-    left join assessed.oligo_courses o using (usubjid)
+    left join assessed.oligo_courses o on o.usubjid = n.usubjid and o.oligo_fl = 'Y'
     where n.series = 'after_rt' and n.status = 'UNEQUIVOCAL' and (n.adt > o.rtstdt or o.rtstdt is null)
     group by n.usubjid
 )

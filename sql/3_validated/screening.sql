@@ -51,7 +51,7 @@ brain as (
 )
 select
     d.usubjid, s.centre, s.rtsiteid, s.age_years, s.ecog, s.histology, d.trtsdt, d.trtedt,
-    p.oligodt, p.n_progressing, p.n_new, coalesce(o.rtstdt, d.rtstdt) as rtstdt,
+    p.oligodt, p.n_progressing, p.n_new, o.rtstdt,
     case when u.usubjid is null or t.n_fractions > 0 then coalesce(t.n_fractions, 0) end as n_fractions_to_progressing,
     coalesce(b.brain_progressing_fl, 'N') as brain_progressing_fl,
     c.histology_confirmed, c.first_line, c.adequate_function, c.other_cancer, c.prior_therapy, c.prior_immunotherapy,

@@ -17,11 +17,11 @@ seen as (
 ),
 progression as (
     select
-        p.*, o.rtstdt, o.rtstdt is not null as is_irradiated,
+        p.*, o.rtstdt, o.usubjid is not null as is_irradiated,
         printf('%s %s:%s', oligo_centre, oligo_source_file, oligo_source_row) as oligo_source,
         printf('%s %s:%s', second_centre, second_source_file, second_source_row) as second_source
     from assessed.progressions p
-    left join assessed.oligo_courses o using (usubjid)
+    left join assessed.oligo_courses o on o.usubjid = p.usubjid and o.oligo_fl = 'Y'
 ),
 first_fraction as (
     select p.usubjid, p.rtstdt, min(struct_pack(dom := c.srcdom, var := c.srcvar, seq := c.srcseq)) as source

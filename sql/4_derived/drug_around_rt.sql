@@ -2,21 +2,16 @@
 -- unit: day; mg/day
 -- why: the question of the study is whether the drug goes on through radiotherapy
 -- source: PROTOCOL, Toxicity (pazopanib kept or interrupted, days off, dose after)
-with radiotherapy as (
-    -- from the first fraction that treated the oligo-progression
-    select d.usubjid, coalesce(o.rtstdt, d.rtstdt) as rtstdt, d.rtendt
-    from assessed.subject_dates d
-    left join assessed.oligo_courses o using (usubjid)
-),
-step as (
+with step as (
     select
-        e.usubjid, e.exstdt, coalesce(e.exendt, 'infinity'::date) as last_dt, e.exendt, e.exdose_mg, e.exadj, d.rtstdt, d.rtendt,
-        e.exdose_mg = 0 and coalesce(e.exendt, d.rtstdt) >= d.rtstdt - p.interruption_window_days
+        e.usubjid, e.exstdt, coalesce(e.exendt, 'infinity'::date) as last_dt, e.exendt, e.exdose_mg, e.exadj, o.rtstdt, d.rtendt,
+        e.exdose_mg = 0 and coalesce(e.exendt, o.rtstdt) >= o.rtstdt - p.interruption_window_days
         and e.exstdt <= d.rtendt + p.interruption_window_days as is_pause
     from harmonised.exposures e
-    join radiotherapy d using (usubjid)
+    join assessed.oligo_courses o using (usubjid)
+    join assessed.subject_dates d using (usubjid)
     cross join study.protocol p
-    where e.extrt = p.study_drug and d.rtstdt is not null
+    where e.extrt = p.study_drug
 ),
 placed as (
     select *, max(last_dt) filter (is_pause) over (partition by usubjid) as pause_end from step

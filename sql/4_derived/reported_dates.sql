@@ -15,9 +15,8 @@ with reported as (
     -- the oncology centre's later responses still count from before radiotherapy: they say nothing about a second progression
     select r.usubjid, 'second', r.rsdt, 'restagings', 'rsdt', r.centre, r.source_file, r.source_row
     from harmonised.restagings r
-    join assessed.subject_dates d using (usubjid)
-    left join assessed.oligo_courses o using (usubjid)
-    where r.response = 'PD' and r.rsdt > coalesce(o.rtstdt, d.rtstdt)
+    join assessed.oligo_courses o using (usubjid)
+    where r.response = 'PD' and r.rsdt > o.rtstdt
 ),
 earliest as (
     select

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import duckdb
 
-from pipelines import models, staging, study
+from pipelines import staging, study
+from pipelines import touched as lists
 from pipelines.centres import load_all
 from pipelines.deliveries import ledger
 from pipelines.deliveries.intake import intake
@@ -36,7 +37,7 @@ def open_study(home: Home) -> duckdb.DuckDBPyConnection:
 def make(con: duckdb.DuckDBPyConnection, touched: list[str] | None = None) -> None:
     """Make every table, or only what the centres in `touched` can have changed."""
     if touched is not None:
-        models.touch(con, touched)
+        lists.touch(con, touched)
     for step in load_steps():
         step.run(con, touched is not None)
 

@@ -5,7 +5,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from pipelines import models, study
+from pipelines import study
+from pipelines import touched as lists
 from pipelines.centres import load_all
 from pipelines.deliveries import ledger
 from pipelines.deliveries.intake import intake
@@ -38,7 +39,7 @@ def run(home: Home, touched: Collection[str] | None = None) -> None:
     moments = timeline(home, VERSIONS)
     with closing(past.open_study(home, CENTRES)) as con:
         if touched is not None:
-            models.touch(con, sorted(touched))
+            lists.touch(con, sorted(touched))
         past.show(con, home, moments, CENTRES)
         for step in load_steps():
             if step.layer in ("harmonised", "assessed", "validated"):

@@ -4,6 +4,7 @@ import random
 import shutil
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from pipelines import models, study
@@ -83,3 +84,69 @@ def test_shares_of_the_subjects_end_in_equal_tables(
     line.make(con, ["rt1", "me2"])
     for name, rows in expected.items():
         assert line.content(con, name) == rows, name
+
+
+def send_again(con: duckdb.DuckDBPyConnection, path: Path, change: str) -> None:
+    """A staged file as the next delivery holds it: another delivery, and what else is different."""
+    con.execute(f"create or replace temp table sent as select * replace ('again' as delivery_id) from '{path}'")
+    con.execute(f"{change}; copy sent to '{path}' (format parquet)")
+
+
+def marked(con: duckdb.DuckDBPyConnection) -> set[str]:
+    return {usubjid for (usubjid,) in con.execute("from slice.main.changed").fetchall()}
+
+
+def test_an_export_sent_again_costs_those_of_whom_something_changed(
+    whole: tuple[Path, dict[str, list[tuple[object, ...]]]], tmp_path: Path
+) -> None:
+    """Rows tell the new delivery; nobody is assessed again but the one whose diameter was corrected, and all tables are
+    what a full run makes of the same rows."""
+    root, expected = whole
+    home = Home(tmp_path / "home")
+    shutil.copytree(root / "staged", home.staged)
+    con = line.open_study(home)
+    line.make(con)
+    path = home.staged / "me1" / "measurements.parquet"
+    send_again(con, path, "select 1")
+    line.make(con, ["me1"])
+    assert marked(con) == set()
+    assert con.execute("select distinct delivery_id from store.assessed.adtr where centre = 'me1'").fetchall() == [
+        ("again",)
+    ]
+    assert line.content(con, "assessed.adrs") == expected["assessed.adrs"]
+
+    ((corrected,),) = con.execute(f"""
+        select min(usubjid) from (select usubjid from '{path}' where diameter_mm > 0 group by all having count(*) > 3)
+    """).fetchall()
+    send_again(con, path, f"update sent set diameter_mm = diameter_mm * 3 where usubjid = '{corrected}'")
+    line.make(con, ["me1"])
+    assert marked(con) == {corrected}
+    found = {name: line.content(con, name) for name in expected}
+    assert found["assessed.adrs"] != expected["assessed.adrs"]
+    con.close()
+    anew = Home(tmp_path / "anew")
+    shutil.copytree(home.staged, anew.staged)
+    con = line.open_study(anew)
+    line.make(con)
+    assert {name: line.content(con, name) for name in expected} == found
+
+
+def test_a_rule_that_can_no_longer_be_judged_concerns_everybody(
+    whole: tuple[Path, dict[str, list[tuple[object, ...]]]], tmp_path: Path
+) -> None:
+    """Eligibility of a subject whom no delivery touched changes with what is known about a rule."""
+    root, _ = whole
+    home = Home(tmp_path / "home")
+    shutil.copytree(root / "staged", home.staged)
+    con = line.open_study(home)
+    line.make(con)
+    ((rule,),) = con.execute(
+        "select min(rule_id) from store.validated.rule_counts where severity = 'exclude'"
+    ).fetchall()
+    con.execute("insert into slice.main.rule_problems values (?, 'its example does not hold')", [rule])
+    line.make(con, [])
+    answers = con.execute("select distinct status from store.validated.eligibility").fetchall()
+    assert set(answers) <= {("excluded",), ("undetermined",)}
+    con.execute("delete from slice.main.rule_problems")
+    line.make(con, [])
+    assert con.execute("select count(*) from store.validated.eligibility where status = 'eligible'").fetchall() > [(0,)]

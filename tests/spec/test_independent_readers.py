@@ -116,14 +116,14 @@ def test_without_a_reader_nothing_is_made_again(monkeypatch: pytest.MonkeyPatch)
     assert independent.derive(con) == 0
 
 
-def test_only_the_touched_subjects_are_read_again() -> None:
+def test_only_the_changed_subjects_are_read_again() -> None:
     con = read_twice()
     before = con.execute(f"from store.{independent.TABLE} order by all").fetchall()
     subject = before[0][0]
-    con.execute("insert into slice.main.touched values (?)", [subject])
+    con.execute("insert into slice.main.changed values (?)", [subject])
     con.execute(f"update store.{independent.TABLE} set avalc = 'overwritten' where usubjid = ?", [subject])
     independent.derive(con, only_touched=True)
-    con.execute("delete from slice.main.touched")
+    con.execute("delete from slice.main.changed")
     assert con.execute(f"from store.{independent.TABLE} order by all").fetchall() == before
 
 

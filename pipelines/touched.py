@@ -1,0 +1,68 @@
+"""Whose rows are made again when centres send something new: all that carry the delivery they came in, and of the rest
+only those of subjects of whom something else is different.
+
+An export that is sent again holds mostly what the one before held. Two lists in `slice.main`, one inside the other:
+`touched`, every subject that the centres know or knew, and `changed`, those of whom some value changed.
+"""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from pipelines import study
+
+if TYPE_CHECKING:
+    import duckdb
+
+TOUCHED, CHANGED = "slice.main.touched", "slice.main.changed"
+DELIVERY = ("delivery_id", "file_sha256")  # differ in every row that is sent again
+LINKS, COUNTS = "harmonised.links", "validated.rule_counts"
+
+
+def prepare(con: "duckdb.DuckDBPyConnection") -> None:
+    """Two empty lists."""
+    con.execute(
+        f"create or replace table {TOUCHED} (usubjid varchar); create or replace table {CHANGED} (usubjid varchar)"
+    )
+
+
+def touch(con: "duckdb.DuckDBPyConnection", centres: Iterable[str]) -> None:
+    """Mark every subject that these centres know or knew."""
+    names = ", ".join(study.sql_literal(c) for c in centres) or "null"
+    before = f"union select usubjid from store.{LINKS} where centre in ({names})" if exists(con, LINKS) else ""
+    _add(con, TOUCHED, f"select usubjid from slice.main.staged_links where centre in ({names}) {before}")
+
+
+def whom(table: study.Table) -> str:
+    """The list of the subjects whose rows in a table are replaced."""
+    return TOUCHED if any(c.name in DELIVERY for c in table.columns) else CHANGED
+
+
+def note(con: "duckdb.DuckDBPyConnection", full_name: str, made: str, where: str = "true") -> None:
+    """Mark whose rows in `made` differ from the stored ones (there: `where`) in more than the delivery they came in."""
+    if full_name == COUNTS:
+        # a rule that can no longer be judged, or can again, concerns everybody
+        broken = "select distinct rule_id from {} where status = 'error'"
+        one, other = broken.format(f"store.{COUNTS}"), broken.format(made)
+        different = f"""select usubjid from store.{LINKS}
+            where exists (({one} except {other}) union all ({other} except {one}))"""
+    else:
+        values = ", ".join(f'"{c.name}"' for c in study.tables()[full_name].columns if c.name not in DELIVERY)
+        different = f"""select usubjid from (
+                select {values}, 1 as n from store.{full_name} where {where} union all select {values}, -1 from {made}
+            ) where usubjid is not null group by {values} having sum(n) <> 0"""
+    con.execute(f"create or replace temp table different as {different}")
+    for marked in (CHANGED, TOUCHED):
+        _add(con, marked, "from different")
+    con.execute("drop table different")
+
+
+def _add(con: "duckdb.DuckDBPyConnection", marked: str, subjects: str) -> None:
+    con.execute(f"insert into {marked} ({subjects}) except from {marked}")
+
+
+def exists(con: "duckdb.DuckDBPyConnection", full_name: str) -> bool:
+    """Whether the warehouse holds a table."""
+    schema, name = full_name.split(".")
+    where = f"database_name = 'store' and schema_name = '{schema}' and table_name = '{name}'"
+    row = con.execute(f"select count(*) from duckdb_tables() where {where}").fetchone()
+    return bool(row and row[0])
