@@ -8,6 +8,7 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 from pipelines.deliveries import ledger
+from pipelines.study import sql_literal
 from pipelines.warehouse import Home, open_read
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def _from_validated(home: Home, table: str, columns: set[str], query: str) -> li
     if not home.database.exists():
         return None
     with closing(open_read(home)) as con:
-        there = con.execute(
-            "select column_name from duckdb_columns() where schema_name = 'validated' and table_name = ?", [table]
-        ).fetchall()
+        # no parameter: for one DuckDB would import pandas
+        where = f"schema_name = 'validated' and table_name = {sql_literal(table)}"
+        there = con.execute(f"select column_name from duckdb_columns() where {where}").fetchall()
         return con.execute(query).fetchall() if columns <= {name for (name,) in there} else None
