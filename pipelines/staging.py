@@ -24,7 +24,8 @@ INVISIBLE = " \t\r\n\u00a0\u200b\u200c\u200d\u2060\ufeff"  # what spreadsheets a
 PARQUET = "(format parquet, compression snappy, write_bloom_filter false, row_group_size 40960)"
 
 
-def stage(centre: Centre, landed: Path, out: Path) -> dict[str, int]:
+@warehouse.again_with_room
+def stage(centre: Centre, landed: Path, out: Path, limit: str | None = warehouse.SHARE) -> dict[str, int]:
     """Stage the delivery that lies in `landed` (named by its id) into `out`; returns the rows of each staged table.
 
     Input grain: one row per record received, all text, one Parquet file a source, `_notes` and `_received`.
@@ -33,13 +34,13 @@ def stage(centre: Centre, landed: Path, out: Path) -> dict[str, int]:
     out, with its reason) and `received` (one row per file and source). Units are the study's; numbers are exact. A
     staged row also keeps `_part` and `_place`, where the mapping found it, `_bad`, the raw text of each field that
     could not be used (JSON, NULL without any), and `_since`, NULL here (`deliveries.history` fills it). `out` is
-    replaced as a whole or not at all.
+    replaced as a whole or not at all. `limit`: the memory of the database that does it.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".staging-", dir=out.parent) as scratch:
         draft = Path(scratch) / "staged"
         draft.mkdir()
-        with closing(warehouse.memory(Path(scratch))) as con:
+        with closing(warehouse.memory(Path(scratch), limit)) as con:
             # with one thread, and joins as they are written, rows keep their order; centres are staged side by side
             con.execute("set threads = 1; set disabled_optimizers = 'build_side_probe_side'")
             parts = _prepare(con, centre, landed)

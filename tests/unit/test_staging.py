@@ -1,5 +1,6 @@
 """Landed text becomes typed rows, and what cannot becomes a finding with its place; a case per verb."""
 
+from contextlib import closing
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -447,3 +448,29 @@ def test_the_same_delivery_gives_the_same_bytes_and_replaces_the_old(tmp_path: P
     again = stage(tmp_path, "", "", {})
     assert {p.name: p.read_bytes() for p in again.folder.iterdir()} == before
     assert [p.name for p in again.folder.parent.iterdir()] == ["x1"]
+
+
+def test_a_delivery_too_large_for_its_share_of_the_memory_is_staged_with_all_of_it(tmp_path: Path) -> None:
+    """The bound gives way rather than the run; nothing is left of the first attempt."""
+    import duckdb
+
+    from pipelines import warehouse
+
+    tried: list[str | None] = []
+
+    @warehouse.again_with_room
+    def work(name: str, limit: str | None = "1MB") -> str:
+        tried.append(limit)
+        with closing(warehouse.memory(tmp_path, limit)) as con:
+            con.execute("create table numbers as select range, range::varchar from range(300000)")
+        return name
+
+    assert work("done") == "done"
+    assert tried == ["1MB", None]
+
+    @warehouse.again_with_room
+    def broken(limit: str | None = "1MB") -> None:
+        raise duckdb.OutOfMemoryException
+
+    with pytest.raises(duckdb.OutOfMemoryException):
+        broken()
