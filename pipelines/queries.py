@@ -127,7 +127,8 @@ def _write_xlsx(rows: list[list[str]], centre: "Centre", target: Path) -> Path:
 
     said = words(centre.language)
     book = xlsxwriter.Workbook(str(target), {"strings_to_formulas": False, "strings_to_urls": False})
-    book.set_properties({"created": datetime.datetime(2000, 1, 1), "title": f"queries {centre.name}"})
+    about = {"title": centre.local_title, "subject": study.title(centre.language)}
+    book.set_properties({"created": datetime.datetime(2000, 1, 1), **about})
     sheet = book.add_worksheet("queries")
     head = book.add_format({"bold": True, "bottom": 1, "text_wrap": True})
     asked = book.add_format({"text_wrap": True, "valign": "top"})
@@ -154,6 +155,7 @@ def _write_xlsx(rows: list[list[str]], centre: "Centre", target: Path) -> Path:
     sheet.protect("", {"format_columns": True, "format_rows": True, "autofilter": True, "sort": True})
     sheet.set_landscape()
     sheet.repeat_rows(0)
+    sheet.set_header("&L{title}&R{subject}".format(**{name: text.replace("&", "&&") for name, text in about.items()}))
     sheet.fit_to_pages(1, 0)
     legend = book.add_worksheet(said["legend_sheet"])
     legend.set_column(1, 1, 100)

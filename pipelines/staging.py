@@ -11,6 +11,7 @@ from pipelines.mapping import DICTIONARY, Centre
 from pipelines.staging_fields import MACROS, quote
 from pipelines.staging_findings import PLACE, dropped_sql, fillable, findings_sql, key_of, partial_dates_sql
 from pipelines.staging_numbers import MACROS as NUMBERS
+from pipelines.staging_numbers import beyond
 from pipelines.staging_rows import MOST_BLOCKS, ORIGIN, PartSql, compile_part, make_source
 from pipelines.staging_transactions import NO_CONTENTS
 from pipelines.staging_words import MACROS as WORDS
@@ -172,16 +173,19 @@ def _write_tables(
 
 
 def _union(con: "duckdb.DuckDBPyConnection", centre: Centre, table: str, parts: Sequence[PartSql]) -> str:
-    """All parts of a staged table with every column, after their rollups (whose rows are kept for the findings)."""
+    """All parts of a staged table with every column, after their rollups (whose rows are kept for the findings).
+
+    `_bad` of what was rolled up holds sums that their column does not."""
     selects = []
     for number, (part, sql) in enumerate(zip(centre.tables.get(table, ()), parts, strict=True)):
         rows, names, bad = f"({sql.query})", {f.name for f in part.fields}, "_bad"
         if part.rollups:
             con.execute(f"create temp table {sql.name} as {sql.query}")
-            rows, bad = sql.name, "null::varchar"
+            rows = sql.name
         for rollup in part.rollups:
             rows, names = _rollup(rows, rollup)
         if part.rollups:
+            bad = beyond({c: about.sql_type for c, about in fillable(table).items() if c in names}, sql.raw)
             # in the order of the file, because its rows look for theirs among the rolled up
             rows = f"origin_{part.source} join {rows} on _rid = _place // {MOST_BLOCKS}"
         cells = ", ".join(

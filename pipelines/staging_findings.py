@@ -63,18 +63,21 @@ def findings_sql(centre: Centre, landed: Path, parts: Sequence[PartSql], head: s
     for part in parts:
         code = "p.usubjid" if part.table == "links" else "l.usubjid"
         declared = centre.tables[part.table][part.number]
-        rows, mine = f"all_{part.table}", f" and _part = {part.number}"
+        several = [f"(from all_{part.table} where _part = {part.number})"]
         if declared.rollups:
-            rows, mine = f"origin_{declared.source} join {part.name} on _rid = _place // {MOST_BLOCKS}", ""
-        selects.append(f"""
+            several += [f"origin_{declared.source} join {part.name} on _rid = _place // {MOST_BLOCKS}"]
+        selects += [
+            f"""
             select {head}, {lit(part.table)}, local_id, {code}, {_record_key(centre, part, code)}, source_file,
                 source_row, b.field, b.staged_field,
                 -- the centre's own id stays in its own files
                 case when b.staged_field <> 'local_id' then b.value_received end, b.expected, b.rule_id,
                 {_raw_key(part, kinds)}
-            from (select *, unnest(from_json(_bad, {kinds})) as b from {rows} where _bad is not null{mine}) p
+            from (select *, unnest(from_json(_bad, {kinds})) as b from {rows} where _bad is not null) p
             left join link l using (local_id) where b is not null
-        """)
+        """
+            for rows in several
+        ]
     for table in centre.tables.keys() - {"links"}:
         key = [c for c in key_of(table) if c != "usubjid"]
         record = record_sql(centre, table)

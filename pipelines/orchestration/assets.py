@@ -13,6 +13,7 @@ import dagster as dg
 from pipelines import models
 from pipelines.deliveries import ledger
 from pipelines.mapping import Centre
+from pipelines.orchestration import lateness
 from pipelines.orchestration import steps as steps_module
 from pipelines.orchestration.columns import (
     asset_key,
@@ -27,7 +28,6 @@ from pipelines.orchestration.previews import report_link
 from pipelines.orchestration.session import Study, tell
 from pipelines.orchestration.settings import Settings, home_here, load_settings
 from pipelines.orchestration.steps import Step, description
-from pipelines.status import patience
 from pipelines.warehouse import Home
 
 Results = Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]
@@ -54,7 +54,6 @@ def centre_assets(centre: Centre, settings: Settings) -> dg.AssetsDefinition:
                 landed,
                 group_name="landed",
                 description=f"{centre.title}: its rows as text, as they came.",
-                freshness_policy=freshness(centre, settings.late_after_pct),
                 **about,
             ),
             dg.AssetSpec(
@@ -66,7 +65,7 @@ def centre_assets(centre: Centre, settings: Settings) -> dg.AssetsDefinition:
                 **about,
             ),
         ],
-        check_specs=[accepted, stop_rules],
+        check_specs=[accepted, stop_rules, lateness.check_spec(landed)],
     )
     def take_in_centre(context: dg.AssetExecutionContext, study: Study) -> Results:
         session = study.session
@@ -91,6 +90,7 @@ def centre_assets(centre: Centre, settings: Settings) -> dg.AssetsDefinition:
             passed=not rejected,
             metadata={"n_pending": taken.n_pending, "rejected": rejected, "report": report},
         )
+        yield dg.AssetCheckResult(**lateness.told(session.home, centre.name))
         yield dg.AssetCheckResult(
             asset_key=staged,
             check_name=stop_rules.name,
@@ -99,12 +99,6 @@ def centre_assets(centre: Centre, settings: Settings) -> dg.AssetsDefinition:
         )
 
     return take_in_centre
-
-
-def freshness(centre: Centre, late_after_pct: int) -> dg.FreshnessPolicy:
-    """A centre is late when its patience is over since it sent something, and red when half as much again is."""
-    late = patience(centre.cadence_days, late_after_pct)
-    return dg.FreshnessPolicy.time_window(fail_window=late * 1.5, warn_window=late)
 
 
 def has_sent(instance: dg.DagsterInstance, landed: dg.AssetKey, home: Home, centre: str) -> bool:

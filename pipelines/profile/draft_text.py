@@ -124,7 +124,7 @@ def _field(draft: Draft, part: Guess, match: Match) -> list[str]:
                 f"{place}: are dates day first or month first? All of them can be read both ways; day first is taken."
             )
             above.append(draft.ask(asked))
-    if column.type in ("quantity", "dose") and raw.decimal not in ("", draft.decimal) and draft.decimal != "either":
+    if column.type == "quantity" and raw.decimal not in ("", draft.decimal) and draft.decimal != "either":
         spec["decimal"] = raw.decimal
     if column.unit in UNITS and column.type == "quantity":
         said = unit_of(raw.name)

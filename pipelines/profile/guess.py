@@ -11,7 +11,7 @@ from pipelines.profile.vocabulary import Vocabulary
 
 GOOD, FAIR = 0.75, 0.5
 KINDS = {
-    "date": {"date"}, "int": {"number"}, "count": {"number"}, "quantity": {"number"}, "dose": {"number"},
+    "date": {"date"}, "int": {"number"}, "count": {"number"}, "quantity": {"number"},
     "number": {"number"}, "code": {"code", "flag", "text", "id", "number"}, "flag": {"flag", "code", "number"},
     "id": {"id", "code", "number", "text"}, "text": {"code", "flag", "text", "id", "number"},
 }  # fmt: skip
