@@ -28,6 +28,7 @@ from pipelines.orchestration.previews import report_link
 from pipelines.orchestration.session import Study, tell
 from pipelines.orchestration.settings import Settings, home_here, load_settings
 from pipelines.orchestration.steps import Step, description
+from pipelines.status import patience
 from pipelines.warehouse import Home
 
 Results = Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]
@@ -54,6 +55,7 @@ def centre_assets(centre: Centre, settings: Settings) -> dg.AssetsDefinition:
                 landed,
                 group_name="landed",
                 description=f"{centre.title}: its rows as text, as they came.",
+                freshness_policy=freshness(centre, settings.late_after_pct),
                 **about,
             ),
             dg.AssetSpec(
@@ -99,6 +101,13 @@ def centre_assets(centre: Centre, settings: Settings) -> dg.AssetsDefinition:
         )
 
     return take_in_centre
+
+
+def freshness(centre: Centre, late_after_pct: int) -> dg.FreshnessPolicy:
+    """Nothing was received for the centre's patience, and red for half as much again; what the check `delivers_in_time`
+    says of the day of its data, this says of the day of receipt."""
+    late = patience(centre.cadence_days, late_after_pct)
+    return dg.FreshnessPolicy.time_window(fail_window=late * lateness.RED_AFTER, warn_window=late)
 
 
 def has_sent(instance: dg.DagsterInstance, landed: dg.AssetKey, home: Home, centre: str) -> bool:

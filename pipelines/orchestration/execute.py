@@ -21,6 +21,7 @@ nux: {{enabled: false}}
 concurrency: {{runs: {{max_concurrent_runs: 1}}}}
 run_monitoring: {{enabled: true, start_timeout_seconds: 300, poll_interval_seconds: 30}}
 run_retries: {{enabled: true, max_retries: 0}}
+freshness: {{enabled: true}}
 retention:
   sensor: {{purge_after_days: {days}}}
   schedule: {{purge_after_days: {{skipped: {days}, failure: {runs}, success: {runs}}}}}

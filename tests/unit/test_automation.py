@@ -19,7 +19,7 @@ from pipelines.deliveries import inbox, ledger
 from pipelines.deliveries.intake import intake
 from pipelines.errors import MappingError
 from pipelines.orchestration import lateness, orphans
-from pipelines.orchestration.assets import has_sent
+from pipelines.orchestration.assets import centre_assets, freshness, has_sent
 from pipelines.orchestration.automation import load_automation
 from pipelines.orchestration.plan import centre_folders
 from pipelines.orchestration.retention import forget_old_runs
@@ -254,6 +254,16 @@ def test_a_centre_that_falls_silent_turns_yellow_and_then_red(
                 assert event.passed is not late
                 told.append((days, event.passed, event.severity.value))
     assert told == [(silent, True, "WARN"), (silent + DAY, False, "WARN"), (silent * 1.5 + DAY, False, "ERROR")]
+
+
+def test_a_centre_from_which_nothing_was_received_turns_yellow_and_then_red(home: Home) -> None:
+    settings = load_settings(home)
+    for centre in all_centres().values():
+        policy = freshness(centre, settings.late_after_pct)
+        specs = {spec.key.path[0]: spec for spec in centre_assets(centre, settings).specs}
+        assert specs["landed"].freshness_policy == policy
+        assert policy.warn_window.to_timedelta() > timedelta(days=centre.cadence_days)  # type: ignore[attr-defined]
+        assert policy.fail_window.to_timedelta() > policy.warn_window.to_timedelta()  # type: ignore[attr-defined]
 
 
 def test_a_centre_that_has_sent_nothing_is_not_called_fresh(home: Home) -> None:
