@@ -28,10 +28,10 @@ def load(folder: Path) -> Centre:
     refuse(path, _schema().errors(raw))
     maps = raw.get("code_maps", {})
     tables = {t: tuple(_part(t, p, maps) for p in parts) for t, parts in raw["tables"].items() if _is_staged(t)}
-    contact = raw.get("contact", "")
+    title, language = raw["title"], raw["language"]
     centre = Centre(
-        name=raw["centre"], title=raw["title"], kind=raw["kind"], language=raw["language"],
-        contact=contact if isinstance(contact, str) else contact[raw["language"]],
+        name=raw["centre"], title=study.spoken(title), local_title=study.spoken(title, language), kind=raw["kind"],
+        language=language, contact=study.spoken(raw.get("contact", ""), language),
         cadence_days=raw.get("cadence_days") or study.protocol()["cadence_days"]["value"],
         queries_delimiter=raw.get("queries_delimiter", ","), missing=tuple(raw.get("missing", ())),
         decimal=raw.get("decimal", "."), formats=tuple(raw.get("formats", ())),
@@ -48,7 +48,7 @@ def load_all(root: Path) -> dict[str, Centre]:
 
 
 def create_table(con: "duckdb.DuckDBPyConnection", centres: Mapping[str, Centre], schema: str = "study") -> None:
-    """Make `<schema>.centres`, one row per centre: centre, centre_kind, title, language, and how often it delivers."""
+    """Make `<schema>.centres`, one row per centre: centre, kind, English title, language, days between deliveries."""
     con.execute(
         f"create or replace table {schema}.centres"
         "(centre varchar, centre_kind varchar, title varchar, language varchar, cadence_days integer)"

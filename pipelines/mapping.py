@@ -135,7 +135,8 @@ class Centre:
     """One hospital unit: who it is, what it sends, and how that becomes staged tables."""
 
     name: str
-    title: str
+    title: str  # in English, for the coordinating centre
+    local_title: str  # in the centre's language, for itself
     kind: str
     language: str
     contact: str

@@ -243,5 +243,4 @@ def run(con: "duckdb.DuckDBPyConnection", model: Model, only_touched: bool = Fal
         raise MappingError(f"{where}: {error if spoken else type(error).__name__}") from None
     finally:
         con.execute("use memory")
-    row = con.execute(f"select count(*) from {target}").fetchone()
-    return int(row[0]) if row else 0
+    return touched.count(con, target)

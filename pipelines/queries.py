@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines import study
 from pipelines.query_words import sql_labels, sql_parts, words
+from pipelines.staging_findings import MARK
 from pipelines.study import sql_literal as lit
 from pipelines.warehouse import Home
 
@@ -126,7 +127,8 @@ def _write_xlsx(rows: list[list[str]], centre: "Centre", target: Path) -> Path:
 
     said = words(centre.language)
     book = xlsxwriter.Workbook(str(target), {"strings_to_formulas": False, "strings_to_urls": False})
-    book.set_properties({"created": datetime.datetime(2000, 1, 1), "title": f"queries {centre.name}"})
+    about = {"title": centre.local_title, "subject": study.title(centre.language)}
+    book.set_properties({"created": datetime.datetime(2000, 1, 1), **about})
     sheet = book.add_worksheet("queries")
     head = book.add_format({"bold": True, "bottom": 1, "text_wrap": True})
     asked = book.add_format({"text_wrap": True, "valign": "top"})
@@ -153,6 +155,7 @@ def _write_xlsx(rows: list[list[str]], centre: "Centre", target: Path) -> Path:
     sheet.protect("", {"format_columns": True, "format_rows": True, "autofilter": True, "sort": True})
     sheet.set_landscape()
     sheet.repeat_rows(0)
+    sheet.set_header("&L{title}&R{subject}".format(**{name: text.replace("&", "&&") for name, text in about.items()}))
     sheet.fit_to_pages(1, 0)
     legend = book.add_worksheet(said["legend_sheet"])
     legend.set_column(1, 1, 100)
@@ -182,9 +185,11 @@ def _select(home: Home, centre: str) -> str:
         asked as (
             select
                 f.*, string_split(f.table_name, '.')[-1] as table_short,
-                -- the first part is whose record it is; where it is a source, file and line say the rest
+                -- the first part is whose record it is; where it is a source, file and line say the rest;
+                -- a digest of what could not be read says nothing to people
                 case when string_split(f.record_key, '|')[1] = string_split(f.table_name, '.')[-1] then [] else
-                    list_filter(string_split(f.record_key, '|')[2:], lambda part: part not in ('', {lit(centre)}))
+                    list_filter(string_split(f.record_key, '|')[2:],
+                        lambda part: part not in ('', {lit(centre)}) and not starts_with(part, {lit(MARK)}))
                 end as parts,
                 list(concat_ws(' ', f.source_file, f.source_row)) over same as places,
                 row_number() over same as place

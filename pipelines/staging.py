@@ -11,6 +11,7 @@ from pipelines.mapping import DICTIONARY, Centre
 from pipelines.staging_fields import MACROS, quote
 from pipelines.staging_findings import PLACE, dropped_sql, fillable, findings_sql, key_of, partial_dates_sql
 from pipelines.staging_numbers import MACROS as NUMBERS
+from pipelines.staging_numbers import beyond
 from pipelines.staging_rows import MOST_BLOCKS, ORIGIN, PartSql, compile_part, make_source
 from pipelines.staging_transactions import NO_CONTENTS
 from pipelines.staging_words import MACROS as WORDS
@@ -23,7 +24,8 @@ INVISIBLE = " \t\r\n\u00a0\u200b\u200c\u200d\u2060\ufeff"  # what spreadsheets a
 PARQUET = "(format parquet, compression snappy, write_bloom_filter false, row_group_size 40960)"
 
 
-def stage(centre: Centre, landed: Path, out: Path) -> dict[str, int]:
+@warehouse.again_with_room
+def stage(centre: Centre, landed: Path, out: Path, limit: str | None = warehouse.SHARE) -> dict[str, int]:
     """Stage the delivery that lies in `landed` (named by its id) into `out`; returns the rows of each staged table.
 
     Input grain: one row per record received, all text, one Parquet file a source, `_notes` and `_received`.
@@ -32,13 +34,13 @@ def stage(centre: Centre, landed: Path, out: Path) -> dict[str, int]:
     out, with its reason) and `received` (one row per file and source). Units are the study's; numbers are exact. A
     staged row also keeps `_part` and `_place`, where the mapping found it, `_bad`, the raw text of each field that
     could not be used (JSON, NULL without any), and `_since`, NULL here (`deliveries.history` fills it). `out` is
-    replaced as a whole or not at all.
+    replaced as a whole or not at all. `limit`: the memory of the database that does it.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".staging-", dir=out.parent) as scratch:
         draft = Path(scratch) / "staged"
         draft.mkdir()
-        with closing(warehouse.memory(Path(scratch))) as con:
+        with closing(warehouse.memory(Path(scratch), limit)) as con:
             # with one thread, and joins as they are written, rows keep their order; centres are staged side by side
             con.execute("set threads = 1; set disabled_optimizers = 'build_side_probe_side'")
             parts = _prepare(con, centre, landed)
@@ -171,16 +173,19 @@ def _write_tables(
 
 
 def _union(con: "duckdb.DuckDBPyConnection", centre: Centre, table: str, parts: Sequence[PartSql]) -> str:
-    """All parts of a staged table with every column, after their rollups (whose rows are kept for the findings)."""
+    """All parts of a staged table with every column, after their rollups (whose rows are kept for the findings).
+
+    `_bad` of what was rolled up holds sums that their column does not."""
     selects = []
     for number, (part, sql) in enumerate(zip(centre.tables.get(table, ()), parts, strict=True)):
         rows, names, bad = f"({sql.query})", {f.name for f in part.fields}, "_bad"
         if part.rollups:
             con.execute(f"create temp table {sql.name} as {sql.query}")
-            rows, bad = sql.name, "null::varchar"
+            rows = sql.name
         for rollup in part.rollups:
             rows, names = _rollup(rows, rollup)
         if part.rollups:
+            bad = beyond({c: about.sql_type for c, about in fillable(table).items() if c in names}, sql.raw)
             # in the order of the file, because its rows look for theirs among the rolled up
             rows = f"origin_{part.source} join {rows} on _rid = _place // {MOST_BLOCKS}"
         cells = ", ".join(

@@ -12,9 +12,10 @@ from pipelines.study import sql_literal as lit
 
 PLACED = "(_part, _place)"
 PLACE = "_part, _place"  # of a staged row: part of the mapping; row of the source and block of its unpivot
+MARK = "#"  # begins the part of a record's key that stands for what cannot be read
 FINDING = (
     "centre", "delivery_id", "table_name", "local_id", "usubjid", "record_key", "source_file", "source_row", "field",
-    "staged_field", "value_received", "expected", "rule_id",
+    "staged_field", "value_received", "expected", "rule_id", "raw_key",
 )  # fmt: skip
 
 
@@ -37,9 +38,11 @@ def findings_sql(centre: Centre, landed: Path, parts: Sequence[PartSql], head: s
         f"""select {head}, source as table_name, null as local_id, null as usubjid,
         case when field is null then concat_ws('|', source, source_file, source_row) else source end as record_key,
         source_file,
-        source_row, field, null as staged_field, value_received, expected, rule_id from read_parquet({notes})""",
+        source_row, field, null as staged_field, value_received, expected, rule_id, null as raw_key
+        from read_parquet({notes})""",
         f"""select {head}, source, null, null, source, source_file, '1', field, null, null,
-        'this column, which the mapping names', 'structure/missing_column' from absent join received using (source)
+        'this column, which the mapping names', 'structure/missing_column', null
+        from absent join received using (source)
         where (source, field) not in (
             select (source, field) from read_parquet({notes}) where rule_id = 'structure/identifier_column'
         )""",
@@ -53,24 +56,28 @@ def findings_sql(centre: Centre, landed: Path, parts: Sequence[PartSql], head: s
             selects.append(f"""
                 select {head}, {lit(name)}, local_id, l.usubjid, concat_ws('|', {lit(name)}, left(sha256(_whole), 12)),
                     source_file, source_row, {lit(whole)}, null, {shown},
-                    {lit(f"one content under one {whole}, here and in ")} || others, 'structure/two_contents'
+                    {lit(f"one content under one {whole}, here and in ")} || others, 'structure/two_contents', null
                 from contents_{name} left join link l using (local_id)
             """)
     kinds = lit("[{" + ", ".join(f'"{name}": "VARCHAR"' for name in BAD) + "}]")
     for part in parts:
         code = "p.usubjid" if part.table == "links" else "l.usubjid"
         declared = centre.tables[part.table][part.number]
-        rows, mine = f"all_{part.table}", f" and _part = {part.number}"
+        several = [f"(from all_{part.table} where _part = {part.number})"]
         if declared.rollups:
-            rows, mine = f"origin_{declared.source} join {part.name} on _rid = _place // {MOST_BLOCKS}", ""
-        selects.append(f"""
+            several += [f"origin_{declared.source} join {part.name} on _rid = _place // {MOST_BLOCKS}"]
+        selects += [
+            f"""
             select {head}, {lit(part.table)}, local_id, {code}, {_record_key(centre, part, code)}, source_file,
                 source_row, b.field, b.staged_field,
                 -- the centre's own id stays in its own files
-                case when b.staged_field <> 'local_id' then b.value_received end, b.expected, b.rule_id
-            from (select *, unnest(from_json(_bad, {kinds})) as b from {rows} where _bad is not null{mine}) p
+                case when b.staged_field <> 'local_id' then b.value_received end, b.expected, b.rule_id,
+                {_raw_key(part, kinds)}
+            from (select *, unnest(from_json(_bad, {kinds})) as b from {rows} where _bad is not null) p
             left join link l using (local_id) where b is not null
-        """)
+        """
+            for rows in several
+        ]
     for table in centre.tables.keys() - {"links"}:
         key = [c for c in key_of(table) if c != "usubjid"]
         record = record_sql(centre, table)
@@ -78,13 +85,13 @@ def findings_sql(centre: Centre, landed: Path, parts: Sequence[PartSql], head: s
         selects.append(f"""
             select {head}, {lit(table)}, local_id, usubjid, {record}, source_file, source_row, {lit(raw)},
                 {lit(", ".join(key))}, null, {lit("one record per " + ", ".join(key_of(table)))},
-                'structure/duplicate_record'
+                'structure/duplicate_record', null
             from all_{table} semi join twice_{table} using ({PLACE})
             union all
             select {head}, {lit(table)}, local_id, null, {_subject("null")},
                 min_by(source_file, {PLACED}), min_by(source_row, {PLACED}),
                 {lit(next(p.raw["local_id"] for p in parts if p.table == table))}, 'usubjid', null,
-                'a row of this subject in the list of study codes', 'structure/no_study_code'
+                'a row of this subject in the list of study codes', 'structure/no_study_code', null
             from all_{table} where usubjid is null group by local_id
         """)
     return f"select {', '.join(FINDING)} from ({' union all '.join(selects)}) order by all"
@@ -93,7 +100,7 @@ def findings_sql(centre: Centre, landed: Path, parts: Sequence[PartSql], head: s
 def partial_dates_sql(findings: Path) -> str:
     """The dates of `findings` of which only month or year is known, with precision and bounds: nothing is imputed."""
     text = with_months("value_received", tuple(MONTHS))
-    cells = ", ".join(c for c in FINDING if c not in ("expected", "rule_id"))
+    cells = ", ".join(c for c in FINDING if c not in ("expected", "rule_id", "raw_key"))
     return f"""
         select {cells}, partial_precision(_t) as precision, partial_lower(_t) as lower_dt, partial_upper(_t) as upper_dt
         from (select *, {text} as _t from read_parquet({lit(str(findings))}) where rule_id = 'structure/partial_date')
@@ -117,6 +124,16 @@ def _record_key(centre: Centre, part: PartSql, code: str) -> str:
     return f"case b.staged_field {' '.join(cases)} else {_joined(centre, part.table, values)} end"
 
 
+def _raw_key(part: PartSql, kinds: str) -> str:
+    """A digest of what could not be read of the record's key, NULL where all of it could; the centre's own id is in it,
+    so that nobody finds the text by trying."""
+    key = [c for c in key_of(part.table) if c != "usubjid"]
+    unread = f"list_filter(from_json(_bad, {kinds}), lambda x: x.staged_field in ({', '.join(map(lit, key))}))"
+    texts = f"array_to_string(list_transform({unread}, lambda x: x.value_received), '|')"
+    digest = f"{lit(MARK)} || left(sha256(concat_ws('|', local_id, {texts})), 12)"
+    return f"case when len({unread}) > 0 then {digest} end" if key else "null"
+
+
 def _subject(code: str, local_id: str = "local_id") -> str:
     """The study code; without one a digest, because the centre's own id stays in its own files."""
     return f"coalesce({code}, left(sha256(coalesce({local_id}, '')), 12))"
@@ -133,11 +150,12 @@ def _joined(centre: Centre, table: str, values: Mapping[str, str]) -> str:
 
 
 def dropped_sql(centre: Centre, head: str) -> str:
-    """Rows that were left out on purpose, one per source and row, with the reason that the mapping gives."""
+    """Rows that were left out on purpose, one per source and row, with the reason that the mapping gives; as they come,
+    in the order of their files: they can be half of all rows, too many to be sorted."""
     selects = [
         f"select {lit(name)} as source, source_file, source_row, _reason as reason from source_{name}"
         for name, s in centre.sources.items()
         if s.stop_at or s.drop_rows or s.current_row or s.one_content or s.transactions
     ]
     none = "select " + ", ".join(f"null::varchar as {c}" for c in ("source", "source_file", "source_row", "reason"))
-    return f"select {head}, * from ({' union all '.join(selects or [none])}) where reason is not null order by all"
+    return f"select {head}, * from ({' union all '.join(selects or [none])}) where reason is not null"

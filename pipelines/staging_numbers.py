@@ -1,7 +1,10 @@
-"""Numbers as SQL that stays exact: texts by the decimal sign that the mapping states, products and quotients."""
+"""Numbers as SQL that stays exact: texts by the decimal sign that the mapping states, products, quotients and sums."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
+
+from pipelines.study import SQL_TYPES
+from pipelines.study import sql_literal as lit
 
 NUMBERS = {
     ".": r"[+-]?\d+(\.\d+)?",
@@ -15,6 +18,8 @@ MACROS = """
     create temp macro as_micro(t, pattern) as (try_cast(as_number(t, pattern) as decimal(12,6)) * 1000000)::bigint;
 """
 MOST = 10**17  # of a product in 64 bits, doubled and with half a divisor on top
+
+BOUNDS = {SQL_TYPES["quantity"]: 10**6, SQL_TYPES["int"]: 2**31}  # of a staged number, by the type of its column
 
 
 def millionths(factor: Fraction) -> str:
@@ -43,3 +48,21 @@ def product(columns: Sequence[str], divisors: Sequence[str], pattern: str, facto
         return f"try_cast(({quotient})::decimal({digits},0) * '0.000001'::decimal(7,6) as {kind})"
 
     return f"case when {' and '.join(fits)} then {rounded('bigint', 18)} else {rounded('hugeint', 30)} end"
+
+
+def beyond(types: Mapping[str, str], raw: Mapping[str, str]) -> str:
+    """SQL of what rolled up columns hold beyond the bound of their type, as `staging_rows.BAD` in JSON; NULL for none.
+
+    `types`: column -> SQL type; `raw`: column -> the raw columns that it is made of.
+    """
+    over = {c: f"{c} is not null and try_cast({c} as {kind}) is null" for c, kind in types.items() if kind in BOUNDS}
+    if not over:
+        return "null::varchar"
+    structs = [
+        f"case when {is_over} then {{'field': {lit(raw.get(c, c))}, 'staged_field': {lit(c)}, 'value_received': "
+        # without the zeros of its scale
+        rf"regexp_replace(regexp_replace({c}::varchar, '(\.\d*?)0+$', '\1'), '\.$', ''), 'expected': "
+        f"{lit(f'a number below {BOUNDS[types[c]]}')}, 'rule_id': 'structure/unreadable_number'}} end"
+        for c, is_over in over.items()
+    ]
+    return f"case when {' or '.join(over.values())} then to_json([{', '.join(structs)}])::varchar end"

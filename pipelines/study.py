@@ -4,20 +4,18 @@ import os
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
 from pipelines.errors import MappingError
 
-if TYPE_CHECKING:
-    pass
-
 ROOT = Path(__file__).resolve().parent.parent
 STUDY = ROOT / "study"
+# a total holds the sum of as many quantities as there can be rows
 SQL_TYPES = {
     "text": "varchar", "id": "varchar", "code": "varchar", "flag": "varchar", "int": "integer", "count": "bigint",
-    "date": "date", "quantity": "decimal(9,3)", "dose": "decimal(12,4)", "large_dose": "decimal(38,4)",
+    "date": "date", "quantity": "decimal(9,3)", "total": "decimal(18,3)", "large_dose": "decimal(38,4)",
     "number": "double", "boolean": "boolean",
 }  # fmt: skip
 PROVENANCE = ("centre", "delivery_id", "file_sha256", "source_file", "source_row")
@@ -134,7 +132,7 @@ def unknown_version(since: str) -> str:
 
 def protocol() -> dict[str, dict[str, Any]]:
     """Every protocol number by name as the version in force has it: `value`, `unit`, `citation`, `since`; a contested
-    one has `readings`. Raises `MappingError`."""
+    one has `readings`, a text by language all of it in `declared`. Raises `MappingError`."""
     return _protocol(protocol_version())
 
 
@@ -143,23 +141,33 @@ def _protocol(version: str) -> dict[str, dict[str, Any]]:
     """A number's `amended` list says what replaced it, and from which version on; unknown to earlier versions, a number
     that came later has its first value in them, so that today's SQL can run."""
     content = read_yaml(STUDY / "protocol.yaml")
-    if _order(version) > _order(str(content["version"])):
-        raise MappingError(f"protocol.yaml is at version {content['version']}; there is no version {version} yet.")
+    newest = str(content["version"])
+    if _order(version) > _order(newest):
+        raise MappingError(f"protocol.yaml is at version {newest}; there is no version {version} yet.")
     found = {}
     for name, first in content["parameters"].items():
         amended = first.get("amended", [])
         sinces = [_order(str(a["since"])) for a in (first, *amended)]
-        if sinces != sorted(set(sinces)) or sinces[-1] > _order(str(content["version"])):
-            raise MappingError(
-                f"protocol.yaml: {name}: amendments follow each other, up to version {content['version']}."
-            )
+        if sinces != sorted(set(sinces)) or sinces[-1] > _order(newest):
+            raise MappingError(f"protocol.yaml: {name}: amendments follow each other, up to version {newest}.")
         found[name] = {k: v for k, v in first.items() if k != "amended"}
         for a in amended:
             found[name] |= a if _order(str(a["since"])) <= _order(version) else {}
+        found[name] |= {"declared": found[name]["value"], "value": spoken(found[name]["value"])}
     wrong = [name for name, p in found.items() if "readings" in p and p["readings"][0] != p["value"]]
     if wrong:
         raise MappingError(f"protocol.yaml: {', '.join(wrong)}: the value in force is the first of its readings.")
     return found
+
+
+def title(language: str) -> str:
+    """What the study is called in a language."""
+    return str(spoken(protocol()["study_title"]["declared"], language))
+
+
+def spoken(text: Any, language: str = "en") -> Any:
+    """What is declared once, or once a language."""
+    return text[language] if isinstance(text, dict) else text
 
 
 def _order(version: str) -> tuple[int, ...]:

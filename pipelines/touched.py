@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from pipelines import study
+from pipelines.warehouse import with_room
 
 if TYPE_CHECKING:
     import duckdb
@@ -50,10 +51,20 @@ def note(con: "duckdb.DuckDBPyConnection", full_name: str, made: str, where: str
         different = f"""select usubjid from (
                 select {values}, 1 as n from store.{full_name} where {where} union all select {values}, -1 from {made}
             ) where usubjid is not null group by {values} having sum(n) <> 0"""
-    con.execute(f"create or replace temp table different as {different}")
+    with_room(con, f"create or replace temp table different as {different}")
     for marked in (CHANGED, TOUCHED):
         _add(con, marked, "from different")
     con.execute("drop table different")
+
+
+def anybody(con: "duckdb.DuckDBPyConnection") -> bool:
+    """Whether anything changed of any subject."""
+    return count(con, CHANGED) > 0
+
+
+def count(con: "duckdb.DuckDBPyConnection", table: str) -> int:
+    """The rows of a table."""
+    return int(con.execute(f"select count(*) from {table}").fetchall()[0][0])
 
 
 def _add(con: "duckdb.DuckDBPyConnection", marked: str, subjects: str) -> None:

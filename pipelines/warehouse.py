@@ -1,12 +1,13 @@
 """Where a study's run-time state lies, and how its one DuckDB file is opened: one writer, readers read-only."""
 
+import functools
 import os
 import shutil
 import tempfile
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipelines.errors import DiskFull, RestageError, UsageError, disk_full
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 SHARE = "400MB"  # of a database that works for one centre beside another
 WRITER = "1GB"  # of the one that makes the tables; what does not fit into it is spilled
 QUOTE = "'"
+Made = TypeVar("Made")
 
 
 class DamagedWarehouse(RestageError):
@@ -114,15 +116,34 @@ def configure(con: "duckdb.DuckDBPyConnection") -> None:
     con.execute("set preserve_insertion_order = true; set enable_progress_bar = false")
 
 
-def memory(spill: Path | None = None, limit: str = SHARE) -> "duckdb.DuckDBPyConnection":
-    """A private in-memory database; with `spill`, what does not fit into `limit` goes there."""
+def memory(spill: Path | None = None, limit: str | None = SHARE) -> "duckdb.DuckDBPyConnection":
+    """A private in-memory database; with `spill`, what does not fit into `limit` (without one: into four fifths of the
+    machine's memory) goes there."""
     import duckdb
 
     con = duckdb.connect()
     configure(con)
     if spill is not None:
-        con.execute(f"set memory_limit = '{limit}'; set temp_directory = '{str(spill).replace(QUOTE, QUOTE * 2)}'")
+        con.execute(f"set temp_directory = '{str(spill).replace(QUOTE, QUOTE * 2)}'")
+    if spill is not None and limit is not None:
+        con.execute(f"set memory_limit = '{limit}'")
     return con
+
+
+def again_with_room(work: Callable[..., Made]) -> Callable[..., Made]:
+    """Work in a bounded database of its own (`limit`) that leaves nothing behind when it fails: where it cannot spill
+    enough, it is done again with all the memory there is."""
+
+    @functools.wraps(work)
+    def run(*args: Any, **kwargs: Any) -> Made:
+        import duckdb
+
+        try:
+            return work(*args, **kwargs)
+        except duckdb.OutOfMemoryException:
+            return work(*args, **{**kwargs, "limit": None})
+
+    return run
 
 
 def with_room(con: "duckdb.DuckDBPyConnection", statement: str) -> None:

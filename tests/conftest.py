@@ -11,12 +11,13 @@ from filelock import FileLock
 from pipelines import study
 
 Restage = Callable[..., "subprocess.CompletedProcess[str]"]
+HANGS = 1800  # seconds after which a command is given up; how long it takes beside others says nothing
 
 
-def _restage(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
+def _restage(*arguments: str | Path, timeout: float = HANGS) -> "subprocess.CompletedProcess[str]":
     code = "from pipelines.cli.main import main; main()"
     return subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, timeout=timeout, check=False
     )
 
 

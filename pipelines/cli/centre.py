@@ -30,10 +30,12 @@ def new(
 ) -> None:
     """Write a first mapping, the questions that it leaves and an invented sample, from a sample export.
 
-    Files are text tables or workbooks. No value of the export is written, codes aside. Exit code 2: the name is no
-    good or taken, or a file cannot be read.
+    Files are text tables, workbooks, ODM-XML, FHIR (NDJSON) or DICOM plans and records. No value of the export is
+    written, codes aside. Exit code 2: the name is no good or taken, or a file cannot be read.
 
-    Example: restage centre new on7 --from export.xlsx --kind oncology --title "Oncology, Northern Hospital"
+    Examples:
+      restage centre new on7 --from export.xlsx --kind oncology --title "Oncology, Northern Hospital"
+      restage centre new rt7 --from dicom_folder --from crosswalk.csv
     """
     from pipelines import study
     from pipelines.centres import load_all

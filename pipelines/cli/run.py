@@ -75,6 +75,7 @@ def _bring_up_to_date(home: Home, answer: dict[str, Any]) -> int:
     from pipelines.deliveries import ledger
     from pipelines.deliveries.intake import intake
     from pipelines.orchestration.plan import centre_folders, make_plan
+    from pipelines.status import broken_rules
 
     started = time.perf_counter()
     home.inbox.mkdir(parents=True, exist_ok=True)
@@ -99,8 +100,8 @@ def _bring_up_to_date(home: Home, answer: dict[str, Any]) -> int:
     else:
         print(f"Up to date after {time.perf_counter() - started:.1f} s. Reports: {_shown(home.reports / 'index.html')}")
     answer["reports"] = home.reports / "index.html"
-    broken = _broken_rules(home)
-    for rule_id, problem in broken:
+    broken = broken_rules(home)
+    for rule_id, problem in broken.items():
         answer["broken_rules"].append({"rule_id": rule_id, "problem": problem})
         print(f"rule {rule_id} could not run: {problem}", file=sys.stderr)
     if broken:
@@ -111,23 +112,6 @@ def _bring_up_to_date(home: Home, answer: dict[str, Any]) -> int:
 def _state(deliveries: "Mapping[str, Delivery]", delivery: "Delivery") -> str | None:
     known = deliveries.get(delivery.delivery_id)
     return known.state if known else None
-
-
-def _broken_rules(home: Home) -> list[tuple[str, str]]:
-    """The rules that the warehouse was made without, and why; also when there was nothing to do since."""
-    from contextlib import closing
-
-    from pipelines.rules.gx import native_problems
-    from pipelines.warehouse import open_read
-
-    if not home.database.exists():
-        return []
-    with closing(open_read(home)) as con:
-        if not con.execute("select 1 from duckdb_tables() where table_name = 'rule_counts'").fetchall():
-            return []
-        wrong = "from validated.rule_counts where status = 'error'"
-        counted = con.execute(f"select distinct rule_id, problem {wrong} order by all").fetchall()
-    return [*counted, *native_problems(home.gx).items()]
 
 
 def _execute(home: Home, plan: object) -> None:

@@ -21,6 +21,8 @@ def status(
 ) -> None:
     """Show where each centre stands: last delivery, when the next is due, and how many queries it has.
 
+    Rules that could not run are named, with their file and the reason.
+
     Examples:
       restage status --home /srv/study
       restage status --json
@@ -30,14 +32,18 @@ def status(
     from pipelines.centres import load_all
     from pipelines.orchestration.plan import CENTRES, make_plan
     from pipelines.orchestration.settings import late_after_pct
-    from pipelines.status import standings
+    from pipelines.status import broken_rules, standings
 
     with answering(as_json) as answer:
         place = study_of(home)
         rows = standings(place, load_all(CENTRES), late_after_pct(place), date.today())
         behind = not make_plan(place).nothing
+        broken = broken_rules(place)
         answer |= {"home": place.root, "up_to_date": not behind, "centres": [r.row() for r in rows]}
+        answer["broken_rules"] = [{"rule_id": rule_id, "problem": problem} for rule_id, problem in broken.items()]
         _show(rows, home, behind)
+        for rule_id, problem in broken.items():
+            print(f"rule {rule_id} could not run: {problem}")
 
 
 def _show(rows: "list[Standing]", home: Path, behind: bool) -> None:

@@ -186,7 +186,7 @@ def _write_findings(
         whole = "" if table == "links" else "and local_id in (from present)"
         selects.append(f"""
             select {lit(step.centre.name)}, _since, {lit(table)}, local_id, usubjid, {record_sql(step.centre, table)},
-                source_file, source_row, null, null, null, {lit(WHAT_TO_SEND)}, {lit(VANISHED)}
+                source_file, source_row, null, null, null, {lit(WHAT_TO_SEND)}, {lit(VANISHED)}, null
             from (select * replace (coalesce(_since, {lit(step.delivery_id)}) as _since) from gone_{table})
             where not is_removed {whole}{reported}
         """)

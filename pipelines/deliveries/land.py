@@ -31,18 +31,20 @@ class Landed:
     states_removals: bool
 
 
-def land(home: Home, centre: "Centre", delivery: Delivery) -> Landed:
+@warehouse.again_with_room
+def land(home: Home, centre: "Centre", delivery: Delivery, limit: str | None = warehouse.SHARE) -> Landed:
     """Write one Parquet file a source, with `_notes` and `_received`.
 
     Output grain: one row per row of a source's files, in their order, all text: delivery_id, file_sha256, source_file,
     source_row and the named raw columns. Raises `DeliveryRejected` with every problem found; then nothing is written.
+    `limit`: the memory of the database that does it.
     """
     centre = centre.on(delivery.extract_date)
     out = home.landed / centre.name / delivery.delivery_id
     out.parent.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory(prefix=".landing-", dir=out.parent) as scratch,
-        closing(warehouse.memory(Path(scratch))) as con,
+        closing(warehouse.memory(Path(scratch), limit)) as con,
     ):
         # with one thread rows keep their order at no cost; centres are landed side by side
         con.execute("set threads = 1")

@@ -13,6 +13,7 @@ import dagster as dg
 from pipelines import models
 from pipelines.deliveries import ledger
 from pipelines.mapping import Centre
+from pipelines.orchestration import lateness
 from pipelines.orchestration import steps as steps_module
 from pipelines.orchestration.columns import (
     asset_key,
@@ -66,7 +67,7 @@ def centre_assets(centre: Centre, settings: Settings) -> dg.AssetsDefinition:
                 **about,
             ),
         ],
-        check_specs=[accepted, stop_rules],
+        check_specs=[accepted, stop_rules, lateness.check_spec(landed)],
     )
     def take_in_centre(context: dg.AssetExecutionContext, study: Study) -> Results:
         session = study.session
@@ -91,6 +92,7 @@ def centre_assets(centre: Centre, settings: Settings) -> dg.AssetsDefinition:
             passed=not rejected,
             metadata={"n_pending": taken.n_pending, "rejected": rejected, "report": report},
         )
+        yield dg.AssetCheckResult(**lateness.told(session.home, centre.name))
         yield dg.AssetCheckResult(
             asset_key=staged,
             check_name=stop_rules.name,
@@ -102,9 +104,10 @@ def centre_assets(centre: Centre, settings: Settings) -> dg.AssetsDefinition:
 
 
 def freshness(centre: Centre, late_after_pct: int) -> dg.FreshnessPolicy:
-    """A centre is late when its patience is over since it sent something, and red when half as much again is."""
+    """Nothing was received for the centre's patience, and red for half as much again; what the check `delivers_in_time`
+    says of the day of its data, this says of the day of receipt."""
     late = patience(centre.cadence_days, late_after_pct)
-    return dg.FreshnessPolicy.time_window(fail_window=late * 1.5, warn_window=late)
+    return dg.FreshnessPolicy.time_window(fail_window=late * lateness.RED_AFTER, warn_window=late)
 
 
 def has_sent(instance: dg.DagsterInstance, landed: dg.AssetKey, home: Home, centre: str) -> bool:

@@ -5,6 +5,7 @@ import dagster as dg
 from pipelines.orchestration.assets import load_assets
 from pipelines.orchestration.automation import load_automation
 from pipelines.orchestration.checks import rule_checks
+from pipelines.orchestration.lateness import lateness_sensor
 from pipelines.orchestration.session import Study, all_centres
 
 assets = load_assets(all_centres())
@@ -12,7 +13,7 @@ sensors, schedules = load_automation([spec.key for made in assets for spec in ma
 
 defs = dg.Definitions(
     assets=assets,
-    sensors=sensors,
+    sensors=[*sensors, lateness_sensor],
     schedules=schedules,
     asset_checks=[rule_checks()],
     resources={"study": Study()},

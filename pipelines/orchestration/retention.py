@@ -10,7 +10,7 @@ AT_ONCE = 100  # runs that are forgotten in one night
 def forget_old_runs(instance: dg.DagsterInstance, days: int, now: datetime | None = None) -> list[str]:
     """Remove finished runs older than so many days, but those that an asset was made by last; returns their ids.
 
-    A centre's freshness and every row count in the UI is read from the last run that made the asset.
+    When a centre sent something, and every row count in the UI, is read from the last run that made the asset.
     """
     before = (now or datetime.now(UTC)) - timedelta(days=days)
     finished = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]

@@ -1,9 +1,9 @@
 """The steps after staging, in the order of what they read: one per SQL model and one per pass written in Python."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from pipelines import alternatives, independent, models, study, touched
 from pipelines.errors import MappingError
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from pipelines.rules.load import Rule
 
 
+Run: TypeAlias = Callable[["duckdb.DuckDBPyConnection", bool], dict[str, int]]
+
+
 @dataclass(frozen=True)
 class Step:
     """What is done at once: the tables it makes and reads (full names), and how; `run` returns rows by table."""
@@ -22,7 +25,8 @@ class Step:
     deps: tuple[str, ...]
     why: str
     version: str
-    run: Callable[["duckdb.DuckDBPyConnection", bool], dict[str, int]]
+    run: Run
+    rests_on_subjects: bool = False  # kept for the study, and made from tables kept by subject alone
 
     @property
     def layer(self) -> str:
@@ -61,7 +65,7 @@ def _python_step(
             columns = ", ".join(f'cast("{c.name}" as {c.sql_type}) as "{c.name}"' for c in study.tables()[name].columns)
             con.execute(f"create or replace table store.{name} as select {columns} from slice.{name}")
             con.execute(f"drop table slice.{name}")
-        return {name: con.execute(f"select count(*) from store.{name}").fetchall()[0][0] for name in makes}
+        return {name: touched.count(con, f"store.{name}") for name in makes}
 
     return Step(makes, deps, why, "1", run_pass)
 
@@ -153,7 +157,29 @@ def load_steps() -> list[Step]:
         missing = [d for d in step.deps if d.split(".")[0] in models.LAYERS and d not in maker]
         if missing:
             raise MappingError(f"{step.makes[0]} reads {', '.join(missing)}, which nothing makes.")
-    return sorted(ordered, key=lambda step: rank(step.layer))
+    return sorted(_unless_nobody_changed(ordered), key=lambda step: rank(step.layer))
+
+
+def _unless_nobody_changed(steps: Iterable[Step]) -> Iterator[Step]:
+    """The steps, in the order of what they read; one whose tables are kept for the study and rest on those kept by
+    subject alone is left out of a run in which nothing changed of any subject."""
+    same = set()
+    for step in steps:
+        by_subject = all(study.tables()[name].by == "subject" for name in step.makes)
+        # a unit's title may change without its rows
+        rests = all(d in same or (d.startswith("study.") and d != "study.centres") for d in step.deps)
+        if by_subject or rests:
+            same |= {*step.makes}
+        yield step if by_subject or not rests else replace(step, run=_if_anybody_changed(step), rests_on_subjects=True)
+
+
+def _if_anybody_changed(step: Step) -> Run:
+    def run(con: "duckdb.DuckDBPyConnection", only_touched: bool) -> dict[str, int]:
+        if only_touched and not touched.anybody(con) and all(touched.exists(con, name) for name in step.makes):
+            return {name: touched.count(con, f"store.{name}") for name in step.makes}
+        return step.run(con, only_touched)
+
+    return run
 
 
 def description(full_name: str, step: Step) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pipelines import study, study_schema, warehouse
 from pipelines.deliveries import denylist, ledger
 from pipelines.deliveries.answers import confirm, replies
+from pipelines.deliveries.apart import tell_apart
 from pipelines.deliveries.changes import CHANGE
 from pipelines.deliveries.erase import erase
 from pipelines.deliveries.history import Step, fold
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 TECHNICAL = {
     "findings": "centre, delivery_id, table_name, local_id, usubjid, record_key, source_file, source_row, field, "
-    "staged_field, value_received, expected, rule_id",
+    "staged_field, value_received, expected, rule_id, raw_key",
     "partial_dates": "centre, delivery_id, table_name, local_id, usubjid, record_key, source_file, source_row, field, "
     "staged_field, value_received, precision, lower_dt, upper_dt",
     "dropped": "centre, delivery_id, source, source_file, source_row, reason",
@@ -135,6 +136,7 @@ def _snapshot(
     removed = manifest_of(home, delivery).removed
     if before is not None:
         rows = fold(Step(centre, delivery.delivery_id, delivery.name, removed, arrived.states_removals), before, draft)
+    tell_apart(before, draft)
     write_tallies(delivery, before, draft)
     _enter(home, delivery, delivery.decided("accepted", (), version, arrived.n_rows))
     return {"delivery": delivery.delivery_id, "rows": rows, "n_landed": arrived.n_rows, "n_checked": n_checked}

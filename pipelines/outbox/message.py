@@ -25,7 +25,7 @@ def words(mail: Mail, centre: "Centre", receiver: Receiver, attachment: str) -> 
     texts = study.read_yaml(TEXTS)
     said = texts.get(centre.language, texts["en"])
     values = {
-        "study": study.protocol()["study_title"]["value"], "centre": centre.title, "attachment": attachment,
+        "study": study.title(centre.language), "centre": centre.local_title, "attachment": attachment,
         "opening": said["age" if receiver.age else "zip"].format(attachment=attachment).strip(),
         "days": study.protocol()["reply_days"]["value"], "sender": mail.sender,
     }  # fmt: skip

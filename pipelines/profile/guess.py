@@ -1,17 +1,17 @@
 """Which staged tables a sample export fills, and from which of its columns: guesses, each with its reason."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipelines import study
 from pipelines.profile.kinds import STUDY_CODE, About
-from pipelines.profile.look import Seen
 from pipelines.profile.names import likeness
+from pipelines.profile.seen import Seen
 from pipelines.profile.vocabulary import Vocabulary
 
 GOOD, FAIR = 0.75, 0.5
 KINDS = {
-    "date": {"date"}, "int": {"number"}, "count": {"number"}, "quantity": {"number"}, "dose": {"number"},
+    "date": {"date"}, "int": {"number"}, "count": {"number"}, "quantity": {"number"},
     "number": {"number"}, "code": {"code", "flag", "text", "id", "number"}, "flag": {"flag", "code", "number"},
     "id": {"id", "code", "number", "text"}, "text": {"code", "flag", "text", "id", "number"},
 }  # fmt: skip
@@ -98,12 +98,13 @@ def _table(seen: Seen, columns: Sequence[About], known: Vocabulary, table: str) 
 
 def _unique(seen: Seen, names: Sequence[str]) -> bool:
     """Whether these columns name a row, among the rows that fill them."""
-    cells = seen.rows.select(list(dict.fromkeys(names))).drop_null()
+    cells = (seen.rows if seen.records is None else seen.records).select(list(dict.fromkeys(names))).drop_null()
     return len(cells.group_by(cells.column_names).aggregate([])) == len(cells)
 
 
 def _match(table: str, column: study.Column, raw: About, known: Vocabulary) -> Match:
-    named = likeness(raw.name, known.names[table, column.name])
+    names = known.names[table, column.name]
+    named = max(likeness(raw.name, names), likeness(raw.label, names) if raw.label else 0.0)
     if column.name == "usubjid":
         coded = all(STUDY_CODE.fullmatch(v) for v in raw.values)
         return Match(
@@ -114,7 +115,7 @@ def _match(table: str, column: study.Column, raw: About, known: Vocabulary) -> M
     if column.type in ("int", "count") and not raw.whole:
         return Match(column, raw, 0.0, "")
     if column.codelist:
-        share = _known_share(raw.values, known.codes[column.codelist])
+        share = _known_share(raw, known, column.codelist)
         if share:
             return Match(
                 column, raw, max(0.4 * named + 0.6 * share, 0.7 * named, 0.7 * share * (raw.kind != "number")),
@@ -126,9 +127,10 @@ def _match(table: str, column: study.Column, raw: About, known: Vocabulary) -> M
     return Match(column, raw, named, _said(named))
 
 
-def _known_share(values: Mapping[str, int], codes: Mapping[str, str]) -> float:
-    total = sum(values.values())
-    return sum(n for v, n in values.items() if v.casefold() in codes) / total if total else 0.0
+def _known_share(raw: About, known: Vocabulary, codelist: str) -> float:
+    total = sum(raw.values.values())
+    meant = sum(n for v, n in raw.values.items() if known.code(codelist, v, raw.codes) is not None)
+    return meant / total if total else 0.0
 
 
 def _said(named: float) -> str:

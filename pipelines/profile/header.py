@@ -21,10 +21,10 @@ VALUE = re.compile(
 def header_row(rows: Sequence[Sequence[str | None]], width: int) -> int | None:
     """The first row that is filled as a table of this width; None where it holds no names: then no later one does."""
     at = next((i for i, row in enumerate(rows) if sum(1 for c in row if c and c.strip()) >= MOST * width), None)
-    return at if at is not None and _are_names(rows[at]) else None
+    return at if at is not None and are_names(rows[at]) else None
 
 
-def _are_names(cells: Sequence[str | None]) -> bool:
+def are_names(cells: Sequence[str | None]) -> bool:
     """All given, none twice, none a number or a date."""
     names = [(c or "").strip() for c in cells]
     given = [n for n in names if n]

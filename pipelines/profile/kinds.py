@@ -3,13 +3,15 @@
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from pipelines.profile.header import PERSON
-from pipelines.profile.look import Seen, words
 from pipelines.profile.names import tokens
+from pipelines.profile.seen import Seen, words
+from pipelines.staging import INVISIBLE
+from pipelines.study import sql_literal as lit
 
 if TYPE_CHECKING:
     import duckdb
@@ -19,6 +21,7 @@ TRIED = 5000  # of them, evenly chosen, on which date formats are tried
 FEW = 30  # values that a code may have
 REPEATED = 3  # rows in which a value must stand before it is shown: what is rarer may be somebody's
 NUMBER = re.compile(r"[-+]?\d+([.,]\d+)?")
+SERIAL = re.compile(r"[2-5]\d{4}")  # a spreadsheet's day number, beside dates
 ID = re.compile(r"[\w./-]+")
 STUDY_CODE = re.compile(r"[A-Z]{2,}-[A-Z0-9]+-\d+(-[0-9A-Z*])?")
 ENOUGH = 0.8  # share of the values that must look like a date or number
@@ -37,6 +40,13 @@ class About:
     whole: bool = False
     unsure: bool = False
     missing: tuple[str, ...] = ()
+    label: str = ""
+    codes: Mapping[str, str] = field(default_factory=dict)  # what the file itself says that they mean
+
+    @property
+    def called(self) -> str:
+        """Its name, and what the file itself calls it."""
+        return repr(self.name) + (f" ({self.label})" if self.label not in ("", self.name) else "")
 
     @property
     def shown(self) -> list[str]:
@@ -58,11 +68,14 @@ def about(
     found = []
     for name in seen.names:
         column = '"' + name.replace('"', '""') + '"'
+        # as staging will trim it
+        text = f"trim({column}, {lit(INVISIBLE)})"
         rows = con.execute(f"""
-            select trim({column}) as v, count(*) from sample where trim({column}) <> '' group by v order by v
+            select {text} as v, count(*) from sample where {text} <> '' group by v order by v
             limit {MOST_DISTINCT}
         """).fetchall()
-        found.append(_about(name, dict(rows), missing, {f.casefold() for f in flags}))
+        each = _about(name, dict(rows), missing, {f.casefold() for f in flags})
+        found.append(replace(each, label=seen.labels.get(name, ""), codes=seen.codes.get(name, {})))
     con.unregister("sample")
     return found
 
@@ -107,10 +120,14 @@ def _formats(values: Mapping[str, int]) -> tuple[tuple[str, ...], bool]:
             break
         chosen.append(best)
         left -= reads[best]
+    read = set(values) - left
+    if chosen and (serial := {v for v in left if SERIAL.fullmatch(v)}):
+        chosen.append("serial")
+        left -= serial
     if not chosen or len(left) > (1 - ENOUGH) * len(values):
         return (), False
     swapped = chosen[0].replace("%d/%m", "%m/%d")
-    return tuple(chosen), swapped != chosen[0] and all(_reads(v, swapped) for v in set(values) - left)
+    return tuple(chosen), swapped != chosen[0] and all(_reads(v, swapped) for v in read)
 
 
 def _reads(value: str, form: str) -> bool:

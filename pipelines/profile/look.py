@@ -1,18 +1,16 @@
-"""A sample export looked at: format, encoding, delimiter and header of each file are detected, here and only here."""
+"""Text tables and workbooks of a sample export looked at: encoding, delimiter and header are detected."""
 
 import csv
 import io
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines import yaml_schema
 from pipelines.errors import UnreadableFile, UsageError
+from pipelines.profile import two_rows
 from pipelines.profile.header import header_row, is_row_of_values
+from pipelines.profile.seen import ROW, Seen, glob_of, source_of, words
 from pipelines.readers.read import read
 
 if TYPE_CHECKING:
@@ -22,37 +20,6 @@ DELIMITERS = (";", "\t", ",", "|")
 LOOKED_AT = 200  # lines or rows that tell how wide a table is
 HEADER_WITHIN = 20  # lines or rows in which its header is looked for
 NAMES = "Put one row with the names of its columns above its rows, or export it again with them."
-OTHER = {
-    b"<?xml": "XML (ODM)", b"<ODM": "XML (ODM)", b'{"resourceType"': "FHIR", b'{"res': "FHIR",
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Seen:
-    """One table of the export: a file, or a sheet of one, and how it is read; `why` says how each guess was made."""
-
-    source: str
-    file: str
-    read: Mapping[str, Any]
-    why: Sequence[str]
-    names: tuple[str, ...]
-    rows: "pa.Table"
-    preamble: int = 0
-    newline: str = "\n"
-    footer: Mapping[str, Any] | None = None
-    footer_word: str = ""
-    globs: Sequence[str] = ()
-
-
-def glob_of(file: str) -> str:
-    """A file's name with every number left open."""
-    return re.sub(r"\d[\d_.-]*(?=\D|$)", "*", Path(file).stem) + Path(file).suffix
-
-
-@cache
-def words() -> dict[str, Any]:
-    """The words by which an export is profiled, from `words.yaml`."""
-    return dict(yaml_schema.read(Path(__file__).parent / "words.yaml"))
 
 
 def look(path: Path) -> tuple[list[Seen], list[str]]:
@@ -63,13 +30,6 @@ def look(path: Path) -> tuple[list[Seen], list[str]]:
             raise UsageError(f"{path.name}: the file is empty. Export it again.")
         if head.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
             return _workbook(path)
-        kind = next((k for mark, k in OTHER.items() if head.lstrip(b"\xef\xbb\xbf \r\n").startswith(mark)), "")
-        if head[128:132] == b"DICM":
-            kind = "DICOM"
-        if kind:
-            raise UsageError(
-                f"{path.name}: {kind} cannot be profiled. Copy the sources of a centre that sends it, and edit them."
-            )
         return [_text(path)], []
     except UnreadableFile as error:
         raise UsageError("\n".join(f"{path.name}: {p}" for p in error.problems)) from error
@@ -140,23 +100,38 @@ def _workbook(path: Path) -> tuple[list[Seen], list[str]]:
             continue
         columns = [batch[c].to_pylist()[:LOOKED_AT] for c in batch.column_names if c.isdigit()]
         rows = list(zip(*columns, strict=True))
-        above = [_trimmed(row) for row in rows[:HEADER_WITHIN]]
-        at = header_row(above, max(len(_trimmed(row)) for row in rows))
-        if at is None:
+        numbers = batch["row"].to_pylist()[:LOOKED_AT]
+        header = _header(rows, numbers)
+        if header is None:
             skipped.append(f"{path.name}, sheet {sheet!r}")
             continue
-        names = [str(n).strip() for n in _trimmed(rows[at])]
-        line = batch["row"].to_pylist()[at]
-        spec = {"format": "xlsx", "sheet": sheet, "header": {"find": names[:2], "within": at + 5}}
-        why = [f"a workbook's sheet; header in row {line}"]
+        at, find, n_rows = header
+        place: dict[str, Any] = {"find": find, "within": at + 5}
+        place |= {"rows": n_rows, "join": two_rows.JOIN} if n_rows > 1 else {}
+        spec = {"format": "xlsx", "sheet": sheet, "header": place}
+        why = [f"a workbook's sheet; header in row {numbers[at]}"]
+        why += ["merged cells stand above its names: two rows are joined"] if n_rows > 1 else []
         seen = _seen(path, sheet if len(book.sheets) > 1 else path.stem, spec, why, at, "")
         if is_row_of_values(seen.names, seen.rows):
             skipped.append(f"{path.name}, sheet {sheet!r}")
         else:
-            found.append(seen)
+            found += two_rows.unpivoted(seen) if n_rows > 1 else [seen]
     if not found:
-        raise UsageError(f"{path.name}: no visible sheet has one. {NAMES} Two rows of names are mapped by hand.")
+        raise UsageError(f"{path.name}: no visible sheet has one. {NAMES}")
     return found, skipped
+
+
+def _header(rows: Sequence[Sequence[str | None]], numbers: Sequence[int]) -> tuple[int, list[str], int] | None:
+    """Where a sheet's header stands, two texts by which it is found, and how many rows it has."""
+    above = rows[:HEADER_WITHIN]
+    if two := two_rows.header_of_two(above, numbers):
+        at, names = two
+        # one of the lower row, so that a title above is not taken for the upper one
+        lower = next(n.partition(two_rows.JOIN)[2] for n in names if two_rows.JOIN in n)
+        return at, [next(n for n in names if n).partition(two_rows.JOIN)[0], lower], 2
+    trimmed = [_trimmed(row) for row in above]
+    one = header_row(trimmed, max(len(_trimmed(row)) for row in rows))
+    return None if one is None else (one, [str(n).strip() for n in trimmed[one]][:2], 1)
 
 
 def _trimmed(row: Sequence[str | None]) -> list[str | None]:
@@ -168,25 +143,21 @@ def _trimmed(row: Sequence[str | None]) -> list[str | None]:
 def _seen(path: Path, name: str, spec: Mapping[str, Any], why: list[str], preamble: int, newline: str) -> Seen:
     """Read as a mapping would read it, so that what is guessed is what lands; the footer is cut off."""
     rows = read([(path.name, path)], spec)
-    names = tuple(c for c in rows.column_names if c not in ("source_file", "source_row"))
-    n_kept, footer, word = _footer(rows, names)
-    if footer:
+    names = tuple(c for c in rows.column_names if c not in ROW)
+    n_kept, footer, word, totals = _footer(rows, names)
+    if footer or totals:
         why = [*why, "a footer below the rows"]
-    source = re.sub(r"[\W\d_]+", "_", _plain(name)).strip("_") or "data"
     return Seen(
-        source, path.name, spec, why, names, rows.slice(0, n_kept), preamble, newline, footer, word,
-        [glob_of(path.name)],
+        source_of(name), path.name, spec, why, names, rows.slice(0, n_kept), preamble, newline, footer, word,
+        [glob_of(path.name)], totals=totals,
     )  # fmt: skip
 
 
-def _plain(text: str) -> str:
-    import unicodedata
+def _footer(rows: "pa.Table", names: Sequence[str]) -> tuple[int, Mapping[str, Any] | None, str, Mapping[str, Any]]:
+    """How many rows come before the footer, what finds it and its word, and what finds totals among the rows.
 
-    return unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
-
-
-def _footer(rows: "pa.Table", names: Sequence[str]) -> tuple[int, Mapping[str, Any] | None, str]:
-    """How many rows come before the footer, and the condition that finds it, which holds no text but a known word."""
+    No condition holds a text but a known word.
+    """
     last = rows.slice(max(0, len(rows) - 5)).select(list(names)).to_pylist()
     start = len(rows)
     for row in reversed(last):
@@ -194,10 +165,15 @@ def _footer(rows: "pa.Table", names: Sequence[str]) -> tuple[int, Mapping[str, A
             break
         start -= 1
     if start == len(rows) or not start:
-        return len(rows), None, ""
-    text = str(rows[names[0]][start].as_py() or "")
-    word = next((w for w in words()["footers"] if text.lower().startswith(w.lower())), "")
-    if word:
-        return start, {names[0]: {"matches": f"^{text[: len(word)]}"}}, text[: len(word)]
+        return len(rows), None, "", {}
+    first = [text or "" for text in rows[names[0]].to_pylist()]
+    totals: dict[str, Any] = {}
+    for text in first[start:]:
+        word = next((text[: len(w)] for w in words()["footers"] if text.lower().startswith(w.lower())), "")
+        condition = {names[0]: {"matches": f"^{word}"}}
+        if word and any(t.startswith(word) for t in first[:start]):
+            totals = condition  # a total of a part: rows follow it
+        elif word:
+            return start, condition, word, totals
     full = next((n for n in names[1:] if rows[n].slice(0, start).null_count == 0), names[1])
-    return start, {full: {"blank": True}}, "-"
+    return start, None if totals else {full: {"blank": True}}, "" if totals else "-", totals

@@ -9,7 +9,7 @@ from functools import cache
 UNITS = {"mm": "mm", "cm": "cm", "gy": "Gy", "cgy": "cGy"}
 CLOSE = 0.8  # of two words, one of which may be misspelt or cut short
 SAME, SHARED = 1.0, 0.8
-LITTLE = {"di", "del", "della", "of", "the", "n", "no", "nr", "num", "de"}
+LITTLE = {"i", "di", "del", "della", "of", "the", "n", "no", "nr", "num", "de"}
 
 
 @cache
@@ -33,7 +33,10 @@ def _words(name: str) -> list[str]:
 
 def likeness(name: str, known: Iterable[str]) -> float:
     """0 to 1: how near a name comes to the nearest of those known."""
-    return max((_alike(tokens(name), tokens(k)) for k in known), default=0.0)
+    words = _words(name)
+    # I_TU_DT is TUDT with something before it
+    ends = {"".join(words[i:]) for i in range(len(words) - 1)}
+    return max((max(_alike(tokens(name), tokens(k)), SHARED * (k.lower() in ends)) for k in known), default=0.0)
 
 
 @cache

@@ -13,11 +13,14 @@ from pipelines import centres, warehouse
 from pipelines.errors import UsageError
 from pipelines.mapping import Centre
 from pipelines.profile import sample
-from pipelines.profile.draft import Draft, mapping, questions
+from pipelines.profile.beside import without_repeats
+from pipelines.profile.draft import Draft
+from pipelines.profile.draft_text import mapping, questions
 from pipelines.profile.guess import Guess, guess
 from pipelines.profile.kinds import About, about
-from pipelines.profile.look import Seen, glob_of, look
 from pipelines.profile.names import tokens
+from pipelines.profile.seen import Seen, glob_of
+from pipelines.profile.tables import look_all
 from pipelines.profile.vocabulary import Vocabulary, learn
 
 NAME = re.compile(r"[a-z][a-z0-9]*")
@@ -48,16 +51,15 @@ def new(
     folder = into / centre
     if folder.exists():
         raise UsageError(f"{folder}: this centre exists. Edit its centre.yaml, or take another name.")
-    looked = [look(path) for path in _files(files)]
-    seen = _globs(_merged([s for many, _ in looked for s in many]))
     known = learn(others.values())
+    looked, skipped = look_all(_files(files), known)
+    seen = _globs(_merged(looked))
     with closing(warehouse.memory()) as con:
         columns = [about(con, s, known.missing, known.yes | known.no) for s in seen]
     kind, why, guesses = _kind(seen, columns, known, kind)
     draft = Draft(
         centre, title or f"Unit {centre}", kind, language or _language(seen, others.values()),
-        list(zip(seen, columns, guesses, strict=True)), known,
-        [place for _, skipped in looked for place in skipped],
+        list(zip(seen, columns, guesses, strict=True)), known, skipped,
     )  # fmt: skip
     text = mapping(draft, why, "" if language else "# guess: the words of its headers")
     into.mkdir(parents=True, exist_ok=True)
@@ -70,6 +72,7 @@ def new(
         centres.load(made)  # what is written must load, whatever was guessed
         made.rename(folder)
     mapped = sum(len({m.raw.name for g in many for m in g.matches}) for many in guesses)
+    mapped += sum(len(s.names) for s in seen if s.recipe)
     return Made(folder, len({s.file for s in seen}), sum(map(len, columns)), mapped, len(draft.questions))
 
 
@@ -96,10 +99,13 @@ def _merged(seen: Sequence[Seen]) -> list[Seen]:
         else:
             found[same] = s
     names: dict[str, int] = {}
+    called: dict[str, str] = {}
     for same, s in found.items():
-        names[s.source] = names.get(s.source, 0) + 1
-        if names[s.source] > 1:
-            found[same] = replace(s, source=f"{s.source}_{names[s.source]}")
+        if not s.unpivot:
+            names[s.source] = names.get(s.source, 0) + 1
+            called[same[0]] = s.source if names[s.source] == 1 else f"{s.source}_{names[s.source]}"
+        # blocks that become rows are those of the source before them
+        found[same] = replace(s, source=called[same[0]])
     return list(found.values())
 
 
@@ -115,12 +121,20 @@ def _kind(
 ) -> tuple[str, str, list[list[Guess]]]:
     """The kind of unit whose tables the export fills best, unless it is told."""
     kinds = [asked] if asked else ["oncology", "radiotherapy"]
-    found = {
-        k: [guess(s, c, known, sorted(known.tables.get(k, ()))) for s, c in zip(seen, columns, strict=True)]
-        for k in kinds
-    }
+    found = {k: _guesses(seen, columns, known, k) for k in kinds}
+    # only a unit of radiotherapy sends tables that a format of radiotherapy explains
+    kinds = ["radiotherapy"] if not asked and any(s.recipe for s in seen) else kinds
     best = max(kinds, key=lambda k: sum(g.score for many in found[k] for g in many))
-    return best, "" if asked else "# guess: its tables fit such a unit best", found[best]
+    return best, "" if asked else "# guess: its tables fit such a unit best", without_repeats(found[best])
+
+
+def _guesses(seen: Sequence[Seen], columns: Sequence[list[About]], known: Vocabulary, kind: str) -> list[list[Guess]]:
+    """What each table of the export fills; blocks that become rows fill others than the source without them."""
+    found: list[list[Guess]] = []
+    for s, c in zip(seen, columns, strict=True):
+        taken = {g.table for g in found[-1]} if s.unpivot else set()
+        found.append([] if s.recipe else guess(s, c, known, sorted(known.tables.get(kind, set()) - taken)))
+    return found
 
 
 def _language(seen: Sequence[Seen], others: Iterable[Centre]) -> str:

@@ -5,15 +5,17 @@ import io
 import random
 import re
 import string
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipelines.profile import sample_records
 from pipelines.profile.guess import Guess, Match, keys_of
 from pipelines.profile.kinds import About, most
-from pipelines.profile.look import Seen, glob_of
+from pipelines.profile.seen import Seen, glob_of
+from pipelines.profile.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from pipelines.profile.draft import Draft
@@ -28,7 +30,7 @@ class Inventor:
     """Makes the same values for the same centre; a pool of invented ids by what they name, shared between files."""
 
     centre: str
-    codes: Mapping[str, Mapping[str, str]]
+    known: Vocabulary
     pools: dict[str, list[str]] = field(default_factory=dict)
 
     def ids(self, name: str, real: Collection[str], n: int) -> list[str]:
@@ -54,19 +56,36 @@ def _like(c: str, chance: random.Random) -> str:
 def write(draft: "Draft", folder: Path) -> None:
     """Write each file of the export anew into `folder`; equal input gives equal bytes."""
     folder.mkdir(parents=True)
-    inventor = Inventor(draft.centre, draft.known.codes)
-    books: dict[str, list[tuple[Seen, list[list[str]], list[About]]]] = {}
+    inventor = Inventor(draft.centre, draft.known)
+    files: dict[str, list[tuple[Seen, list[list[str]], list[About]]]] = {}
     # ids first of the table that holds the study codes
     order = sorted(draft.tables, key=lambda t: all(g.table != "links" for g in t[2]))
+    blocks = {seen.source: guesses for seen, _, guesses in draft.tables if seen.unpivot}
     for seen, columns, guesses in order:
-        rows = list(_rows(inventor, seen, columns, guesses))
-        books.setdefault(_name(seen), []).append((seen, rows, columns))
-    for name, sheets in books.items():
-        if sheets[0][0].read["format"] == "csv":
-            seen, rows, _ = sheets[0]
-            (folder / name).write_bytes(_text(seen, rows))
-        else:
-            _workbook(folder / name, sheets)
+        if not seen.unpivot:
+            every = [*guesses, *blocks.get(seen.source, ())]
+            looks = [_look(seen, a, every) for a in columns]
+            files.setdefault(_file(seen), []).append((seen, list(_rows(inventor, seen, looks, every)), looks))
+    for name, tables in files.items():
+        written = [(seen, rows) for seen, rows, _ in tables]
+        match tables[0][0].read["format"]:
+            case "csv":
+                (folder / name).write_bytes(_text(*written[0]))
+            case "odm":
+                sample_records.odm(folder, written)
+            case "fhir":
+                sample_records.fhir(folder / name, written)
+            case "dicom":
+                subjects = inventor.ids("local_id", tables[0][2][0].values, N_SUBJECTS)[:N_SUBJECTS]
+                modalities = [seen.read["modality"] for seen, _ in written]
+                sample_records.dicom(folder / name, subjects, modalities)
+            case _:
+                _workbook(folder / name, tables)
+
+
+def _file(seen: Seen) -> str:
+    """What holds the table in the sample: item groups lie in one file, DICOM files in one folder."""
+    return {"odm": "export.xml", "dicom": "DICOM"}.get(seen.read["format"]) or _name(seen)
 
 
 def _name(seen: Seen) -> str:
@@ -78,9 +97,24 @@ def _rows(inventor: Inventor, seen: Seen, columns: Sequence[About], guesses: Seq
     """Rows of invented subjects: one each where the table has one row a subject, else a few."""
     single = any(not keys_of(g.table) and not g.several for g in guesses)
     each = 1 if single else min([ROWS_EACH, *(_different(inventor, g) for g in guesses)])
-    uses = [[(g, m) for g in guesses for m in g.matches if m.raw.name == a.name] for a in columns]
+    uses = [_uses(seen, a, guesses) for a in columns]
+    uppers = list(dict.fromkeys(name.removesuffix(became) for name, became in seen.origin.items()))
+    blocks = [uppers.index(a.name.removesuffix(o)) + 1 if (o := seen.origin.get(a.name)) else 0 for a in columns]
     for i in range(N_SUBJECTS * each):
-        yield [_cell(inventor, seen, a, u, i // each, i % each, i) for a, u in zip(columns, uses, strict=True)]
+        yield [
+            _cell(inventor, seen, a, u, i // each, i % each, i, block)
+            for a, u, block in zip(columns, uses, blocks, strict=True)
+        ]
+
+
+def _uses(seen: Seen, a: About, guesses: Sequence[Guess]) -> list[tuple[Guess, Match]]:
+    return [(g, m) for g in guesses for m in g.matches if m.raw.name == seen.origin.get(a.name, a.name)]
+
+
+def _look(seen: Seen, a: About, guesses: Sequence[Guess]) -> About:
+    """What a column looks like: one of a block as all of them do that become one."""
+    uses = _uses(seen, a, guesses)
+    return replace(uses[0][1].raw, name=a.name) if a.name in seen.origin and uses else a
 
 
 def _different(inventor: Inventor, g: Guess) -> int:
@@ -93,12 +127,22 @@ def _different(inventor: Inventor, g: Guess) -> int:
 
 def _texts(inventor: Inventor, match: Match) -> list[str]:
     """Codes that may be shown: those that other centres have, and those that stand in several rows."""
-    known = inventor.codes[match.column.codelist or ""]
-    return [v for v in sorted(match.raw.values) if v.casefold() in known or v in match.raw.shown]
+    raw, codelist = match.raw, match.column.codelist or ""
+    return [
+        v for v in sorted(raw.values)
+        if inventor.known.code(codelist, v, raw.codes) is not None or v in raw.shown or v in raw.codes
+    ]  # fmt: skip
 
 
 def _cell(
-    inventor: Inventor, seen: Seen, a: About, uses: Sequence[tuple[Guess, Match]], subject: int, ordinal: int, i: int
+    inventor: Inventor,
+    seen: Seen,
+    a: About,
+    uses: Sequence[tuple[Guess, Match]],
+    subject: int,
+    ordinal: int,
+    i: int,
+    block: int,
 ) -> str:
     guess, match = uses[0] if uses else (None, None)
     keys = ["local_id", "usubjid", *keys_of(guess.table)] if guess else []
@@ -117,7 +161,7 @@ def _cell(
     if match and match.column.type == "flag" and a.shown:
         return a.shown[i % len(a.shown)]
     if a.kind == "date":
-        return _day(a, 40 * subject + 7 * ordinal)
+        return _day(a, 40 * subject + 7 * ordinal + 60 * block)
     if a.kind == "number":
         return str(ordinal + 1) if is_key and a.whole else _number(a, chance)
     if a.kind in ("code", "flag", "id"):
@@ -164,6 +208,15 @@ def _text(seen: Seen, rows: Sequence[Sequence[str]]) -> bytes:
     return text.getvalue().encode(seen.read["encoding"])
 
 
+def _header(seen: Seen) -> list[list[str]]:
+    """The names as they stood: of two rows the upper one is filled where a merged cell begins."""
+    if seen.read["header"].get("rows", 1) == 1:
+        return [list(seen.names)]
+    parts = [name.partition(seen.read["header"]["join"]) for name in seen.names]
+    upper = [p[0] if i == 0 or p[0] != parts[i - 1][0] else "" for i, p in enumerate(parts)]
+    return [upper, [p[2] for p in parts]]
+
+
 def _workbook(target: Path, sheets: Sequence[tuple[Seen, list[list[str]], list[About]]]) -> None:
     from datetime import datetime
 
@@ -175,7 +228,7 @@ def _workbook(target: Path, sheets: Sequence[tuple[Seen, list[list[str]], list[A
         as_date = book.add_format({"num_format": "yyyy-mm-dd"})
         for seen, rows, columns in sheets:
             sheet = book.add_worksheet(seen.read["sheet"])
-            lines = [[f"Invented line {n + 1}"] for n in range(seen.preamble)] + [list(seen.names)]
+            lines = [[f"Invented line {n + 1}"] for n in range(seen.preamble)] + _header(seen)
             for at, line in enumerate(lines):
                 for i, text in enumerate(line):
                     sheet.write_string(at, i, text)

@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 
 from pipelines import study
 from pipelines.mapping import Centre
-from pipelines.profile.look import words
+from pipelines.profile.seen import words
 
 
 @dataclass
 class Vocabulary:
-    """Names of staged columns, meanings of codes by code list, texts of flags, texts that mean nothing."""
+    """Names of staged columns, meanings of codes by code list, texts of flags, texts that mean nothing; FHIR paths."""
 
     names: dict[tuple[str, str], set[str]] = field(default_factory=dict)
     codes: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -18,6 +18,13 @@ class Vocabulary:
     no: set[str] = field(default_factory=set)
     missing: set[str] = field(default_factory=set)
     tables: dict[str, set[str]] = field(default_factory=dict)
+    paths: dict[tuple[str, str], str] = field(default_factory=dict)  # resource and path -> column
+
+    def code(self, codelist: str, text: str, said: Mapping[str, str]) -> str | None:
+        """Our code for a text; `said` are the words for it that the file itself gives, by which it goes alone."""
+        word = said.get(text, "" if said else text).casefold()
+        codes = self.codes[codelist]
+        return codes.get(word, codes.get(word.replace(" ", "_")))
 
 
 def learn(centres: Iterable[Centre]) -> Vocabulary:
@@ -33,6 +40,8 @@ def learn(centres: Iterable[Centre]) -> Vocabulary:
     for centre in centres:
         known.missing |= set(centre.missing)
         known.tables.setdefault(centre.kind, set()).update(centre.tables)
+        for read in (s.read for s in centre.sources.values() if s.read["format"] == "fhir"):
+            known.paths |= {(read["resource"], path): column for column, path in read["columns"].items()}
         for table, parts in centre.tables.items():
             for part in parts:
                 for f in part.fields:

@@ -34,6 +34,19 @@ def batches(path: Path, spec: Mapping[str, Any]) -> "Iterator[pa.Table]":
         yield from odm_spill.rows(spill, wanted, KEYS)
 
 
+def item_groups(path: Path, scratch: Path) -> list[str]:
+    """The OIDs of the item groups that hold rows, in document order; one pass, which `batches` uses by `spec.scratch`.
+
+    Raises `UnreadableFile`.
+    """
+    return list(odm_spill.opened(path, scratch, _read).groups)
+
+
+def version(path: Path) -> str:
+    """What the root element says: `1.3.2`, `2.0`, or '' where it says nothing."""
+    return _root(path).get("ODMVersion", "")
+
+
 def file_type(path: Path) -> str:
     """`Snapshot`, `Transactional` or '' where the root element says nothing; reads no further than the root.
 
@@ -42,7 +55,8 @@ def file_type(path: Path) -> str:
     return _root(path).get("FileType", "")
 
 
-def _parser() -> Any:
+def parser_of() -> Any:
+    """A parser that refuses a document type."""
     parser = expat.ParserCreate(namespace_separator=" ")
     parser.buffer_text = True
     # raised before any entity is declared, let alone expanded
@@ -63,11 +77,11 @@ def _root(path: Path) -> dict[str, str]:
             _check_root(name)
             found.append(attributes)
 
-    parser = _parser()
+    parser = parser_of()
     parser.StartElementHandler = start
     with path.open("rb") as file:
         while not found and file.tell() < HEAD and (chunk := file.read(1 << 12)):
-            _feed(parser, chunk, False)
+            feed(parser, chunk, False)
     if not found:
         raise refusal("", "an ODM element at the top")
     return found[0]
@@ -78,7 +92,8 @@ def _check_root(name: str) -> None:
         raise refusal("", "an ODM element at the top")
 
 
-def _feed(parser: Any, data: bytes, is_last: bool) -> None:
+def feed(parser: Any, data: bytes, is_last: bool) -> None:
+    """Parse some bytes more; raises `UnreadableFile`."""
     try:
         parser.Parse(data, is_last)
     except expat.ExpatError as error:
@@ -90,16 +105,15 @@ def _feed(parser: Any, data: bytes, is_last: bool) -> None:
 
 def _read(path: Path, spill: Spill) -> None:
     """Parse the whole file into the spill."""
-    version = _root(path).get("ODMVersion", "")
-    parser, size = _parser(), 0
-    walk = Walk(parser, spill, nested_forms=version.startswith("2"))
+    parser, size = parser_of(), 0
+    walk = Walk(parser, spill, nested_forms=version(path).startswith("2"))
     parser.StartElementHandler, parser.EndElementHandler = walk.start, walk.end
     with path.open("rb") as file:
         while chunk := file.read(CHUNK):
             size += len(chunk)
-            _feed(parser, chunk, False)
+            feed(parser, chunk, False)
             if size - parser.CurrentByteIndex > MOST_BYTES + CHUNK:
                 raise walk.refused(f"tags of at most {MOST_BYTES >> 20} MB")
             if len(parser.intern) > MOST_NAMES:
                 raise walk.refused(f"at most {MOST_NAMES} names of elements and attributes")
-    _feed(parser, b"", True)
+    feed(parser, b"", True)

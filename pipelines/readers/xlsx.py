@@ -99,7 +99,7 @@ def _find_header(first: "pa.Table", header: Mapping[str, Any], sheet: str) -> tu
             continue
         if not any(cells.values()) or not wanted <= {cell for row in block for cell in row}:
             continue
-        names = block[0] if depth == 1 else _joined(block[0], block[1], header.get("join", "|"))
+        names = block[0] if depth == 1 else joined(block[0], block[1], header.get("join", "|"))
         given = [name or f"column_{i}" for i, name in enumerate(names, 1)]
         folded = Counter(name.casefold() for name in ("source_row", *given))
         twice = sorted({n for n in given if folded[n.casefold()] > 1})
@@ -110,7 +110,7 @@ def _find_header(first: "pa.Table", header: Mapping[str, Any], sheet: str) -> tu
     raise _wrong(f"{sheet}, rows 1 to {within}", f"a header with {what}")
 
 
-def _joined(upper: Sequence[str], lower: Sequence[str], join: str) -> list[str]:
+def joined(upper: Sequence[str], lower: Sequence[str], join: str) -> list[str]:
     """Names of a two-row header: a merged upper cell holds its text only in its first column."""
     names, reach = [], ""
     for above, below in zip(upper, lower, strict=True):

@@ -64,8 +64,8 @@ def _head(home: Home, centre: "Centre", t: Mapping[str, Any]) -> dict[str, Any]:
         reply_by = str(datetime.date.fromisoformat(in_force.extract_date) + days)
     rules = sorted((study.ROOT / "expectations").rglob("*.yaml"))
     return {
-        "title": f"{t['title']}: {centre.name}", "note": note_of(home), "name": centre.title,
-        "contact": centre.contact, "study_title": study.protocol()["study_title"]["value"],
+        "title": f"{t['title']}: {centre.name}", "note": note_of(home), "name": centre.local_title,
+        "contact": centre.contact, "study_title": study.title(centre.language),
         "version": study.protocol_version(), "n_rules": len(rules),
         "rule_version": hashlib.sha256(b"".join(path.read_bytes() for path in rules)).hexdigest()[:8],
         "delivery": in_force.name if in_force else "", "data_cut": in_force.extract_date if in_force else "",

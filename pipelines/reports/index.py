@@ -7,6 +7,8 @@ from pipelines import study
 from pipelines.figures import inline
 from pipelines.figures.words import printed
 from pipelines.reports.pages import ASKED, RULES, inlined, note_of, page, reading, rows_of
+from pipelines.rules.gx import native_problems
+from pipelines.rules.load import load_rules
 from pipelines.status import lateness
 from pipelines.warehouse import Home
 
@@ -30,10 +32,10 @@ def write_index(con: "duckdb.DuckDBPyConnection", home: Home, late_after_pct: in
     """
     with reading(con):
         values = {
-            "title": study.protocol()["study_title"]["value"], "note": note_of(home),
+            "title": study.title("en"), "note": note_of(home),
             "centres": _centres(con, late_after_pct),
             "figures": _figures(con), "overdue": _overdue(con), "most_overdue": OVERDUE,
-            "rules": con.execute(RULES).fetchall(), "links": dict(_links(home)),
+            "rules": [*_native_problems(home), *con.execute(RULES).fetchall()], "links": dict(_links(home)),
             "today": con.execute(f"select {TODAY}").fetchall()[0][0],
         }  # fmt: skip
         values["figures_drawn"] = inlined(home.reports / "study" / "figures", "funnel")
@@ -115,6 +117,14 @@ def _overdue(con: "duckdb.DuckDBPyConnection") -> list[tuple[Any, ...]]:
         where {ASKED} and state in ('new', 'open', 'reopened') and due_dt < {TODAY}
         order by centre, due_dt, query_id limit {OVERDUE}
     """).fetchall()
+
+
+def _native_problems(home: Home) -> "Iterator[tuple[Any, ...]]":
+    """The rules that Great Expectations could not run, as `RULES` has them; it leaves no counts of its own."""
+    found = native_problems(home.gx)
+    for rule in load_rules(keep_broken=True) if found else ():
+        if rule.rule_id in found:
+            yield rule.rule_id, rule.title["en"], rule.severity, 0, 0, found[rule.rule_id]
 
 
 def _links(home: Home) -> "Iterator[tuple[str, str]]":

@@ -78,7 +78,7 @@ def _head(con: "duckdb.DuckDBPyConnection", home: Home) -> dict[str, Any]:
     centres = con.execute("select centre from study.centres").fetchall()
     cuts = [in_force.extract_date for (name,) in centres if (in_force := ledger.in_force(home, name))]
     return {
-        "title": study.protocol()["study_title"]["value"], "note": note_of(home),
+        "title": study.title("en"), "note": note_of(home),
         "version": study.read_yaml(study.STUDY / "protocol.yaml")["version"],
         "data_cut": " to ".join(dict.fromkeys((min(cuts), max(cuts)))) if cuts else "unknown",
         "confidence": study.protocol()["confidence_pct"]["value"],

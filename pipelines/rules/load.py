@@ -46,7 +46,7 @@ class Rule:
     order: int | None = None
     raised_by: str | None = None
     grain: str | None = None
-    about: str | None = None
+    about: str | Mapping[str, str] | None = None
     joins: str = ""
     places: str = ""
     reads: tuple[str, ...] = ()

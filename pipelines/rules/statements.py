@@ -101,7 +101,9 @@ def _cells(rule: Rule, languages: Mapping[str, str]) -> list[str]:
         table, centre = lit(rule.table), rule.centre
         outcome = f"case when {rule.unknown_when} then 'unknown' else 'fail' end"
         key = ", ".join(f"coalesce(({k})::varchar, '')" for k in rule.record_key)
-        subject = "t.usubjid" if "usubjid" in columns and not rule.about else "null::varchar"
+        subject = "t.usubjid" if "usubjid" in columns and rule.about != "centre" else "null::varchar"
+        if isinstance(rule.about, Mapping):
+            subject = f"case when not ({rule.about['centre_when']}) then {subject} end"
         record = [subject, f"concat_ws('|', {key})", lit(rule.fields[0])]
         held = ([f"{a}.{c}" for a in rule.provenance if a != "t" or c in columns] for c in PLACE)
         place = [f"coalesce({', '.join([*sources, 'null'])})::varchar" for sources in held]

@@ -63,6 +63,7 @@ class Entry:
     alone: bool
     blank: bool
     copy: bool
+    at_first: bool
 
     @property
     def before(self) -> str:
@@ -193,6 +194,7 @@ def _entries(
                 tuple(raw.get("rows", each.get("record", ()))), raw.get("set", {}),
                 raw.get("field", kind.get("field", name)), raw.get("rule", kind["rule"]),
                 raw.get("alone", kind.get("alone", True)), kind.get("blank", False), kind.get("copy", False),
+                kind.get("at_first", False),
             )  # fmt: skip
             number += 1
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pipelines import study
 from pipelines.errors import MappingError
 from pipelines.simulate import defect_places
-from pipelines.simulate.defect_entries import Slot, macros, name_of, slots_of
+from pipelines.simulate.defect_entries import Entry, Slot, macros, name_of, slots_of
 from pipelines.study import sql_literal as lit
 
 if TYPE_CHECKING:
@@ -148,25 +148,28 @@ def _spoil(con: "duckdb.DuckDBPyConnection", slot: Slot) -> None:
     used = {number for (number,) in con.execute(f"select distinct entry from ({planned})").fetchall()}
     for e in (e for e in slot.entries if e.number in used):
         mine = f"select n from ({planned}) where entry = {e.number}"
+        same = " and ".join(f"g.{name_of(c)} is not distinct from o.{name_of(c)}" for c in e.rows)
+        pairs = f"from {slot.table} o join {slot.table} g on {same} where o._n in ({mine})"
         if e.copy:
             sets = "".join(f", ({sql}) as {name_of(column)}" for column, sql in e.sets.items())
             con.execute(f"""
                 create or replace temp table copied as
-                select n, (select count(*) from {slot.table}) + row_number() over (order by n) as copy_n from ({mine});
+                select n, (select count(*) from {slot.table}) + row_number() over (order by n) as copy_n from ({mine})
+            """)
+            if e.at_first:
+                _place_at_first(con, slot, e, pairs)
+            con.execute(f"""
                 insert into {slot.table}
                 select t.* replace (c.copy_n as _n{sets})
-                from {slot.table} t join copied c on c.n = t._n order by c.copy_n;
-                update spoil.plan set n = c.copy_n from copied c where slot = {slot.number} and plan.n = c.n;
+                from {slot.table} t join copied c on c.n = t._n order by c.copy_n
             """)
+            if not e.at_first:
+                con.execute(f"""
+                    update spoil.plan set n = c.copy_n from copied c where slot = {slot.number} and plan.n = c.n
+                """)
             continue
         if e.rows:
-            same = " and ".join(f"g.{name_of(c)} is not distinct from o.{name_of(c)}" for c in e.rows)
-            pairs = f"from {slot.table} o join {slot.table} g on {same} where o._n in ({mine})"
-            con.execute(f"""
-                update spoil.plan set n = a.first_n
-                from (select o._n as n, min(g._n) as first_n {pairs} group by o._n) a
-                where slot = {slot.number} and entry = {e.number} and plan.n = a.n
-            """)
+            _place_at_first(con, slot, e, pairs)
             mine = f"select g._n {pairs}"
         after = {e.column: e.after, **e.sets}
         values = ", ".join(f"({sql}) as _after{i}" for i, sql in enumerate(after.values()))
@@ -176,6 +179,15 @@ def _spoil(con: "duckdb.DuckDBPyConnection", slot: Slot) -> None:
             select _n, {values} from {slot.patients} where _n in ({mine});
             update {slot.table} set {cells} from changed c where {slot.table}._n = c._n;
         """)
+
+
+def _place_at_first(con: "duckdb.DuckDBPyConnection", slot: Slot, e: Entry, pairs: str) -> None:
+    """Plan the defect at the first of the rows that it is about."""
+    con.execute(f"""
+        update spoil.plan set n = a.first_n
+        from (select o._n as n, min(g._n) as first_n {pairs} group by o._n) a
+        where slot = {slot.number} and entry = {e.number} and plan.n = a.n
+    """)
 
 
 def _record(con: "duckdb.DuckDBPyConnection", slot: Slot, same_file: Sequence[Slot]) -> None:

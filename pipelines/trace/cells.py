@@ -241,5 +241,5 @@ def _figures(table: str) -> set[str]:
     """Columns that hold numbers."""
     declared = study.tables()[table]
     return {
-        c.name for c in declared.columns if c.type in ("count", "int", "number", "quantity", "dose", "large_dose")
+        c.name for c in declared.columns if c.type in ("count", "int", "number", "quantity", "total", "large_dose")
     } - {*declared.key}

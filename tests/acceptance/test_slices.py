@@ -1,13 +1,15 @@
 """One SQL text, any slice: a full run and any sequence of partial runs end in equal tables."""
 
 import random
+import re
 import shutil
 from pathlib import Path
 
 import duckdb
 import pytest
 
-from pipelines import models, study
+from pipelines import models, study, touched
+from pipelines.orchestration.steps import load_steps
 from pipelines.warehouse import Home
 from tests.acceptance import line
 
@@ -114,6 +116,10 @@ def test_an_export_sent_again_costs_those_of_whom_something_changed(
         ("again",)
     ]
     assert line.content(con, "assessed.adrs") == expected["assessed.adrs"]
+    # what rests on nothing else is left as it is
+    con.execute("truncate store.reports.table1")
+    line.make(con, ["me1"])
+    assert line.content(con, "reports.table1") == []
 
     ((corrected,),) = con.execute(f"""
         select min(usubjid) from (select usubjid from '{path}' where diameter_mm > 0 group by all having count(*) > 3)
@@ -150,3 +156,14 @@ def test_a_rule_that_can_no_longer_be_judged_concerns_everybody(
     con.execute("delete from slice.main.rule_problems")
     line.make(con, [])
     assert con.execute("select count(*) from store.validated.eligibility where status = 'eligible'").fetchall() > [(0,)]
+
+
+def test_what_is_left_out_when_nobody_changed_reads_nothing_of_a_delivery() -> None:
+    """Else it would go on telling the delivery before."""
+    left_out = [name for step in load_steps() if step.rests_on_subjects for name in step.makes]
+    assert "reports.table1" in left_out
+    assert "reports.survival_summary" in left_out
+    assert "reports.centre_counts" not in left_out, "it reads what the centres sent"
+    columns = re.compile(r"\b(" + "|".join(touched.DELIVERY) + r")\b")
+    found = [name for name in left_out if name in models.load() and columns.search(models.load()[name].sql)]
+    assert found == []

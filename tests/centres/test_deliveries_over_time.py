@@ -300,3 +300,59 @@ def test_a_record_that_is_brought_over_keeps_the_bounds_of_its_dates(
     answer(home, "reply", "confirmed", finding)
     run(home)
     assert rows(home, "partial_dates") == []
+
+
+UNREAD = "staged_field = 'trdt'"
+
+
+def dated(*days: str) -> Callable[[list[Row]], list[Row]]:
+    """The first measurements of one lesion get these dates; '' leaves what was written."""
+
+    def change(all_rows: list[Row]) -> list[Row]:
+        left, of = list(days), next(r for r in all_rows if r["redcap_repeat_instrument"] == "measurements")
+        key = ("record_id", "redcap_repeat_instrument", "mea_lesion")
+        return [
+            row | {"mea_date": day} if left and all(row[k] == of[k] for k in key) and (day := left.pop(0)) else row
+            for row in all_rows
+        ]
+
+    return change
+
+
+def asked(home: Home) -> dict[str, str]:
+    return {r["value_received"]: r["record_key"] for r in rows(home, "findings", UNREAD)}
+
+
+def test_records_that_differ_in_an_unreadable_day_alone_are_two_questions(tmp_path: Path, export: Path) -> None:
+    """They once had one key without that day, and the reply to one was the reply to the other."""
+    home = Home(tmp_path)
+    deliver(home, export, "2017-01-01", dated("Easter", "Pentecost"))
+    run(home)
+    first_asked = asked(home)
+    assert len(set(first_asked.values())) == 2
+    assert not any(day in key for key in first_asked.values() for day in first_asked)
+    # rows in another order, and then one of them corrected: the other is still what it was
+    deliver(home, export, "2017-04-01", lambda r: dated("Easter", "Pentecost")(r)[::-1])
+    run(home)
+    assert asked(home) == first_asked
+    deliver(home, export, "2017-07-01", dated("", "Pentecost"))
+    run(home)
+    assert asked(home) == {"Pentecost": first_asked["Pentecost"]}
+
+
+def test_a_question_that_stood_alone_keeps_its_name(tmp_path: Path, export: Path) -> None:
+    """It is not named by the value: neither another unreadable one nor a second record like it changes that."""
+    home = Home(tmp_path)
+    deliver(home, export, "2017-01-01", dated("Easter"))
+    run(home)
+    (alone,) = asked(home).values()
+    deliver(home, export, "2017-04-01", dated("Whitsun"))
+    run(home)
+    assert asked(home) == {"Whitsun": alone}
+    deliver(home, export, "2017-07-01", dated("Whitsun", "Pentecost"))
+    run(home)
+    both = asked(home)
+    assert both["Whitsun"] == alone != both["Pentecost"]
+    deliver(home, export, "2017-10-01", dated("", "Pentecost"))
+    run(home)
+    assert asked(home) == {"Pentecost": both["Pentecost"]}

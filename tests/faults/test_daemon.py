@@ -22,13 +22,14 @@ from tests.conftest import Restage
 
 pytestmark = pytest.mark.slow
 CENTRES = ("me1", "rt1")
-PATIENCE = 600
+PATIENCE = 6 * 3600  # ends a test that hangs; how long anything takes under load says nothing
 
 
-def until(done: Callable[[], Any]) -> Any:
-    """Wait for something to be so; returns it."""
+def until(done: Callable[[], Any], daemon: "subprocess.Popen[bytes]") -> Any:
+    """Wait for something to be so while the daemon lives; returns it."""
     end = time.monotonic() + PATIENCE
     while not (found := done()):
+        assert daemon.poll() is None, "the daemon has ended"
         assert time.monotonic() < end, "it did not happen"
         time.sleep(0.2)
     return found
@@ -38,12 +39,18 @@ def read(path: Path) -> dict[str, Any]:
     return dict(json.loads(path.read_text())) if path.exists() else {}
 
 
+def complete(home: Home) -> dict[str, Any]:
+    """The state of a home whose last run came to its end; else nothing."""
+    state = read(home.root / "state.json")
+    return state if state.get("complete") else {}
+
+
 def test_two_at_the_same_minute_one_run_killed_and_one_by_hand(tmp_path: Path, restage: Restage) -> None:
     simulate(tmp_path / "made", patients=6, seed=4)
     once, home = Home(tmp_path / "once"), Home(tmp_path / "home")
     for centre in CENTRES:
         shutil.copytree(tmp_path / "made" / "inbox" / centre, once.inbox / centre)
-    assert restage("run", "--home", once.root).returncode == 0
+    assert restage("run", "--home", once.root, timeout=PATIENCE).returncode == 0
     home.root.mkdir()
     (home.root / "operation.yaml").write_text("still_seconds: 1\nlook_every_seconds: 1\n")
     code = "from pipelines.cli.main import main; main()"
@@ -55,18 +62,17 @@ def test_two_at_the_same_minute_one_run_killed_and_one_by_hand(tmp_path: Path, r
         for centre in CENTRES:
             shutil.copytree(tmp_path / "made" / "inbox" / centre, home.inbox / centre)
         # in the middle of the first run, when it has begun to write tables
-        until(lambda: (home.root / "state.json").exists())
-        killed = read(home.root / "run.json")["process"]
-        os.kill(killed, signal.SIGKILL)
-        by_hand = restage("run", "--home", home.root)
+        killed = until(lambda: (home.root / "state.json").exists() and read(home.root / "run.json"), daemon)
+        os.kill(killed["process"], signal.SIGKILL)
+        by_hand = restage("run", "--home", home.root, timeout=PATIENCE)  # waits for the daemon's runs
         assert by_hand.returncode == 0, by_hand.stderr
-        state = until(lambda: read(home.root / "state.json").get("complete") and read(home.root / "state.json"))
+        state = until(lambda: complete(home), daemon)
         assert all(state["centres"][centre] for centre in CENTRES)
         # the daemon has started the killed run again, and the second one; both find what they have to do or nothing
-        until(lambda: finished(home) >= 3)
+        until(lambda: finished(home) >= 3, daemon)
     finally:
         os.kill(daemon.pid, signal.SIGTERM)
-        assert daemon.wait(120) == 0
+        assert daemon.wait(PATIENCE) == 0
     assert [(d.centre, d.state) for d in ledger.read(home)] == [(centre, "accepted") for centre in CENTRES]
     lines = (home.archive / "ledger.jsonl").read_text().splitlines()
     assert len(lines) == len(set(lines))

@@ -92,7 +92,9 @@ def test_sensor_and_schedule_are_on(ask: Ask) -> None:
         sensorsOrError{WHERE} {{ ... on Sensors {{ results {{ name sensorState {{ status }} }} }} }}
         schedulesOrError{WHERE} {{ ... on Schedules {{ results {{ name scheduleState {{ status }} }} }} }}
     }}""")
-    assert found["sensorsOrError"]["results"] == [{"name": "inbox", "sensorState": {"status": "RUNNING"}}]
+    assert found["sensorsOrError"]["results"] == [
+        {"name": name, "sensorState": {"status": "RUNNING"}} for name in ("inbox", "lateness")
+    ]
     assert found["schedulesOrError"]["results"] == [{"name": "nightly", "scheduleState": {"status": "RUNNING"}}]
 
 
@@ -145,13 +147,13 @@ def test_the_tables_of_the_study_are_shown_without_a_range_whose_ends_are_patien
     assert not any("range" in text or "median" in text.lower() for k, text in shown.items() if k.startswith("table"))
 
 
-def last_tick(ask: Ask, kind: str, found: str, state: str) -> dict[str, Any]:
-    """The last tick that has come to its end, of the only sensor or schedule; waits for it."""
+def last_tick(ask: Ask, kind: str, found: str, state: str, name: str) -> dict[str, Any]:
+    """The last tick of a sensor or schedule that has come to its end; waits for it."""
     ticks = f"{state} {{ ticks(limit: 1) {{ status skipReason }} }}"
-    query = f"{{ {kind}{WHERE} {{ ... on {found} {{ results {{ {ticks} }} }} }} }}"
+    query = f"{{ {kind}{WHERE} {{ ... on {found} {{ results {{ name {ticks} }} }} }} }}"
     deadline = time.monotonic() + START_SECONDS
     while True:
-        (only,) = ask(query)[kind]["results"]
+        (only,) = (each for each in ask(query)[kind]["results"] if each["name"] == name)
         ticks = only[state]["ticks"]
         if ticks and ticks[0]["status"] != "STARTED":
             return dict(ticks[0])
@@ -218,7 +220,7 @@ def test_the_study_shows_its_curve_and_its_tables(page: Any, address: str) -> No
 
 def test_sensor_and_schedule_show_their_last_tick(page: Any, address: str, ask: Ask) -> None:
     for kind, found, name in (("sensors", "Sensors", "inbox"), ("schedules", "Schedules", "nightly")):
-        tick = last_tick(ask, f"{kind}OrError", found, f"{kind[:-1]}State")
+        tick = last_tick(ask, f"{kind}OrError", found, f"{kind[:-1]}State", name)
         assert tick == {"status": "SKIPPED", "skipReason": "Nothing new."}
         page.goto(f"{address}/locations/restage/{kind}/{name}", wait_until="domcontentloaded")
         page.get_by_role("row").filter(has_text=re.compile("Skipped|0 runs requested")).first.wait_for()

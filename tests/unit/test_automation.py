@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +15,22 @@ import pytest
 
 from pipelines import study
 from pipelines.centres import load
-from pipelines.deliveries import inbox
+from pipelines.deliveries import inbox, ledger
 from pipelines.deliveries.intake import intake
 from pipelines.errors import MappingError
-from pipelines.orchestration import orphans
+from pipelines.orchestration import lateness, orphans
 from pipelines.orchestration.assets import centre_assets, freshness, has_sent
 from pipelines.orchestration.automation import load_automation
 from pipelines.orchestration.plan import centre_folders
 from pipelines.orchestration.retention import forget_old_runs
 from pipelines.orchestration.session import all_centres
 from pipelines.orchestration.settings import load_settings
+from pipelines.status import patience, standing
 from pipelines.warehouse import Home
 
 ONE, OTHER = sorted(centre_folders())[:2]
 TABLE = dg.AssetKey(["derived", "adtte"])
+DAY = timedelta(days=1)
 KEYS = [TABLE, *(dg.AssetKey([layer, centre]) for layer in ("landed", "staged") for centre in centre_folders())]
 
 
@@ -230,7 +232,31 @@ def test_old_runs_are_forgotten_but_those_that_assets_rest_on(instance: dg.Dagst
     assert {run.run_id for run in instance.get_runs()} == {first, third}
 
 
-def test_a_centre_that_falls_silent_turns_yellow_and_then_red(home: Home) -> None:
+def test_a_centre_that_falls_silent_turns_yellow_and_then_red(
+    home: Home, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the day of its data, as `restage status` has it, not by the day of receipt; each change is told once."""
+    cut = date(2020, 3, 1)
+    put(home, ONE, f"{cut}_export", {"a.csv": b"a"})
+    (taken,) = intake(home, centre_folders())
+    ledger.append(home, taken.decided("accepted", (), "", 1))
+    centre, cursor, told = all_centres()[ONE], "", []
+    silent = patience(centre.cadence_days, load_settings(home).late_after_pct)
+    for days in (silent, silent + DAY, silent + 2 * DAY, silent * 1.5 + DAY):
+        today = cut + days
+        monkeypatch.setattr(lateness, "date", type("Day", (date,), {"today": staticmethod(lambda day=today: day)}))
+        with dg.build_sensor_context(instance, cursor or None) as context:
+            made = lateness.lateness_sensor.evaluate_tick(context)
+        cursor = made.cursor or ""
+        late = standing(home, centre, load_settings(home).late_after_pct, today).freshness == "late"
+        for event in made.asset_events:
+            if event.asset_key == dg.AssetKey(["landed", ONE]):
+                assert event.passed is not late
+                told.append((days, event.passed, event.severity.value))
+    assert told == [(silent, True, "WARN"), (silent + DAY, False, "WARN"), (silent * 1.5 + DAY, False, "ERROR")]
+
+
+def test_a_centre_from_which_nothing_was_received_turns_yellow_and_then_red(home: Home) -> None:
     settings = load_settings(home)
     for centre in all_centres().values():
         policy = freshness(centre, settings.late_after_pct)
@@ -238,6 +264,11 @@ def test_a_centre_that_falls_silent_turns_yellow_and_then_red(home: Home) -> Non
         assert specs["landed"].freshness_policy == policy
         assert policy.warn_window.to_timedelta() > timedelta(days=centre.cadence_days)  # type: ignore[attr-defined]
         assert policy.fail_window.to_timedelta() > policy.warn_window.to_timedelta()  # type: ignore[attr-defined]
+
+
+def test_a_centre_that_has_sent_nothing_is_not_called_fresh(home: Home) -> None:
+    said = lateness.told(home, ONE)
+    assert (said["passed"], said["severity"].value, said["description"]) == (False, "WARN", "Nothing yet.")
 
 
 def test_a_centre_that_does_not_say_how_often_it_delivers_does_so_as_the_protocol_has_it(tmp_path: Path) -> None:

@@ -150,6 +150,18 @@ def test_every_mapping_fits_the_published_schema(name: str) -> None:
     jsonschema.Draft202012Validator(centres._schema().document).validate(yaml_schema.read(ROOT / name / "centre.yaml"))
 
 
+def test_a_title_is_one_text_or_one_by_language(tmp_path: Path) -> None:
+    assert "title: Invented\n" in SMALL and "language: en" in SMALL
+    plain = load(tmp_path, SMALL)
+    assert (plain.title, plain.local_title) == ("Invented", "Invented")
+    spoken = SMALL.replace("language: en", "language: it")
+    spoken = spoken.replace("title: Invented\n", "title: {en: Invented, it: Inventata}\n")
+    both = load(tmp_path, spoken)
+    assert (both.title, both.local_title) == ("Invented", "Inventata")
+    with pytest.raises(MappingError, match=r"line \d+, title: needs en and it"):
+        load(tmp_path, SMALL.replace("title: Invented\n", "title: {en: Invented}\n"))
+
+
 def test_centres_become_a_table(tmp_path: Path) -> None:
     with duckdb.connect() as con:
         con.execute("create schema study")

@@ -163,7 +163,13 @@ def test_two_readings_of_a_date_and_a_unit_are_asked_for(tmp_path: Path, others:
         ("a.csv", b"one column\nonly\n", "no delimiter"),
         ("a.csv", b"ROSSI;1;2014-01-01\nBIANCHI;2;2014-01-02\n", "no line holds the names"),
         ("a.xlsx", b"PK\x03\x04 not a workbook", "workbook"),
-        ("a.xml", b"<?xml version='1.0'?><ODM/>", "cannot be profiled"),
+        ("a.xml", b"<?xml version='1.0'?><ODM/>", "without clinical data"),
+        ("a.xml", b"<?xml version='1.0'?><!DOCTYPE ODM [<!ENTITY a 'ROSSI'>]><ODM>&a;</ODM>", "DOCTYPE"),
+        ("a.xml", b"<html><body>ROSSI</body></html>", "an ODM element"),
+        ("a.json", b'{"resourceType": "Bundle", "entry": [{"resource": {"id": "ROSSI"}}]}', "a bundle"),
+        ("a.json", b'{\n"resourceType": "Patient",\n"id": "ROSSI"}\n', "over several lines"),
+        ("a.ndjson", b'{"resourceType": ROSSI}\n', "line 1: expected one JSON object"),
+        ("a.dcm", b"\0" * 128 + b"DICM" + b"\0" * 60, "a.dcm"),
         ("a.csv", b"a;b\n1;\x8d\n", "neither in UTF-8"),
     ],
 )
@@ -247,12 +253,12 @@ def test_equal_exports_give_equal_folders(tmp_path: Path, others: dict[str, Cent
 
 
 def test_a_total_of_two_cells_is_no_header(tmp_path: Path, others: dict[str, Centre]) -> None:
-    """A sheet with a two-row header was once read from its total on, whose text is a value."""
+    """A sheet with two rows of names, none of them twice, was once read from its total on, whose text is a value."""
     import xlsxwriter
 
     with xlsxwriter.Workbook(str(tmp_path / "a.xlsx")) as book:
         sheet = book.add_worksheet("Lesioni")
-        for i, row in enumerate([["Codice", "", "Basale", "", "Visita", ""], ["", "", "Data", "mm", "Data", "mm"],
+        for i, row in enumerate([["Codice", "", "Basale", "", "Visita", ""], ["", "", "Data", "mm", "Giorno", "cm"],
                                  ["P1", "x", "2014-01-01", 3, "2014-02-02", 4], ["Totale", "41 lesioni"]]):  # fmt: skip
             sheet.write_row(i, 0, row)
         book.add_worksheet("Anagrafica").write_row(0, 0, ["Codice", "Sesso"])

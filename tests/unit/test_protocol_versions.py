@@ -61,3 +61,14 @@ def test_a_version_that_is_not_there_yet(amended: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("RESTAGE_PROTOCOL", "2.0")
     with pytest.raises(MappingError, match=r"at version 1\.10"):
         study.protocol()
+
+
+def test_the_title_of_the_study_is_one_text_or_one_by_language(
+    tmp_path: Path, show_study: Callable[[Path], None]
+) -> None:
+    for title, italian in (("A study", "A study"), ("{en: A study, it: Uno studio}", "Uno studio")):
+        text = f"version: '1.0'\nparameters:\n  study_title: {{value: {title}, citation: none, since: '1.0'}}\n"
+        (tmp_path / "protocol.yaml").write_text(text)
+        show_study(tmp_path)
+        assert (study.title("en"), study.title("it")) == ("A study", italian)
+        assert study.protocol()["study_title"]["value"] == "A study", "as SQL and the study's own pages have it"

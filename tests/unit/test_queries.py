@@ -77,6 +77,7 @@ def test_forms_and_fields_have_the_names_that_people_know(
     con.execute("update validated.findings set field = 'lbdt' where query_id = 'Q4'")
     con.execute("update validated.findings set field = 'trdt' where query_id = 'Q3'")  # of no form of its own table
     con.execute("update validated.findings set record_key = 'S-001|C1|fraction 3' where query_id = 'Q2'")
+    con.execute("update validated.findings set record_key = 'S-001|L1|visit 2|#0a1b2c' where query_id = 'Q1'")
     for language, words in {
         "en": ("Lesion measurements: L1", "diameter", "lbdt", "Date of the assessment", "C1, fraction 3"),
         "it": ("Misure delle lesioni: L1", "diametro", "lbdt", "data della valutazione", "C1, frazione 3"),

@@ -5,6 +5,7 @@ import shutil
 import zipfile
 from collections.abc import Iterator
 from contextlib import closing
+from html import unescape
 from pathlib import Path
 
 import duckdb
@@ -95,6 +96,24 @@ def test_a_centre_is_spoken_to_in_its_language(demo_home: Path, centre: centres.
     texts = study.read_yaml(TEMPLATES / "texts.yaml")
     page = text_of(Home(demo_home).reports / "centres" / centre.name / "report.html")
     assert f'<html lang="{centre.language}">' in page and f"<h2>1. {texts[centre.language]['received']}</h2>" in page
+
+
+@pytest.mark.parametrize("centre", CENTRES.values(), ids=CENTRES)
+def test_study_and_unit_are_called_by_their_names_in_the_centres_language(
+    demo_home: Path, centre: centres.Centre
+) -> None:
+    """The coordinating centre reads them in English, the centre in its own language, in page and query list."""
+    folder = demo_home / "reports"
+    titles = study.read_yaml(centre.folder / "centre.yaml")["title"]
+    assert titles["en"] != titles["it"] and study.title("en") != study.title("it")
+    other = "it" if centre.language == "en" else "en"
+    page, overview = unescape(text_of(folder / "centres" / centre.name / "report.html")), text_of(folder / "index.html")
+    with zipfile.ZipFile(folder / "centres" / centre.name / "queries.xlsx") as book:
+        listed = unescape(book.read("xl/worksheets/sheet1.xml").decode() + book.read("docProps/core.xml").decode())
+    for said in (page, listed):
+        assert titles[centre.language] in said and study.title(centre.language) in said
+        assert titles[other] not in said and study.title(other) not in said
+    assert titles["en"] in overview and titles["it"] not in overview and study.title("en") in overview
 
 
 def test_every_language_says_the_same_things() -> None:

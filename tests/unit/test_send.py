@@ -123,6 +123,10 @@ def test_a_mail_speaks_the_centres_language_and_says_how_to_open_it(home: Home, 
     assert english["From"] == "RCC study <data@study.example>" and english["To"] == ", ".join(TO[AGE])
     assert "data-quality report" in english["Subject"] and "rapporto sulla qualità dei dati" in italian["Subject"]
     texts = [message.get_body().get_content() for message in (english, italian)]  # type: ignore[union-attr]
+    for language, message, text, centre in zip(("en", "it"), (english, italian), texts, (AGE, ZIP), strict=True):
+        title = study.read_yaml(study.ROOT / "centres" / centre / "centre.yaml")["title"][language]
+        assert title in message["Subject"] and study.title(language) in message["Subject"]
+        assert study.title(language) in text
     assert "age --decrypt" in texts[0] and "7-Zip" in texts[1] and "Gentili" in texts[1]
     assert english["Message-ID"].endswith("@study.example>"), "the name of this machine stays here"
     assert not any("{" in text for text in texts)

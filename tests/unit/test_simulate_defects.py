@@ -20,7 +20,8 @@ CENTRES = study.ROOT / "centres"
 KINDS = defect_entries.kinds()
 COPIES = tuple(name for name, kind in KINDS.items() if kind.get("copy"))
 WHOLE_VISITS = (  # several lines each
-    "baseline_after_start", "diameters_copied", "visit_day_and_month_swapped", "visit_out_of_order",
+    "baseline_after_start", "diameters_copied", "diameters_rounded", "visit_day_and_month_swapped",
+    "visit_out_of_order",
 )  # fmt: skip
 PLACES = {path.parent.name: study.read_yaml(path) for path in sorted(CENTRES.glob("*/defects.yaml"))}
 PLANTED = [(centre, each) for centre, spec in PLACES.items() for file in spec["files"] for each in file["defects"]]

@@ -1,5 +1,6 @@
 """Landed text becomes typed rows, and what cannot becomes a finding with its place; a case per verb."""
 
+from contextlib import closing
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -313,6 +314,28 @@ def test_columns_become_rows_by_name(tmp_path: Path) -> None:
     assert found == [("other", "S-1|other_cancer")]
 
 
+def test_a_sum_beyond_its_column_is_asked_and_never_a_silent_null(tmp_path: Path) -> None:
+    tables = """\
+  courses:
+    - source: data
+      fields:
+        local_id: {from: id}
+        course_id: {from: course}
+        delivered_dose_gy: {from: dose, unit: Gy}
+      rollup: {by: [local_id, course_id], sum: [delivered_dose_gy]}
+"""
+    rows: list[list[str | None]] = [
+        ["1", "C1", "600000"], ["1", "C1", "400000"], ["1", "C2", "7.5"], ["1", "C2", "7.5"], ["1", "C3", None],
+    ]  # fmt: skip
+    source = "  data: {files: d.csv, read: {format: csv}}\n"
+    staged = stage(tmp_path, source, tables, {"data": (["id", "course", "dose"], rows)})
+    assert staged.rows("courses", "course_id, delivered_dose_gy") == [("C1", None), ("C2", Decimal(15)), ("C3", None)]
+    told = "field, staged_field, source_row, value_received, expected, record_key"
+    assert staged.rows("findings", told, "rule_id = 'structure/unreadable_number'") == [
+        ("dose", "delivered_dose_gy", "2", "1000000", "a number below 1000000", "S-1|x1|C1")
+    ]
+
+
 def test_delivered_dose_is_counted_once_per_fraction_and_exactly(tmp_path: Path) -> None:
     sources = """\
   beams: {files: b.csv, read: {format: csv}}
@@ -425,3 +448,29 @@ def test_the_same_delivery_gives_the_same_bytes_and_replaces_the_old(tmp_path: P
     again = stage(tmp_path, "", "", {})
     assert {p.name: p.read_bytes() for p in again.folder.iterdir()} == before
     assert [p.name for p in again.folder.parent.iterdir()] == ["x1"]
+
+
+def test_a_delivery_too_large_for_its_share_of_the_memory_is_staged_with_all_of_it(tmp_path: Path) -> None:
+    """The bound gives way rather than the run; nothing is left of the first attempt."""
+    import duckdb
+
+    from pipelines import warehouse
+
+    tried: list[str | None] = []
+
+    @warehouse.again_with_room
+    def work(name: str, limit: str | None = "1MB") -> str:
+        tried.append(limit)
+        with closing(warehouse.memory(tmp_path, limit)) as con:
+            con.execute("create table numbers as select range, range::varchar from range(300000)")
+        return name
+
+    assert work("done") == "done"
+    assert tried == ["1MB", None]
+
+    @warehouse.again_with_room
+    def broken(limit: str | None = "1MB") -> None:
+        raise duckdb.OutOfMemoryException
+
+    with pytest.raises(duckdb.OutOfMemoryException):
+        broken()
