@@ -13,6 +13,7 @@ from pipelines import study
 from pipelines.errors import MappingError, UsageError
 from pipelines.simulate import truth
 from pipelines.simulate.render import render
+from pipelines.simulate.simulate import simulate
 from pipelines.simulate.write_xlsx import JOIN
 from pipelines.warehouse import memory
 
@@ -243,3 +244,8 @@ def test_redcap_export_carries_the_whole_world_of_the_centre(con, deliveries):
             (select count(*) from world.progressions_reported where centre = 'me1')
     """).fetchone()
     assert data.aggregate(sums).fetchone() == truths
+
+
+def test_a_small_cohort_is_csv_where_that_is_asked_for(tmp_path: Path) -> None:
+    simulate(tmp_path, patients=8, csv=True)
+    assert not {".dcm", ".ndjson", ".xlsx", ".xml"} & {p.suffix for p in tmp_path.glob("inbox/**/*")}
