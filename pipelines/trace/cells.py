@@ -68,7 +68,9 @@ def cell_at(con: "duckdb.DuckDBPyConnection", address: str) -> Cell:
             shown = ", ".join(at[:NAMED]) + (", ..." if len(at) > NAMED else "")
             raise UsageError(f"{address!r} fits several rows: {shown}.")
         known_words = sorted({w for known in rows for w in known} | _figures(table))
-        wrong = next((w for w in words if w not in known_words), words[-1])
+        wrong = next((w for w in words if w not in known_words), "")
+        if words and not wrong:
+            raise UsageError(f"{name} has no row for {' and '.join(words)} together: nobody is counted there.")
         raise UsageError(f"{name} has no row with {wrong!r} in {address!r}{nearest(wrong, known_words)}")
     return at_row(table, rows[chosen[0]], columns[0] if columns else None)
 

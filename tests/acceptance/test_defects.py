@@ -19,6 +19,9 @@ COMPARED = [t for t in TABLES if t.startswith("harmonised.")] + ["assessed.adrs"
 PLACE = ("delivery_id", "file_sha256", "source_file", "source_row", "srcseq")
 
 
+pytestmark = pytest.mark.long
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[duckdb.DuckDBPyConnection, Path]]:
     """Both warehouses attached as `clean` and `spoiled`, and where the truth lies."""

@@ -10,6 +10,8 @@ from pipelines import study
 from pipelines.warehouse import Home, open_read
 from tests.conftest import Restage
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def again(demo_home: Path, tmp_path_factory: pytest.TempPathFactory, restage: Restage) -> Path:

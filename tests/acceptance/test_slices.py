@@ -47,6 +47,7 @@ def test_centres_that_come_one_after_the_other_end_in_equal_tables(
         assert found[name] == rows, name
 
 
+@pytest.mark.long
 def test_a_subject_that_left_a_centre_leaves_its_tables(
     whole: tuple[Path, dict[str, list[tuple[object, ...]]]], tmp_path: Path
 ) -> None:
@@ -68,6 +69,7 @@ def test_a_subject_that_left_a_centre_leaves_its_tables(
     ).fetchall() == [("unlinked",)]
 
 
+@pytest.mark.long
 def test_shares_of_the_subjects_end_in_equal_tables(
     whole: tuple[Path, dict[str, list[tuple[object, ...]]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -98,6 +100,7 @@ def marked(con: duckdb.DuckDBPyConnection) -> set[str]:
     return {usubjid for (usubjid,) in con.execute("from slice.main.changed").fetchall()}
 
 
+@pytest.mark.long
 def test_an_export_sent_again_costs_those_of_whom_something_changed(
     whole: tuple[Path, dict[str, list[tuple[object, ...]]]], tmp_path: Path
 ) -> None:
@@ -137,6 +140,7 @@ def test_an_export_sent_again_costs_those_of_whom_something_changed(
     assert {name: line.content(con, name) for name in expected} == found
 
 
+@pytest.mark.long
 def test_a_rule_that_can_no_longer_be_judged_concerns_everybody(
     whole: tuple[Path, dict[str, list[tuple[object, ...]]]], tmp_path: Path
 ) -> None:

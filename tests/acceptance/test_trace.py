@@ -202,6 +202,7 @@ WRONG = {
     ("--table", "adtte", "--key", "RCC-ME1-007-B/PFS1"): "did you mean 'RCC-ME1-007-A/PFS1'",
     ("--table", "adtte", "--key", "RCC-ME1-007-A/LOCALCTRL"): "RCC-ME1-007-A/LOCALCTRL/L1",
     ("--cell", "table2/bona/PR"): "did you mean 'bone'",
+    ("--cell", "table1/sex/age"): "no row for sex and age together",
     ("--cell", "table2/bone"): "table2/srt/bone/pr",
     ("--cell", "adsl/x"): "no report table",
     ("--query", "Q000"): "No query is called",

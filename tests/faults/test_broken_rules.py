@@ -32,6 +32,9 @@ def edit(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new), encoding="utf-8")
 
 
+pytestmark = pytest.mark.long
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.CompletedProcess[str], Path, Path]:
     """One run in a house of which six rules are broken, each in its own way."""
@@ -120,7 +123,6 @@ def test_status_names_every_rule_that_could_not_run(
         assert f"rule {rule_id} could not run: {found[rule_id]}" in said.stdout
 
 
-@pytest.mark.long
 def test_the_fault_stays_until_it_is_mended(run: tuple[subprocess.CompletedProcess[str], Path, Path]) -> None:
     """A second run has nothing to do and still says 1; with the files mended all is well."""
     _, home, house = run

@@ -64,6 +64,7 @@ def test_the_reference_is_that_of_the_schema() -> None:
     assert PAGE.read_text(encoding="utf-8") == reference(), "python -m pipelines.mapping_words"
     shown = {name for name in SECTIONS.values() if name} | {
         "texts",
+        "spoken",
         "names",
         "decimal",
         "map",
