@@ -146,20 +146,20 @@ def again_with_room(work: Callable[..., Made]) -> Callable[..., Made]:
     return run
 
 
-def with_room(con: "duckdb.DuckDBPyConnection", statement: str) -> None:
+def with_room(con: "duckdb.DuckDBPyConnection", statement: str) -> "duckdb.DuckDBPyConnection":
     """Run a statement that may be done again; one that cannot spill enough is done with all the memory there is: the
     bound gives way rather than the run."""
     import duckdb
 
     try:
-        con.execute(statement)
+        return con.execute(statement)
     except duckdb.OutOfMemoryException:
         ((limit,),) = con.execute("select current_setting('memory_limit')").fetchall()
         con.execute("reset memory_limit")
         ((all_there_is,),) = con.execute("select current_setting('memory_limit')").fetchall()
         con.execute(f"set memory_limit = '{all_there_is}'")  # `reset` alone changes what is told, not what holds
         try:
-            con.execute(statement)
+            return con.execute(statement)
         finally:
             con.execute(f"set memory_limit = '{limit}'")
 
