@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines import models, rerun, study
 from pipelines.touched import CHANGED
+from pipelines.warehouse import count
 
 if TYPE_CHECKING:
     import duckdb
@@ -55,15 +56,14 @@ def derive(con: "duckdb.DuckDBPyConnection", only_touched: bool = False) -> int:
         con.execute(f"create or replace table store.{TABLE} ({listed})")
     for switch, found in study.readings().items():
         where = f"switch = {study.sql_literal(switch)}{touched}"
-        n = con.execute(f"select count(*) from store.{CONCERNED} where {where}").fetchall()[0][0]
-        buckets = -(-n // models.AT_ONCE)
+        buckets = -(-count(con, f"store.{CONCERNED} where {where}") // models.AT_ONCE)
         for reading in found[1:]:
             for bucket in range(buckets):
                 chosen = f"select usubjid from store.{CONCERNED} where {where}"
                 if buckets > 1:
                     chosen += f" and hash(usubjid) % {buckets} = {bucket}"
                 _derive_one(con, switch, reading, chosen)
-    return int(con.execute(f"select count(*) from store.{TABLE}").fetchall()[0][0])
+    return count(con, f"store.{TABLE}")
 
 
 def _derive_one(con: "duckdb.DuckDBPyConnection", switch: str, reading: Any, chosen: str) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pipelines import models, rerun, study
 from pipelines.touched import CHANGED
+from pipelines.warehouse import count
 
 if TYPE_CHECKING:
     import duckdb
@@ -59,11 +60,11 @@ def derive(con: "duckdb.DuckDBPyConnection", only_touched: bool = False) -> int:
     else:
         con.execute(f"create or replace table store.{TABLE} ({listed})")
     found = f"select distinct usubjid, eval, evalid from store.{OWN['harmonised.measurements']} {where}"
-    buckets = -(-con.execute(f"select count(*) from ({found})").fetchall()[0][0] // AT_ONCE)
+    buckets = -(-count(con, f"({found})") // AT_ONCE)
     for bucket in range(buckets):
         part = f"where hash(usubjid) % {buckets} = {bucket}" if buckets > 1 else ""
         _derive_some(con, f"select *, concat_ws('|', usubjid, eval, evalid) as read_id from ({found}) {part}")
-    return int(con.execute(f"select count(*) from store.{TABLE}").fetchall()[0][0])
+    return count(con, f"store.{TABLE}")
 
 
 def _derive_some(con: "duckdb.DuckDBPyConnection", chosen: str) -> None:

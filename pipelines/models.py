@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines import study, touched
 from pipelines.errors import DiskFull, MappingError, disk_full
-from pipelines.touched import exists
-from pipelines.warehouse import memory, with_room
+from pipelines.warehouse import count, exists, memory, with_room
 
 if TYPE_CHECKING:
     import duckdb
@@ -243,4 +242,4 @@ def run(con: "duckdb.DuckDBPyConnection", model: Model, only_touched: bool = Fal
         raise MappingError(f"{where}: {error if spoken else type(error).__name__}") from None
     finally:
         con.execute("use memory")
-    return touched.count(con, target)
+    return count(con, target)

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from pipelines import study
-from pipelines.warehouse import with_room
+from pipelines.warehouse import count, exists, with_room
 
 if TYPE_CHECKING:
     import duckdb
@@ -62,18 +62,5 @@ def anybody(con: "duckdb.DuckDBPyConnection") -> bool:
     return count(con, CHANGED) > 0
 
 
-def count(con: "duckdb.DuckDBPyConnection", table: str) -> int:
-    """The rows of a table."""
-    return int(con.execute(f"select count(*) from {table}").fetchall()[0][0])
-
-
 def _add(con: "duckdb.DuckDBPyConnection", marked: str, subjects: str) -> None:
     con.execute(f"insert into {marked} ({subjects}) except from {marked}")
-
-
-def exists(con: "duckdb.DuckDBPyConnection", full_name: str) -> bool:
-    """Whether the warehouse holds a table."""
-    schema, name = full_name.split(".")
-    where = f"database_name = 'store' and schema_name = '{schema}' and table_name = '{name}'"
-    row = con.execute(f"select count(*) from duckdb_tables() where {where}").fetchone()
-    return bool(row and row[0])

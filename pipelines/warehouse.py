@@ -146,22 +146,34 @@ def again_with_room(work: Callable[..., Made]) -> Callable[..., Made]:
     return run
 
 
-def with_room(con: "duckdb.DuckDBPyConnection", statement: str) -> "duckdb.DuckDBPyConnection":
+def with_room(con: "duckdb.DuckDBPyConnection", statement: str) -> None:
     """Run a statement that may be done again; one that cannot spill enough is done with all the memory there is: the
     bound gives way rather than the run."""
     import duckdb
 
     try:
-        return con.execute(statement)
+        con.execute(statement)
     except duckdb.OutOfMemoryException:
         ((limit,),) = con.execute("select current_setting('memory_limit')").fetchall()
         con.execute("reset memory_limit")
         ((all_there_is,),) = con.execute("select current_setting('memory_limit')").fetchall()
         con.execute(f"set memory_limit = '{all_there_is}'")  # `reset` alone changes what is told, not what holds
         try:
-            return con.execute(statement)
+            con.execute(statement)
         finally:
             con.execute(f"set memory_limit = '{limit}'")
+
+
+def exists(con: "duckdb.DuckDBPyConnection", full_name: str) -> bool:
+    """Whether the warehouse holds a table."""
+    schema, name = full_name.split(".")
+    where = f"database_name = 'store' and schema_name = '{schema}' and table_name = '{name}'"
+    return count(con, f"duckdb_tables() where {where}") > 0
+
+
+def count(con: "duckdb.DuckDBPyConnection", rows: str) -> int:
+    """How many rows a table has, or what stands after `from`."""
+    return int(con.execute(f"select count(*) from {rows}").fetchall()[0][0])
 
 
 def open_read(home: Home) -> "duckdb.DuckDBPyConnection":

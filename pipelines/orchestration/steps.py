@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from pipelines import alternatives, independent, models, study, touched
 from pipelines.errors import MappingError
+from pipelines.warehouse import count, exists
 
 if TYPE_CHECKING:
     import duckdb
@@ -60,12 +61,12 @@ def _python_step(
         finally:
             con.execute("use memory")
         for name in makes:
-            if only_touched and models.is_watched(name) and touched.exists(con, name):
+            if only_touched and models.is_watched(name) and exists(con, name):
                 touched.note(con, name, f"slice.{name}")
             columns = ", ".join(f'cast("{c.name}" as {c.sql_type}) as "{c.name}"' for c in study.tables()[name].columns)
             con.execute(f"create or replace table store.{name} as select {columns} from slice.{name}")
             con.execute(f"drop table slice.{name}")
-        return {name: touched.count(con, f"store.{name}") for name in makes}
+        return {name: count(con, f"store.{name}") for name in makes}
 
     return Step(makes, deps, why, "1", run_pass)
 
@@ -175,8 +176,8 @@ def _unless_nobody_changed(steps: Iterable[Step]) -> Iterator[Step]:
 
 def _if_anybody_changed(step: Step) -> Run:
     def run(con: "duckdb.DuckDBPyConnection", only_touched: bool) -> dict[str, int]:
-        if only_touched and not touched.anybody(con) and all(touched.exists(con, name) for name in step.makes):
-            return {name: touched.count(con, f"store.{name}") for name in step.makes}
+        if only_touched and not touched.anybody(con) and all(exists(con, name) for name in step.makes):
+            return {name: count(con, f"store.{name}") for name in step.makes}
         return step.run(con, only_touched)
 
     return run

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.warehouse import Home, with_room
+from pipelines.warehouse import Home
 
 if TYPE_CHECKING:
     import duckdb
@@ -31,7 +31,7 @@ def reading(con: "duckdb.DuckDBPyConnection") -> Iterator["duckdb.DuckDBPyConnec
 
 def rows_of(con: "duckdb.DuckDBPyConnection", query: str) -> list[dict[str, Any]]:
     """A query's rows by column name."""
-    cursor = with_room(con, query)
+    cursor = con.execute(query)
     names = [column[0] for column in cursor.description or []]
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 

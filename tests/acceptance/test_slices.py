@@ -23,6 +23,15 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, lis
     return root, {name: line.content(con, name) for name in study.tables() if name != "reports.exact_limits"}
 
 
+def made(root: Path, folder: Path) -> tuple[Home, duckdb.DuckDBPyConnection]:
+    """A home with the staged rows of another, and every table made from them in one go."""
+    home = Home(folder)
+    shutil.copytree(root / "staged", home.staged)
+    con = line.open_study(home)
+    line.make(con)
+    return home, con
+
+
 @pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.slow)])
 def test_centres_that_come_one_after_the_other_end_in_equal_tables(
     whole: tuple[Path, dict[str, list[tuple[object, ...]]]], tmp_path: Path, seed: int
@@ -53,10 +62,7 @@ def test_a_subject_that_left_a_centre_leaves_its_tables(
 ) -> None:
     """A crosswalk without one subject: that one is unlinked and no longer assessed; nobody else changes."""
     root, expected = whole
-    home = Home(tmp_path / "home")
-    shutil.copytree(root / "staged", home.staged)
-    con = line.open_study(home)
-    line.make(con)
+    home, con = made(root, tmp_path / "home")
     path = home.staged / "rt1" / "links.parquet"
     gone = con.execute(f"select min(usubjid) from '{path}'").fetchall()[0][0]
     con.execute(f"create temp table kept as from '{path}' where usubjid <> '{gone}'")
@@ -76,10 +82,7 @@ def test_shares_of_the_subjects_end_in_equal_tables(
     """A cohort too large for the memory is made share by share, anew and where a delivery touched it."""
     root, expected = whole
     monkeypatch.setattr(models, "AT_ONCE", 5)
-    home = Home(tmp_path / "home")
-    shutil.copytree(root / "staged", home.staged)
-    con = line.open_study(home)
-    line.make(con)
+    _, con = made(root, tmp_path / "home")
     n_subjects = con.execute("select count(distinct usubjid) from store.harmonised.links").fetchall()[0][0]
     assert n_subjects % 5, "the last share is a small one"
     assert len(models.shares(con, models.load()["assessed.adtr"])) == n_subjects // 5 + 1
@@ -107,10 +110,7 @@ def test_an_export_sent_again_costs_those_of_whom_something_changed(
     """Rows tell the new delivery; nobody is assessed again but the one whose diameter was corrected, and all tables are
     what a full run makes of the same rows."""
     root, expected = whole
-    home = Home(tmp_path / "home")
-    shutil.copytree(root / "staged", home.staged)
-    con = line.open_study(home)
-    line.make(con)
+    home, con = made(root, tmp_path / "home")
     path = home.staged / "me1" / "measurements.parquet"
     send_again(con, path, "select 1")
     line.make(con, ["me1"])
@@ -133,10 +133,7 @@ def test_an_export_sent_again_costs_those_of_whom_something_changed(
     found = {name: line.content(con, name) for name in expected}
     assert found["assessed.adrs"] != expected["assessed.adrs"]
     con.close()
-    anew = Home(tmp_path / "anew")
-    shutil.copytree(home.staged, anew.staged)
-    con = line.open_study(anew)
-    line.make(con)
+    _, con = made(home.root, tmp_path / "anew")
     assert {name: line.content(con, name) for name in expected} == found
 
 
@@ -146,10 +143,7 @@ def test_a_rule_that_can_no_longer_be_judged_concerns_everybody(
 ) -> None:
     """Eligibility of a subject whom no delivery touched changes with what is known about a rule."""
     root, _ = whole
-    home = Home(tmp_path / "home")
-    shutil.copytree(root / "staged", home.staged)
-    con = line.open_study(home)
-    line.make(con)
+    _, con = made(root, tmp_path / "home")
     ((rule,),) = con.execute(
         "select min(rule_id) from store.validated.rule_counts where severity = 'exclude'"
     ).fetchall()
