@@ -79,9 +79,8 @@ def _received(con: "duckdb.DuckDBPyConnection", home: Home, centre: str, t: Mapp
 
     mine = f"centre = {study.sql_literal(centre)}"
     rows = rows_of(con, f"""
-        with counted as (
-            select *, max(n_delivery) over () - n_delivery as n_back from slice.main.staged_source_counts where {mine}
-        ),
+        with mine as (from slice.main.staged_source_counts where {mine}),
+        counted as (select *, (select max(n_delivery) from mine) - n_delivery as n_back from mine),
         before as (select source, n_rows as n_before from counted where n_back = 1),
         now as (
             select source, min(source_file) as file, count(*) as n_files, sum(n_rows)::bigint as n,

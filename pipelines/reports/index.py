@@ -112,9 +112,12 @@ def _printed(cell: dict[str, Any]) -> str:
 def _overdue(con: "duckdb.DuckDBPyConnection") -> list[tuple[Any, ...]]:
     """Queries whose day of reply has passed: by centre, then the oldest first."""
     return con.execute(f"""
-        select centre, usubjid, message, state, due_dt, {TODAY} - due_dt as n_late, query_id, count(*) over () as n_all
-        from validated.findings
-        where {ASKED} and state in ('new', 'open', 'reopened') and due_dt < {TODAY}
+        with overdue as (
+            from validated.findings where {ASKED} and state in ('new', 'open', 'reopened') and due_dt < {TODAY}
+        )
+        select centre, usubjid, message, state, due_dt, {TODAY} - due_dt as n_late, query_id,
+            (select count(*) from overdue) as n_all
+        from overdue
         order by centre, due_dt, query_id limit {OVERDUE}
     """).fetchall()
 

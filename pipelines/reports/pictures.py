@@ -77,9 +77,12 @@ def _timelines(con: "duckdb.DuckDBPyConnection", mine: str, t: "Mapping[str, Any
         with asked as (
             select usubjid, count(*) as n from validated.findings where {mine} and severity <> 'note' group by usubjid
         ),
-        own as (select local_id, min(usubjid) as usubjid from slice.main.staged_links where {mine} group by local_id)
-        select o.local_id, count(*) over () as n_all from own o left join asked a using (usubjid)
-        where o.local_id is not null order by coalesce(a.n, 0) > 0 desc, o.local_id limit {most}
+        own as (
+            select local_id, min(usubjid) as usubjid from slice.main.staged_links
+            where {mine} and local_id is not null group by local_id
+        )
+        select o.local_id, (select count(*) from own) as n_all from own o left join asked a using (usubjid)
+        order by coalesce(a.n, 0) > 0 desc, o.local_id limit {most}
     """
     con.execute(f"create or replace temp table drawn_subject as {chosen}")
     selects = " union ".join(

@@ -1,11 +1,11 @@
 -- one row per: patient and criterion
 -- why: for a patient who is not eligible one declaration, drawn by lot, is the other way round
-with criterion as (
+with drawn as (select code from world.codes where list = 'criterion' and code <> 'prior_immunotherapy'),
+criterion as (
     select
         code, code in ('histology_confirmed', 'first_line', 'adequate_function') as inclusion,
-        row_number() over (order by code) - 1 as lot, count(*) over () as n_lots
-    from world.codes
-    where list = 'criterion' and code <> 'prior_immunotherapy'
+        row_number() over (order by code) - 1 as lot, (select count(*) from drawn) as n_lots
+    from drawn
     union all
     select 'prior_immunotherapy', false, -1, 1
 )
