@@ -38,29 +38,40 @@ class Step:
     states_removals: bool = False
 
 
-def fold(step: Step, before: Path, draft: Path) -> dict[str, int]:
+@warehouse.again_with_room
+def fold(step: Step, before: Path, draft: Path, limit: str | None = warehouse.SHARE) -> dict[str, int]:
     """Bring the records that `draft` (one delivery, just staged) lacks over from `before`, the state up to now.
 
     A record is told by its table's key and the centre's own id of the subject; one without a whole key is never brought
     over. Rows that are brought over keep their provenance and have `_since`, the delivery that first lacked them; each
     is a finding, unless the file that held it is missing altogether (which is one) or the whole subject is gone (which
     is one, too). Writes `changes.parquet`, one row per record and field that differs from `before`. Returns the rows of
-    each table. Raises `DeliveryRejected` where the manifest removes from tables or columns that are not staged.
+    each table. Raises `DeliveryRejected` where the manifest removes from tables or columns that are not staged, and
+    leaves `draft` as it was.
     """
     _check_removals(step)
     with (
         tempfile.TemporaryDirectory(prefix=".fold-", dir=draft.parent) as scratch,
-        closing(warehouse.memory(Path(scratch))) as con,
+        closing(warehouse.memory(Path(scratch), limit)) as con,
     ):
         # with one thread, and joins as they are written, rows keep their order
         con.execute("set threads = 1; set disabled_optimizers = 'build_side_probe_side'")
         tables = sorted(study.staged_tables(), key=lambda name: name != "links")
         for table in tables:
             _compare(con, step, table, before, draft)
-        _write_links(con, draft)
-        write_changes(con, step.centre, step.delivery_id, tables, draft / "changes.parquet")
-        _write_findings(con, step, tables, before, draft)
-        return {table: _write_table(con, table, draft) for table in tables}
+        _link(con)
+        made = Path(scratch) / "made"
+        made.mkdir()
+        write_changes(con, step.centre, step.delivery_id, tables, made / "changes.parquet")
+        _write_findings(con, step, tables, before, draft, made)
+        for table in tables:
+            _write_table(con, table, made)
+        # only now, so that all of it can be done again
+        for path in made.iterdir():
+            path.replace(draft / path.name)
+        return {
+            table: warehouse.count(con, f"read_parquet({lit(str(draft / f'{table}.parquet'))})") for table in tables
+        }
 
 
 def _check_removals(step: Step) -> None:
@@ -143,7 +154,7 @@ def _is_removed(step: Step, table: str) -> str:
     return f"({' or '.join(tests)})" if tests else "false"
 
 
-def _write_links(con: "duckdb.DuckDBPyConnection", draft: Path) -> None:
+def _link(con: "duckdb.DuckDBPyConnection") -> None:
     """Make `link`, local id -> study code, from the links of now and those brought over."""
     con.execute("""
         create table link as
@@ -157,10 +168,9 @@ def _write_links(con: "duckdb.DuckDBPyConnection", draft: Path) -> None:
     """)
 
 
-def _write_table(con: "duckdb.DuckDBPyConnection", table: str, draft: Path) -> int:
-    """Write the draft's rows and those brought over; returns how many there are."""
-    target = draft / f"{table}.parquet"
-    kept = con.execute(f"select count(*) from gone_{table} where not is_removed").fetchall()[0][0]
+def _write_table(con: "duckdb.DuckDBPyConnection", table: str, made: Path) -> None:
+    """Write the draft's rows and those brought over, where there are any or a code is known by them."""
+    kept = warehouse.count(con, f"gone_{table} where not is_removed")
     relinked = f"select 1 from is_{table} where usubjid is null and local_id in (select local_id from linked_again)"
     if kept or con.execute(f"{relinked} limit 1").fetchall():
         names = [r[0] for r in con.execute(f"describe is_{table}").fetchall() if r[0] != "file_row_number"]
@@ -168,12 +178,12 @@ def _write_table(con: "duckdb.DuckDBPyConnection", table: str, draft: Path) -> i
         cells = ", ".join(f"{code} as usubjid" if c == "usubjid" else f"t.{quote(c)}" for c in names)
         join = "t" if table == "links" else "t left join link l on l.local_id = t.local_id"
         old = f"(from gone_{table} where not is_removed order by file_row_number)"
-        rewrite(con, f"select {cells} from is_{table} {join} union all select {cells} from {old} {join}", target)
-    return int(con.execute(f"select count(*) from read_parquet({lit(str(target))})").fetchall()[0][0])
+        rows = f"select {cells} from is_{table} {join} union all select {cells} from {old} {join}"
+        rewrite(con, rows, made / f"{table}.parquet")
 
 
 def _write_findings(
-    con: "duckdb.DuckDBPyConnection", step: Step, tables: Sequence[str], before: Path, draft: Path
+    con: "duckdb.DuckDBPyConnection", step: Step, tables: Sequence[str], before: Path, draft: Path, made: Path
 ) -> None:
     """Add a finding per record that is brought over, beside those it had, and take back what an old link answers."""
     present = " union ".join(f"select local_id from is_{table}" for table in tables)
@@ -196,18 +206,18 @@ def _write_findings(
             semi join (from gone_{table} where not is_removed) using (delivery_id, source_file, source_row)
             where table_name = {lit(table)} and rule_id <> {lit(VANISHED)}
         """)
-    target = draft / "findings.parquet"
     code = "case when l.local_id is null then f.{0} else {1} end as {0}"
     record = code.format("record_key", "replace(f.record_key, left(sha256(f.local_id), 12), l.usubjid)")
     cells = ", ".join(
         {"usubjid": code.format("usubjid", "l.usubjid"), "record_key": record}.get(c, f"f.{c}") for c in FINDING
     )
     found = f"""
-        select {cells} from read_parquet({lit(str(target))}) f left join linked_again l on l.local_id = f.local_id
+        select {cells} from read_parquet({lit(str(draft / "findings.parquet"))}) f
+        left join linked_again l on l.local_id = f.local_id
         where l.local_id is null or rule_id <> 'structure/no_study_code'
     """
-    rewrite(con, f"from ({found} union all {' union all '.join(selects)}) order by all", target)
-    write_partial_dates(con, draft)
+    rewrite(con, f"from ({found} union all {' union all '.join(selects)}) order by all", made / "findings.parquet")
+    write_partial_dates(con, made)
     # a row brought over becomes one of this state, with the day since when it is missing
     for table in tables:
         con.execute(f"update gone_{table} set _since = coalesce(_since, {lit(step.delivery_id)})")

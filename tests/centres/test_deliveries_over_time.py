@@ -6,6 +6,7 @@ import random
 import shutil
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ import pytest
 
 from pipelines import study, warehouse
 from pipelines.centres import load
-from pipelines.deliveries import ledger
+from pipelines.deliveries import history, ledger
 from pipelines.deliveries.history import QUERY_ID
 from pipelines.deliveries.intake import intake
 from pipelines.errors import DeliveryRejected
+from pipelines.orchestration import take_in as take_in_module
 from pipelines.orchestration.take_in import TECHNICAL, TakenIn, take_in
 from pipelines.simulate.simulate import simulate
 from pipelines.warehouse import Home
@@ -356,3 +358,21 @@ def test_a_question_that_stood_alone_keeps_its_name(tmp_path: Path, export: Path
     deliver(home, export, "2017-10-01", dated("", "Pentecost"))
     run(home)
     assert asked(home) == {"Pentecost": both["Pentecost"]}
+
+
+@pytest.mark.parametrize("limit", ["2MB", "4MB", "8MB"])
+def test_too_little_memory_changes_nothing(
+    tmp_path: Path, export: Path, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    """What a large delivery is held against may not fit into the share of memory that a centre has."""
+    expected = []
+    for name in ("as_ever", "scarce"):
+        home = Home(tmp_path / name)
+        deliver(home, export, "2026-01-10")
+        run(home)
+        deliver(home, export, "2026-02-10", without("lesions"))
+        if name == "scarce":
+            monkeypatch.setattr(take_in_module, "fold", partial(history.fold, limit=limit))
+        run(home)
+        expected.append(state(home))
+    assert rows(home, "changes") and expected[0] == expected[1]
