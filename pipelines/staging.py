@@ -13,7 +13,7 @@ from pipelines.staging_findings import PLACE, dropped_sql, fillable, findings_sq
 from pipelines.staging_numbers import MACROS as NUMBERS
 from pipelines.staging_numbers import beyond
 from pipelines.staging_rows import MOST_BLOCKS, ORIGIN, PartSql, compile_part, make_source
-from pipelines.staging_transactions import NO_CONTENTS
+from pipelines.staging_versions import CONTESTED, NO_CONTENTS
 from pipelines.staging_words import MACROS as WORDS
 from pipelines.study import sql_literal as lit
 
@@ -108,7 +108,8 @@ def _make_sources(
             cells = "".join(f", null::varchar as {quote(c)}" for c in (*ORIGIN, *named, "_reason"))
             con.execute(f"create temp view source_{name} as select 0 as _rid{cells} where false")
             con.execute(f"create temp view origin_{name} as select _rid, {', '.join(ORIGIN)} from source_{name}")
-            con.execute(f"create temp view contents_{name} as {NO_CONTENTS}")
+            for what in CONTESTED:
+                con.execute(f"create temp view {what}_{name} as {NO_CONTENTS}")
         # formats without a header leave out what is nowhere filled, and blocks name columns by pattern
         if name in columns and source.read["format"] in ("csv", "xlsx") and not wanted.patterns:
             wanted_here = [c for c in named if source.raw(c) not in there and c not in source.transacted]

@@ -1,10 +1,10 @@
 """What staging asks the centre and what it left out, as SQL over the tables that `staging` made."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pipelines import study
-from pipelines.mapping import Centre
+from pipelines.mapping import Centre, Source
 from pipelines.staging_fields import quote
 from pipelines.staging_rows import BAD, MOST_BLOCKS, PartSql
 from pipelines.staging_words import MONTHS, with_months
@@ -47,18 +47,7 @@ def findings_sql(centre: Centre, landed: Path, parts: Sequence[PartSql], head: s
             select (source, field) from read_parquet({notes}) where rule_id = 'structure/identifier_column'
         )""",
     ]
-    for name, source in centre.sources.items():
-        if source.one_content:
-            whole = source.raw(source.one_content[0])
-            subjects = centre.subject_columns(name)
-            # the centre's own id stays in its own files
-            shown = "_whole" if subjects and source.one_content[0] not in subjects else "null"
-            selects.append(f"""
-                select {head}, {lit(name)}, local_id, l.usubjid, concat_ws('|', {lit(name)}, left(sha256(_whole), 12)),
-                    source_file, source_row, {lit(whole)}, null, {shown},
-                    {lit(f"one content under one {whole}, here and in ")} || others, 'structure/two_contents', null
-                from contents_{name} left join link l using (local_id)
-            """)
+    selects += [sql for name, source in centre.sources.items() for sql in _contested(centre, name, source, head)]
     kinds = lit("[{" + ", ".join(f'"{name}": "VARCHAR"' for name in BAD) + "}]")
     for part in parts:
         code = "p.usubjid" if part.table == "links" else "l.usubjid"
@@ -95,6 +84,31 @@ def findings_sql(centre: Centre, landed: Path, parts: Sequence[PartSql], head: s
             from all_{table} where usubjid is null group by local_id
         """)
     return f"select {', '.join(FINDING)} from ({' union all '.join(selects)}) order by all"
+
+
+def _contested(centre: Centre, name: str, source: Source, head: str) -> Iterator[str]:
+    """What is asked of rows of a source that are one record, or one file, of which none can be told to hold."""
+    version, take = source.current_row.get("by", ()), source.current_row.get("take", {})
+    given = {c: value for c, value in take.items() if value not in ("max", "min")}
+    current = lit("a row of this record with " + ", ".join(f"{source.raw(c)} {v}" for c, v in given.items()))
+    asked = [
+        ("contents", "two_contents", source.one_content[:1], source.one_content[:1], ""),
+        ("rivals", "two_contents", version, [*version, *(c for c in take if c not in given)], ""),
+        ("lacking", "no_current_row", version, list(given), current),
+    ]
+    for table, rule, by, columns, expected in asked:
+        if by and columns:
+            fields = ", ".join(map(source.raw, columns))
+            # the centre's own id stays in its own files
+            shown = (
+                "_whole" if not set(by) & {*centre.subject_columns(name)} and centre.subject_columns(name) else "null"
+            )
+            expected = expected or lit(f"one content under one {fields}, here and in ") + " || others"
+            yield f"""
+                select {head}, {lit(name)}, local_id, l.usubjid, concat_ws('|', {lit(name)}, left(sha256(_whole), 12)),
+                    source_file, source_row, {lit(fields)}, null, {shown}, {expected}, {lit(f"structure/{rule}")}, null
+                from {table}_{name} left join link l using (local_id)
+            """
 
 
 def partial_dates_sql(findings: Path) -> str:

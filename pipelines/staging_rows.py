@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from pipelines.mapping import Centre, Part, Source, Where, taken
 from pipelines.staging_fields import FieldSql, compile_field, quote, sql_type
-from pipelines.staging_transactions import superseded, transacted, twins
+from pipelines.staging_transactions import transacted
+from pipelines.staging_versions import superseded, twins
 from pipelines.study import sql_literal as lit
 
 if TYPE_CHECKING:
@@ -105,9 +106,8 @@ def make_source(
         stops = dict(con.execute(found).fetchall())
     query = compile_source(source, reads, landed, named, stops)
     if source.current_row:
-        query = (
-            f"select * replace (coalesce(_reason, {superseded(con, name, source, query)}) as _reason) from ({query})"
-        )
+        reason = superseded(con, name, source, query, named, subject or source.current_row["by"][0])
+        query = f"select * replace (coalesce(_reason, {reason}) as _reason) from ({query})"
     if source.one_content:
         reason = twins(con, name, source, query, named, subject or source.one_content[0])
         query = f"select * replace (coalesce(_reason, {reason}) as _reason) from ({query})"

@@ -114,6 +114,34 @@ def test_a_resource_entered_in_error_is_gone_with_its_older_versions(tmp_path):
     assert dropped(folder) == reasons
 
 
+@pytest.mark.parametrize(("one", "other"), [("2", "2"), ("f3", "a1"), ("2", "2.0"), (None, "1"), ("2", "2015-03-09")])
+def test_two_contents_of_which_none_is_the_newest_are_asked_and_not_used(tmp_path, one, other):
+    """In FHIR a versionId is opaque: neither the first in the file nor the last by text is the one that holds."""
+    versions = [course(1, dose(3000), version=one), course(1, dose(2100), version=other)]
+    folder = stage(Home(tmp_path), *versions, course(2))
+    assert rows(folder, "courses", DELIVERED) == [("ck-2", "30.000", "3")]
+    asked = "rule_id, usubjid, field, value_received, expected, source_file, source_row"
+    told = "one content under one id, version, here and in row 2"
+    assert rows(folder, "findings", asked, "table_name = 'courses'") == [
+        ("structure/two_contents", "RCC-ME1-001-X", "id, version", "course-1", told, "Procedure.ndjson", "1")
+    ]
+    assert dropped(folder) == [("Procedure.ndjson", row, "two_contents") for row in "12"]
+
+
+def test_versions_alike_with_one_content_are_one_and_older_twins_do_not_matter(tmp_path):
+    twins = [course(1, dose(100.0), version="1"), course(1, dose(200.0), version="1"), course(1, version="2")]
+    folder = stage(Home(tmp_path), *twins, *(course(2, version=v) for v in ("f3", "a1")))
+    assert rows(folder, "courses", DELIVERED) == [("ck-1", "30.000", "3"), ("ck-2", "30.000", "4")]
+    assert rows(folder, "findings", "rule_id", "rule_id like '%contents'") == []
+    assert dropped(folder) == [("Procedure.ndjson", row, "superseded") for row in "125"]
+
+
+def test_versions_are_told_by_their_time(tmp_path):
+    times = ("2015-03-09T10:00:00+01:00", "2015-03-09T09:30:00Z", "2015-03-01")
+    versions = [course(1, dose(100.0 * n), version=time) for n, time in enumerate(times, 1)]
+    assert rows(stage(Home(tmp_path), *versions), "courses", DELIVERED) == [("ck-1", "2.000", "2")]
+
+
 def test_resources_without_an_id_are_no_versions_of_each_other(tmp_path):
     folder = stage(Home(tmp_path), *({k: v for k, v in course(n).items() if k != "id"} for n in (1, 2)))
     assert len(rows(folder, "courses", DELIVERED)) == 2 and dropped(folder) == []
