@@ -12,6 +12,7 @@ from pipelines.staging_fields import MACROS, quote
 from pipelines.staging_findings import PLACE, dropped_sql, fillable, findings_sql, key_of, partial_dates_sql
 from pipelines.staging_numbers import MACROS as NUMBERS
 from pipelines.staging_numbers import beyond
+from pipelines.staging_rollup import rolled_up
 from pipelines.staging_rows import MOST_BLOCKS, ORIGIN, PartSql, compile_part, make_source
 from pipelines.staging_versions import CONTESTED, NO_CONTENTS
 from pipelines.staging_words import MACROS as WORDS
@@ -184,7 +185,7 @@ def _union(con: "duckdb.DuckDBPyConnection", centre: Centre, table: str, parts: 
             con.execute(f"create temp table {sql.name} as {sql.query}")
             rows = sql.name
         for rollup in part.rollups:
-            rows, names = _rollup(rows, rollup)
+            rows, names = rolled_up(rows, rollup, names)
         if part.rollups:
             bad = beyond({c: about.sql_type for c, about in fillable(table).items() if c in names}, sql.raw)
             # in the order of the file, because its rows look for theirs among the rolled up
@@ -199,17 +200,6 @@ def _union(con: "duckdb.DuckDBPyConnection", centre: Centre, table: str, parts: 
         origin = ", ".join(f"'' as {c}" for c in ORIGIN)
         return f"select 0 as _part, 0 as _place, {origin}, {cells}, null::varchar as _bad where false"
     return " union all ".join(selects)
-
-
-def _rollup(rows: str, rollup: Mapping[str, Sequence[str]]) -> tuple[str, set[str]]:
-    """Rows that agree in `by` become one; its place is that of the first of them."""
-    verbs = {"sum": "sum({})", "max": "max({})", "min": "min({})", "first": "min_by({}, _place)"}
-    cells = [quote(c) for c in rollup["by"]]
-    cells += [f"{sql.format(quote(c))} as {quote(c)}" for verb, sql in verbs.items() for c in rollup.get(verb, ())]
-    cells += [f"count(*) as {quote(c)}" for c in rollup.get("count", ())]
-    names = {c for columns in rollup.values() for c in columns}
-    by = ", ".join(quote(c) for c in rollup["by"])
-    return f"(select {', '.join(cells)}, min(_place) as _place from {rows} group by {by})", names
 
 
 def _find_duplicates(con: "duckdb.DuckDBPyConnection", centre: Centre) -> list[str]:

@@ -91,6 +91,40 @@ def test_a_resumed_fraction_is_the_same_fraction_of_another_day(tmp_path: Path, 
     assert course(staged)[0][2] == Decimal(15)
 
 
+@pytest.mark.parametrize("day", ["27.06.2016", ""])
+def test_a_field_without_a_day_belongs_to_the_one_session_of_its_fraction(
+    tmp_path: Path, export: dict[str, str], day: str
+) -> None:
+    lines = [fraction(n, f, day if (n, f) == (1, 2) else f"0{n}/03/2015") for n in (1, 2, 3) for f in (1, 2)]
+    staged = treated(tmp_path, export, lines)
+    assert fractions(staged) == [(n, Decimal("7.5"), "complete") for n in (1, 2, 3)]
+    assert course(staged) == [(Decimal("22.5"), 3, Decimal("22.5"), 3)]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        # stopped and taken up again: the field may be of either day, or of a third one
+        [fraction(1, 1, "02/03/2015"), fraction(1, 1, "03/03/2015"), fraction(1, 2, "?")],
+        [fraction(1, 1, "02/03/2015", "3", status="OPERATOR"), fraction(1, 1, "?", "4,5")],
+    ],
+)
+def test_what_a_field_without_a_day_may_belong_to_has_no_total(
+    tmp_path: Path, export: dict[str, str], lines: list[str]
+) -> None:
+    staged = treated(tmp_path, export, lines)
+    assert course(staged) == [(Decimal("22.5"), 3, None, None)]
+    assert rows(staged / "fractions.parquet", "count(*), count(dose_gy)", f"local_id = '{PATIENT}'") == [
+        (len(lines), len(lines) - 1)
+    ]
+    assert ("structure/unreadable_date",) in rows(staged / "findings.parquet", "rule_id", "value_received = '?'")
+
+
+def test_a_fraction_of_which_no_field_has_a_day_counts_once(tmp_path: Path, export: dict[str, str]) -> None:
+    lines = [fraction(1, 1, "02/03/2015"), *(fraction(2, f, "?") for f in (1, 2))]
+    assert course(treated(tmp_path, export, lines)) == [(Decimal("22.5"), 3, Decimal(15), 2)]
+
+
 def test_a_fraction_that_stands_there_twice_counts_once(tmp_path: Path, export: dict[str, str]) -> None:
     line = fraction(1, 1, "02/03/2015")
     assert fractions(treated(tmp_path, export, [line, line])) == [(1, Decimal("7.5"), "complete")]
