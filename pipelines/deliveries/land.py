@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines import warehouse
-from pipelines.deliveries import unpack
+from pipelines.deliveries import unknown, unpack
 from pipelines.deliveries.earlier import before, changes_only, in_order
 from pipelines.deliveries.ledger import Delivery, object_path
 from pipelines.deliveries.manifest import NAME
@@ -58,6 +58,9 @@ def land(home: Home, centre: "Centre", delivery: Delivery, limit: str | None = w
             # a dictionary comes before what it describes
             for name, source in sorted(centre.sources.items(), key=lambda item: item[1].dictionary != ""):
                 _land_source(landing, centre, name, source, files, older)
+        if not landing.problems:
+            layouts = {name: layout_of(source, files) for name, source in centre.sources.items()}
+            landing.notes += unknown.item_groups(layouts, landing.scratch)
         for expected, names in landing.missing.values():
             action = f"Add the file ({', '.join(names)}) and send the delivery again."
             landing.problems.append(Problem(expected, "", "this file in the delivery", action))

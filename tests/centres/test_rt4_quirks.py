@@ -136,6 +136,16 @@ def test_versions_alike_with_one_content_are_one_and_older_twins_do_not_matter(t
     assert dropped(folder) == [("Procedure.ndjson", row, "superseded") for row in "125"]
 
 
+def test_courses_without_a_profile_are_asked_for(tmp_path):
+    meta = {"versionId": "1"}
+    folder = stage(Home(tmp_path), course(1), *(course(n, meta=meta) for n in (2, 3)))
+    assert rows(folder, "courses", DELIVERED) == [("ck-1", "30.000", "1")]
+    columns = "table_name, field, value_received, source_file, source_row"
+    assert rows(folder, "findings", columns, "rule_id = 'structure/not_read'") == [
+        ("courses", "meta.profile", "2", "Procedure.ndjson", "2")
+    ]
+
+
 def test_versions_are_told_by_their_time(tmp_path):
     times = ("2015-03-09T10:00:00+01:00", "2015-03-09T09:30:00Z", "2015-03-01")
     versions = [course(1, dose(100.0 * n), version=time) for n, time in enumerate(times, 1)]
