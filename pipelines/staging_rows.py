@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import duckdb
 
 ORIGIN = ("delivery_id", "file_sha256", "source_file", "source_row")
-BAD = ("field", "staged_field", "value_received", "expected", "rule_id")
+BAD = ("field", "staged_field", "value_received", "expected", "rule_id", "looked_in", "looked_at")
 MOST_BLOCKS = 10_000  # more than a file may have columns: row and block make one number
 
 
@@ -133,7 +133,7 @@ def compile_part(
     types = [sql_type(table, f, wide) for f in part.fields]
     values = ", ".join(f"({f.value})::{t} as _v{i}" for i, (f, t) in enumerate(zip(fields, types, strict=True)))
     named = ", ".join(f"_v{i} as {quote(f.name)}" for i, f in enumerate(fields))
-    bad = _bad(part, fields, raw, centre.sources[part.source].rename)
+    bad = _bad(centre, part, fields, raw)
     # rows that are rolled up take their origin from their place afterwards: texts are costly to carry through groups
     origin = "" if part.rollups else f"{', '.join(ORIGIN)}, "
     query = (
@@ -144,19 +144,33 @@ def compile_part(
     return PartSql(table, number, f"part_{table}_{number}", query, there)
 
 
-def _bad(part: Part, fields: Sequence[FieldSql], raw: Mapping[str, str], rename: Mapping[str, str]) -> str:
-    """The fields of a row that hold a text and no value, as a JSON list (`BAD`); NULL where there is none."""
+def _bad(centre: Centre, part: Part, fields: Sequence[FieldSql], raw: Mapping[str, str]) -> str:
+    """The fields of a row that hold a text and no value, as a JSON list (`BAD`); NULL where there is none.
+
+    What another source says is asked where that has it: `looked_in` is the source, `looked_at` the number of its row.
+    """
     structs, tests = [], []
+    rename = centre.sources[part.source].rename
     renamed = " ".join(f"when {lit(new)} then {lit(old)}" for old, new in rename.items())
     for i, (field, sql) in enumerate(zip(part.fields, fields, strict=True)):
         if sql.rule in ("", "null"):
             continue
         tests.append(sql.is_bad(i))
-        names = [raw.get(c, lit(c)) for c in field.columns if c != field.spec.get("unit_from")]
+        columns = [c for c in field.columns if c != field.spec.get("unit_from")]
+        names = [raw.get(c, lit(_name_there(centre, part, c))) for c in columns]
+        numbers = {part.taken[c][0] if c in part.taken else None for c in columns}
+        looked = numbers.pop() if len(numbers) == 1 else None
+        # a date that is partly known has bounds, which stay with each record
+        place = (
+            ("null", "null")
+            if looked is None or field.spec.get("partial")
+            else (lit(part.lookups[looked]["source"]), f"_at{looked}::varchar")
+        )
         column = " || ', ' || ".join(f"(case {n} {renamed} else {n} end)" if renamed else n for n in names)
         structs.append(
             f"case when {sql.is_bad(i)} then {{'field': {column}, 'staged_field': {lit(field.name)}, "
-            f"'value_received': _r{i}, 'expected': {lit(sql.expected)}, 'rule_id': {sql.rule}}} end"
+            f"'value_received': _r{i}, 'expected': {lit(sql.expected)}, 'rule_id': {sql.rule}, "
+            f"'looked_in': {place[0]}, 'looked_at': {place[1]}}} end"
         )
     # as text, because nearly every row has none and a nested column costs as much as five
     return (
@@ -164,6 +178,14 @@ def _bad(part: Part, fields: Sequence[FieldSql], raw: Mapping[str, str], rename:
         if tests
         else "null::varchar"
     )
+
+
+def _name_there(centre: Centre, part: Part, column: str) -> str:
+    """The name that a column has in its file, where it comes from another source."""
+    if column not in part.taken:
+        return column
+    number, there = part.taken[column]
+    return centre.sources[part.lookups[number]["source"]].raw(there)
 
 
 def _rows(centre: Centre, part: Part, landed: Mapping[str, Sequence[str]]) -> tuple[str, dict[str, str]]:
@@ -188,10 +210,10 @@ def _rows(centre: Centre, part: Part, landed: Mapping[str, Sequence[str]]) -> tu
         takes = ", ".join(told.format(quote(old), quote(new)) for new, old in taken(look).items())
         on = " and ".join(f"{last}.{quote(c)} = {there}._k{n}" for n, c in enumerate(look["on"]))
         steps.append(
-            f"{there} as (select {keys}, {takes} from source_{look['source']} "
+            f"{there} as (select {keys}, {takes}, min(_rid) as _at{i} from source_{look['source']} "
             f"where _reason is null and {condition(look.get('where', {}))} group by all)"
         )
-        joined = ", ".join(f"{there}.{quote(new)}" for new in taken(look))
+        joined = ", ".join([*(f"{there}.{quote(new)}" for new in taken(look)), f"{there}._at{i}"])
         steps.append(f"{here} as (select {last}.*, {joined} from {last} left join {there} on {on})")
         last = here
     steps.append(f"rows as (select * from {last} where {condition(later)})")

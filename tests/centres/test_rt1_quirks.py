@@ -125,6 +125,19 @@ def test_a_fraction_of_which_no_field_has_a_day_counts_once(tmp_path: Path, expo
     assert course(treated(tmp_path, export, lines)) == [(Decimal("22.5"), 3, Decimal(15), 2)]
 
 
+def test_a_cell_that_is_looked_up_is_asked_once_where_it_stands(tmp_path: Path, export: dict[str, str]) -> None:
+    def edit(text: str) -> str:
+        return text.replace(";SBRT;", ";BOH;", 1)
+
+    staged = taken(tmp_path, export, {TARGETS: edit})
+    line = next(n for n, text in enumerate(edit(export[TARGETS]).splitlines(), 1) if ";BOH;" in text)
+    columns = "table_name, field, value_received, source_file, source_row"
+    assert rows(staged / "findings.parquet", columns) == [("targets", "Tecnica", "BOH", TARGETS, str(line))]
+    assert rows(staged / "courses.parquet", "count(*)", "technique is null") == [(1,)]
+    unread = rows(staged / "field_counts.parquet", "sum(n_unread)", "field = 'technique'")
+    assert unread == [(1,)]
+
+
 def test_a_fraction_that_stands_there_twice_counts_once(tmp_path: Path, export: dict[str, str]) -> None:
     line = fraction(1, 1, "02/03/2015")
     assert fractions(treated(tmp_path, export, [line, line])) == [(1, Decimal("7.5"), "complete")]
