@@ -56,12 +56,10 @@ def protocol(con: duckdb.DuckDBPyConnection) -> dict[str, float]:
 
 
 def refuse_unknown(con: duckdb.DuckDBPyConnection) -> None:
-    """The peers know neither lesions that split or merge, visits that share a day, sizes finer than a tenth of a
-    millimetre, nor other readings of the protocol."""
+    """The peers know no lesions that split or merge, no visits that share a day, no other readings of the protocol."""
     unknown = {
         "lesions that split or merge": "assessed.lesion_parts",
         "visits that share a day": "assessed.visit_days where as_visitnum <> visitnum",
-        "sizes finer than a tenth": "harmonised.measurements where diameter_mm <> diameter_mm::decimal(9, 1)",
     }
     for what, rows in unknown.items():
         if con.execute(f"select count(*) from {rows}").fetchall()[0][0]:

@@ -154,7 +154,8 @@ def explained(t: Frames, s: pd.DataFrame, words: pd.DataFrame, p: Numbers) -> pd
     more = u.measured - u.nadir
     bound = p["pd_min_increase_pct"]
     below = (more > 0) & (more * 100 < u.nadir * bound)
-    columns = (u.measured / 1000, u.nadir / 1000, more / 1000, more * 100 / 1000, below, u.base / 1000)
+    digits = (u[["measured", "nadir", "base"]] % 100 == 0).all(axis=1).map({True: 1, False: 3})
+    columns = (u.measured / 1000, u.nadir / 1000, more / 1000, more * 100 / 1000, below, u.base / 1000, digits)
 
     def share(hundredfold: float, low: float, below: bool) -> str:
         text = f"{hundredfold / low:+.1f}" if low > 0 else ""
@@ -162,9 +163,9 @@ def explained(t: Frames, s: pd.DataFrame, words: pd.DataFrame, p: Numbers) -> pd
         return f", just below {bound:.0f} %" if just_below else f", {text} %" if text else ""
 
     said = [
-        f"{before}sum {size:.1f}, nadir {low:.1f} on {day}: {change:+.1f} mm{share(hundredfold, low, below)}"
-        f"; baseline {base:.1f}"
-        for before, day, size, low, change, hundredfold, below, base in zip(
+        f"{before}sum {size:.{d}f}, nadir {low:.{d}f} on {day}: {change:+.{d}f} mm{share(hundredfold, low, below)}"
+        f"; baseline {base:.{d}f}"
+        for before, day, size, low, change, hundredfold, below, base, d in zip(
             prefix, days(u.nadir_dt), *(column.tolist() for column in columns), strict=True
         )
     ]

@@ -26,6 +26,15 @@ def printed(x: pl.Expr) -> pl.Expr:
     return pl.format("{}.{}", tenths // 10, tenths % 10)
 
 
+def size(um: pl.Expr, in_tenths: pl.Expr) -> pl.Expr:
+    """Micrometres as millimetres, with one decimal or all three."""
+    whole = um.cast(pl.Int64)
+    tenths = pl.format("{}.{}", whole // 1000, whole % 1000 // 100)
+    return pl.when(in_tenths).then(tenths).otherwise(
+        pl.format("{}.{}", whole // 1000, (whole % 1000).cast(pl.String).str.zfill(3))
+    )  # fmt: skip
+
+
 def explained(s: pl.LazyFrame, words: pl.LazyFrame, p: Numbers) -> pl.LazyFrame:
     """The responses with their reasons in words, as `assessed.timepoint_responses` has them."""
     worse = words.filter("m_worse").group_by(VISIT, maintain_order=True).agg(progressed=c("lesion_id").str.join(", "))
@@ -50,10 +59,11 @@ def explained(s: pl.LazyFrame, words: pl.LazyFrame, p: Numbers) -> pl.LazyFrame:
         .when(c("stays") & (c("target") == "PR"))
         .then(pl.format("continuing partial response, confirmed on {}; ", "from_dt")).otherwise(pl.lit(""))
     )  # fmt: skip
+    in_tenths = pl.all_horizontal(c(name) % 100 == 0 for name in ("measured", "nadir", "base"))
     sums = pl.format(
-        "{}sum {}, nadir {} on {}: {}{} mm{}; baseline {}", prefix, printed(mm(c("measured"))),
-        printed(mm(c("nadir"))), "nadir_dt", sign, printed(mm(more.abs())), share.fill_null(pl.lit("")),
-        printed(mm(c("base"))),
+        "{}sum {}, nadir {} on {}: {}{} mm{}; baseline {}", prefix, size(c("measured"), in_tenths),
+        size(c("nadir"), in_tenths), "nadir_dt", sign, size(more.abs(), in_tenths), share.fill_null(pl.lit("")),
+        size(c("base"), in_tenths),
     )  # fmt: skip
     return s.select(
         *SERIES, "v", "visitnum", "adt", target_response="target", nontarget_response="nontarget",
