@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from pipelines.mapping import Centre, Source
 
 
+NO_SNAPSHOT = "structure/changes_without_snapshot"
+
+
 @dataclass(frozen=True)
 class Landed:
     """The rows of a delivery, and whether it states what was taken away (a transactional export does)."""
@@ -54,7 +57,7 @@ def land(home: Home, centre: "Centre", delivery: Delivery, limit: str | None = w
         files, landing.problems = _files(home, delivery, Path(scratch) / "unpacked")
         older: list[list[File]] = []
         if not landing.problems:
-            older = _older_files(home, centre, delivery, files, Path(scratch))
+            older = _older_files(home, centre, delivery, files, landing)
             # a dictionary comes before what it describes
             for name, source in sorted(centre.sources.items(), key=lambda item: item[1].dictionary != ""):
                 _land_source(landing, centre, name, source, files, older)
@@ -97,16 +100,25 @@ def states_changes(centre: "Centre", files: Sequence[File]) -> bool:
 
 
 def _older_files(
-    home: Home, centre: "Centre", delivery: Delivery, files: Sequence[File], scratch: Path
+    home: Home, centre: "Centre", delivery: Delivery, files: Sequence[File], landing: Landing
 ) -> list[list[File]]:
-    """The files of the deliveries that this one stands on, the newest first and down to a snapshot; mostly none."""
+    """The files of the deliveries that this one stands on, the newest first and down to a snapshot; mostly none.
+
+    Changes to no snapshot are noted: what they do not change is not known."""
     found: list[list[File]] = []
     if states_changes(centre, files):
         for earlier in before(home, delivery):
-            older, _ = _files(home, earlier, scratch / earlier.delivery_id)
+            older, _ = _files(home, earlier, landing.scratch / earlier.delivery_id)
             found.append([replace(f, delivery_id=earlier.delivery_id) for f in older])
             if not states_changes(centre, older):
                 break
+        else:
+            name, file = next(
+                (name, changes[0].source_file)
+                for name, source in centre.sources.items()
+                if changes_only(*(about := layout_of(source, files))) and (changes := about[1])
+            )
+            landing.notes.append((NO_SNAPSHOT, name, file, "1", "FileType", "Transactional", "a snapshot before it"))
     return found
 
 

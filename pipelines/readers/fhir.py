@@ -35,8 +35,9 @@ def batches(path: Path, spec: Mapping[str, Any]) -> "Iterator[pa.Table]":
     `extension('total-dose')`, `coding('sct')`: the entries whose url or system ends so, whose texts are all given where
     they differ (`3000 | 2500`, which no type reads); `reference('Patient')`: the id of a reference to that resource.
     `spec.each` is a path to a list; then there is a row per entry, and a path that begins with a dot starts from the
-    entry. `source_row` is the line. Raises `UnreadableFile` with the lines that are no JSON object, `MappingError` for
-    a path that is none of these. Source: HL7 FHIR R4, CodeX-RT profiles.
+    entry. A quantity's `unit` is given with its `code` where they differ. `source_row` is the line. Raises
+    `UnreadableFile` with the lines that are no JSON object, `MappingError` for a path that is none of these.
+    Source: HL7 FHIR R4, CodeX-RT profiles.
     """
     import duckdb
 
@@ -174,8 +175,18 @@ def _text(path: str) -> str:
             _one(f"list_transform({value}, lambda v: v ->> '$.reference')") if is_list else f"{value} ->> '$.reference'"
         )
         return f"regexp_extract({text}, {sql_literal(f'(?:^|/){ending}/([^/]+)')}, 1)"
+    if name == "unit" and not ending:
+        # a quantity says its unit twice, and `code` alone is legal
+        return _one(
+            f"list_concat({', '.join(_texts(*_reach(value, [(n, '', '')], is_list)) for n in ('unit', 'code'))})"
+        )
     value, is_list = _reach(value, [last], is_list)
-    return _one(f"list_transform({value}, lambda v: v ->> '$')") if is_list else f"({value} ->> '$')"
+    return _one(_texts(value, is_list)) if is_list else f"({value} ->> '$')"
+
+
+def _texts(value: str, is_list: bool) -> str:
+    """The SQL of a list of texts."""
+    return f"list_transform({value}, lambda v: v ->> '$')" if is_list else f"[{value} ->> '$']"
 
 
 def _one(texts: str) -> str:

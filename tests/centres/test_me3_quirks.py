@@ -93,6 +93,15 @@ def test_an_item_group_that_nothing_names_is_asked_with_its_number_and_first_row
     ]
 
 
+def test_changes_to_nothing_are_asked_for(tmp_path):
+    alone = stage(Home(tmp_path / "alone"), {"b.xml": odm(subject(1, follow_up(FIRST)), kind="Transactional")})
+    columns = "field, value_received, source_file, expected"
+    asked = "rule_id = 'structure/changes_without_snapshot'"
+    assert rows(alone, "findings", columns, asked) == [("FileType", "Transactional", "b.xml", "a snapshot before it")]
+    both = {"a.xml": odm(subject(1, follow_up(FIRST))), "b.xml": odm(subject(2), kind="Transactional")}
+    assert rows(stage(Home(tmp_path / "both"), both), "findings", columns, asked) == []
+
+
 def test_an_update_changes_what_it_states_and_leaves_the_rest(tmp_path):
     """A later date; a date that is blank now; and one that the centre does not know any more."""
     later = follow_up(item("LAST", "2016-09-09") + blank("DEATH") + item("NEXT", "UNK"), "Update")

@@ -165,6 +165,17 @@ def test_a_dose_without_unit_is_asked_for_and_never_assumed(tmp_path):
     assert asked(folder, "planned_dose_gy") == [("total_dose", "30", "ServiceRequest.ndjson", "1")]
 
 
+def test_a_unit_that_the_code_contradicts_is_asked_and_a_code_alone_is_one(tmp_path):
+    def quantity(**about: str) -> Resource:
+        return {"url": "totalDoseDelivered", "valueQuantity": {"value": 3500.0, **about}}
+
+    courses = [course(1, quantity(unit="Gy", code="cGy")), course(2, quantity(code="cGy"))]
+    folder = stage(Home(tmp_path), *courses)
+    assert rows(folder, "courses", DELIVERED) == [("ck-1", None, "1"), ("ck-2", "35.000", "2")]
+    found = rows(folder, "findings", "rule_id, source_row", "staged_field = 'delivered_dose_gy'")
+    assert found == [("structure/missing_unit", "1")]
+
+
 def test_a_dose_in_gy_is_read_beside_those_in_cgy(tmp_path):
     folder = stage(Home(tmp_path), course(1, dose(37.5, "Gy")), course(2, dose(3750.0)))
     assert [gy for _, gy, _ in rows(folder, "courses", DELIVERED)] == ["37.500", "37.500"]
