@@ -6,7 +6,8 @@ from pathlib import Path
 from pipelines import study
 from pipelines.mapping import Centre, Source
 from pipelines.staging_fields import quote
-from pipelines.staging_rows import BAD, MOST_BLOCKS, PartSql
+from pipelines.staging_rows import MOST_BLOCKS, PartSql
+from pipelines.staging_unread import BAD
 from pipelines.staging_words import MONTHS, with_months
 from pipelines.study import sql_literal as lit
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pipelines.mapping import Centre, Part, Source, Where, taken
-from pipelines.staging_fields import FieldSql, compile_field, quote, sql_type
+from pipelines.staging_fields import compile_field, quote, sql_type
 from pipelines.staging_transactions import transacted
+from pipelines.staging_unread import unread
 from pipelines.staging_versions import superseded, twins
 from pipelines.study import sql_literal as lit
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     import duckdb
 
 ORIGIN = ("delivery_id", "file_sha256", "source_file", "source_row")
-BAD = ("field", "staged_field", "value_received", "expected", "rule_id", "looked_in", "looked_at")
 MOST_BLOCKS = 10_000  # more than a file may have columns: row and block make one number
 
 
@@ -133,7 +133,7 @@ def compile_part(
     types = [sql_type(table, f, wide) for f in part.fields]
     values = ", ".join(f"({f.value})::{t} as _v{i}" for i, (f, t) in enumerate(zip(fields, types, strict=True)))
     named = ", ".join(f"_v{i} as {quote(f.name)}" for i, f in enumerate(fields))
-    bad = _bad(centre, part, fields, raw)
+    bad = unread(centre, part, fields, raw)
     # rows that are rolled up take their origin from their place afterwards: texts are costly to carry through groups
     origin = "" if part.rollups else f"{', '.join(ORIGIN)}, "
     query = (
@@ -142,50 +142,6 @@ def compile_part(
     )
     there = {f.name: ", ".join(map(centre.sources[part.source].raw, f.columns)) for f in part.fields}
     return PartSql(table, number, f"part_{table}_{number}", query, there)
-
-
-def _bad(centre: Centre, part: Part, fields: Sequence[FieldSql], raw: Mapping[str, str]) -> str:
-    """The fields of a row that hold a text and no value, as a JSON list (`BAD`); NULL where there is none.
-
-    What another source says is asked where that has it: `looked_in` is the source, `looked_at` the number of its row.
-    """
-    structs, tests = [], []
-    rename = centre.sources[part.source].rename
-    renamed = " ".join(f"when {lit(new)} then {lit(old)}" for old, new in rename.items())
-    for i, (field, sql) in enumerate(zip(part.fields, fields, strict=True)):
-        if sql.rule in ("", "null"):
-            continue
-        tests.append(sql.is_bad(i))
-        columns = [c for c in field.columns if c != field.spec.get("unit_from")]
-        names = [raw.get(c, lit(_name_there(centre, part, c))) for c in columns]
-        numbers = {part.taken[c][0] if c in part.taken else None for c in columns}
-        looked = numbers.pop() if len(numbers) == 1 else None
-        # a date that is partly known has bounds, which stay with each record
-        place = (
-            ("null", "null")
-            if looked is None or field.spec.get("partial")
-            else (lit(part.lookups[looked]["source"]), f"_at{looked}::varchar")
-        )
-        column = " || ', ' || ".join(f"(case {n} {renamed} else {n} end)" if renamed else n for n in names)
-        structs.append(
-            f"case when {sql.is_bad(i)} then {{'field': {column}, 'staged_field': {lit(field.name)}, "
-            f"'value_received': _r{i}, 'expected': {lit(sql.expected)}, 'rule_id': {sql.rule}, "
-            f"'looked_in': {place[0]}, 'looked_at': {place[1]}}} end"
-        )
-    # as text, because nearly every row has none and a nested column costs as much as five
-    return (
-        f"case when {' or '.join(tests)} then to_json([{', '.join(structs)}])::varchar end"
-        if tests
-        else "null::varchar"
-    )
-
-
-def _name_there(centre: Centre, part: Part, column: str) -> str:
-    """The name that a column has in its file, where it comes from another source."""
-    if column not in part.taken:
-        return column
-    number, there = part.taken[column]
-    return centre.sources[part.lookups[number]["source"]].raw(there)
 
 
 def _rows(centre: Centre, part: Part, landed: Mapping[str, Sequence[str]]) -> tuple[str, dict[str, str]]:

@@ -24,7 +24,7 @@ FLOORS = [
     {"centres"},
     {"staging_words", "staging_numbers"},
     {"staging_fields"},
-    {"staging_transactions", "staging_versions", "staging_rollup"},
+    {"staging_transactions", "staging_versions", "staging_rollup", "staging_unread"},
     {"staging_rows"},
     {"staging_findings"},
     {"staging", "models"},
