@@ -51,7 +51,7 @@ def product(columns: Sequence[str], divisors: Sequence[str], pattern: str, facto
 
 
 def beyond(types: Mapping[str, str], raw: Mapping[str, str]) -> str:
-    """SQL of what rolled up columns hold beyond the bound of their type, as `staging_unread.BAD` in JSON; NULL for none.
+    """SQL of what rolled up columns hold beyond the bound of their type, as `staging_unread.BAD` in JSON, else NULL.
 
     `types`: column -> SQL type; `raw`: column -> the raw columns that it is made of.
     """
