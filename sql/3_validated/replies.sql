@@ -11,11 +11,19 @@ with given as (
     having count(distinct site_reply) = 1
 ),
 in_order as (
-    select *, lag((site_reply, more)) over (partition by query_id, centre order by epoch) as before
+    select
+        *, lag((site_reply, more)) over life as before, lag(epoch) over life as epoch_before
     from given
+    window life as (partition by query_id, centre order by epoch)
 )
 select
     query_id, centre, epoch, delivery_id, site_reply, more.site_comment as site_comment, more.replied_by as replied_by,
     more.replied_on as replied_on
-from in_order
-where more.replied_on is null or (site_reply, more) is distinct from before
+from in_order o
+where
+    (site_reply, more) is distinct from before
+    -- what was settled since then is asked anew, with empty cells
+    or more.replied_on is null and exists (
+        select 1 from staged.failed_before f
+        where f.query_id = o.query_id and f.failing_fl = 'N' and f.epoch >= o.epoch_before and f.epoch < o.epoch
+    )

@@ -53,6 +53,17 @@ def test_a_workbook_is_read_and_lines_without_a_reply_are_none(tmp_path: Path) -
     assert (found["query_id"], found["source_row"]) == ("Q1", "queries!2")
 
 
+def test_a_comment_is_kept_as_the_next_list_shows_it(tmp_path: Path) -> None:
+    """Or the list sent back untouched would hold another comment than the one that we have."""
+    home, path = Home(tmp_path / "home"), tmp_path / "queries.xlsx"
+    with xlsxwriter.Workbook(str(path)) as book:
+        sheet = book.add_worksheet("queries")
+        for row, line in enumerate([HEAD, ("Q1", "a", "confirmed", "one\ntwo", "A. Rossi", "")]):
+            sheet.write_row(row, 0, line)
+    (found,) = read_replies(home, CENTRE, answered(home, "queries.xlsx", path.read_bytes()))
+    assert found["site_comment"] == "one<line end>two"
+
+
 def test_two_replies_that_differ_are_none(tmp_path: Path) -> None:
     home = Home(tmp_path)
     lines: list[Any] = [LINE, ("Q1", "", "confirmed", "", "", ""), ("Q2", "", "confirmed", "", "", "")]
