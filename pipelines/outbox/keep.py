@@ -42,7 +42,7 @@ def newest(home: Home, centre: str) -> tuple[Delivery, Path] | None:
 
 
 def bring_back(home: Home, centre: str) -> list[Path]:
-    """Let the centre's report be its last edition, what it has in hand; none where there is none, and for a look back."""
+    """Let the centre's report be its last edition, what it has in hand; none without one, or for a look back."""
     found, target = newest(home, centre) if home.as_of is None else None, home.reports / "centres" / centre
     if found is None:
         return []

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pipelines import study
 from pipelines.deliveries import ledger
 from pipelines.query_words import called, field_label, short
-from pipelines.reports.pages import ASKED, TEMPLATES, note_of, page, reading, rows_of
+from pipelines.reports.pages import OPEN, TEMPLATES, note_of, page, reading, rows_of
 from pipelines.warehouse import Home
 
 MOST_CHANGES = 200  # shown one by one; the table validated.changes holds all
@@ -155,7 +155,7 @@ def _others(con: "duckdb.DuckDBPyConnection", centre: str, t: Mapping[str, Any])
     mine = f"centre = {study.sql_literal(centre)}"
     own, others = con.execute(f"""
         with person as (select usubjid, bool_or({mine}) as is_mine from harmonised.links group by usubjid),
-        asked as (select {mine} as is_mine from validated.findings where {ASKED})
+        asked as (select {mine} as is_mine from validated.findings where {OPEN})
         select count(*) filter (is_mine), (select count(*) from asked where is_mine) from person
         union all
         select count(*) filter (not is_mine), (select count(*) from asked where not is_mine) from person
