@@ -33,7 +33,7 @@ REPLY = (*COLUMNS, "site_comment", "replied_by", "replied_on")
 def read_replies(home: Home, centre: "Centre", answer: Delivery) -> list[dict[str, str | None]]:
     """The lines of an answer that hold a reply: `REPLY` columns and their place. Raises `DeliveryRejected`.
 
-    Input grain: one row per query in `queries.csv` or `queries.xlsx`, whatever copy; other columns are not read, and a file without
+    Input grain: one row per query in `queries.csv` or `queries.xlsx`; other columns are not read, and a file without
     comment, name or day has none. A reply is lower case, its day ISO where it is one; every text is as the next list
     shows it, so that what is sent back untouched is what we have.
     Source: QUALITY, The life of a query.
