@@ -2,6 +2,7 @@
 
 import datetime
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -109,7 +110,7 @@ def _received(con: "duckdb.DuckDBPyConnection", home: Home, centre: str, t: Mapp
             for file, n_files, reason, n in dropped
         ],
         "unmapped": unmapped_codes(con, f"(from slice.main.staged_findings where {mine})"),
-        "rejected": _rejected(home, centre),
+        "rejected": _rejected(home, centre, t),
     }  # fmt: skip
 
 
@@ -201,12 +202,19 @@ def _form(table: str) -> str:
     return short(study.staged_tables()[table].label)
 
 
-def _rejected(home: Home, centre: str) -> list[tuple[str, str]]:
-    """Deliveries that were rejected since the one in force, a row per reason."""
+def _rejected(home: Home, centre: str, t: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Deliveries that were rejected since the one in force, a row per reason, as far as we can in its language."""
     last = ledger.in_force(home, centre)
     return [
-        (delivery.name, reason)
+        (delivery.name, why(reason, t))
         for delivery in ledger.read(home)
         if delivery.centre == centre and delivery.state == "rejected" and (last is None or delivery.order > last.order)
         for reason in delivery.reasons
     ]
+
+
+def why(reason: str, t: Mapping[str, Any]) -> str:
+    """A reason for rejection, which the archive holds in English, with its commonest parts in another language."""
+    for english, local in t["rejections"].items():
+        reason = re.sub(english, local, reason)
+    return reason
