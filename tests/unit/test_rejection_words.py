@@ -18,15 +18,23 @@ SOURCES = "".join(path.read_text(encoding="utf-8") for path in (study.ROOT / "pi
     ("problem", "said"),
     [
         (
-            Problem("a.csv", "column Nota, row 7 (2 rows)", "no direct identifier, but this looks like: phone number", ACTION),
-            "a.csv, colonna Nota, riga 7 (2 righe): atteso nessun dato che identifichi una persona, ma questo sembra un "
+            Problem(
+                "a.csv", "column X, row 7 (2 rows)", "no direct identifier, but this looks like: phone number", ACTION
+            ),
+            "a.csv, colonna X, riga 7 (2 righe): atteso nessun dato che identifichi una persona, ma questo sembra un "
             "numero di telefono. Toglierlo dall'esportazione",
         ),
-        (compare(Manifest(files={"a.csv": "0"}), {})[0], "a.csv: atteso il file nominato nel manifest. Ripetere l'invio"),
+        (
+            compare(Manifest(files={"a.csv": "0"}), {})[0],
+            "a.csv: atteso il file nominato nel manifest. Ripetere l'invio",
+        ),
         (Problem("b.csv", "line 3", "text in cp1252", "Do."), "b.csv, riga 3: atteso testo in cp1252. Do."),
-        (Problem("", "", "at least one file", "Put the export's files into the folder."), "Atteso almeno un file. Mettere"),
+        (
+            Problem("", "", "at least one file", "Put the export's files into the folder."),
+            "Atteso almeno un file. Mettere",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_common_reason_is_told_in_italian_and_what_is_not_known_stays(problem: Problem, said: str) -> None:
     assert why(str(problem), IT).startswith(said)
     assert why(str(problem), words("en")) == str(problem)
