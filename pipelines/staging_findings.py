@@ -6,7 +6,7 @@ from pathlib import Path
 from pipelines import study
 from pipelines.mapping import Centre
 from pipelines.staging_fields import quote
-from pipelines.staging_rows import BAD, MOST_BLOCKS, PartSql
+from pipelines.staging_rows import BAD, MOST_BLOCKS, PartSql, condition
 from pipelines.staging_words import MONTHS, with_months
 from pipelines.study import sql_literal as lit
 
@@ -59,6 +59,7 @@ def findings_sql(centre: Centre, landed: Path, parts: Sequence[PartSql], head: s
                     {lit(f"one content under one {whole}, here and in ")} || others, 'structure/two_contents', null
                 from contents_{name} left join link l using (local_id)
             """)
+        selects += _unused(centre, name, head)
     kinds = lit("[{" + ", ".join(f'"{name}": "VARCHAR"' for name in BAD) + "}]")
     for part in parts:
         code = "p.usubjid" if part.table == "links" else "l.usubjid"
@@ -95,6 +96,35 @@ def findings_sql(centre: Centre, landed: Path, parts: Sequence[PartSql], head: s
             from all_{table} where usubjid is null group by local_id
         """)
     return f"select {', '.join(FINDING)} from ({' union all '.join(selects)}) order by all"
+
+
+def _unused(centre: Centre, name: str, head: str) -> list[str]:
+    """The rows of a source that no part of the mapping takes: one finding for each kind, which the columns of their
+    conditions tell (where these ask only for blank or filled, just that). None where a part takes all rows."""
+    wheres = [part.selects for parts in centre.tables.values() for part in parts if part.source == name]
+    if not wheres or not all(wheres):
+        return []
+    source, cells = centre.sources[name], []
+    columns = list(dict.fromkeys(c for where in wheres for c in where))
+    for column in columns:
+        verbs = {verb for where in wheres for verb in where.get(column, ())}
+        # the centre's own id stays in its own files
+        told = quote(column) if verbs - {"blank"} and column not in centre.subject_columns(name) else "'…'"
+        cells.append(f"concat({lit(f'{source.raw(column)}: ')}, if({quote(column)} is null, '-', {told}))")
+    taken = " or ".join(map(condition, wheres))
+    return [
+        f"""
+        select {head}, {lit(name)}, null, null, concat_ws('|', {lit(name)}, left(sha256(_kind), 12)),
+            min_by(source_file, _rid), min_by(source_row, _rid), {lit(", ".join(map(source.raw, columns)))}, null,
+            _kind, concat('a kind of row that is agreed (of this kind there are: ', count(*), ')'),
+            'structure/unused_row', null
+        from (
+            select *, concat_ws(', ', {", ".join(cells)}) as _kind from source_{name}
+            where _reason is null and not ({taken})
+        )
+        group by _kind
+    """
+    ]
 
 
 def partial_dates_sql(findings: Path) -> str:

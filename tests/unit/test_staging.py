@@ -238,6 +238,59 @@ def test_rows_that_are_no_records_are_dropped_with_a_reason(tmp_path: Path) -> N
     assert staged.rows("dropped", "source_row, reason") == dropped
 
 
+def test_rows_of_no_part_are_asked_once_a_kind(tmp_path: Path) -> None:
+    """A form by another name reaches no table; what is dropped on purpose is no question."""
+    sources = """\
+  data:
+    files: d.csv
+    read: {format: csv}
+    drop_rows: [{where: {form: {in: [note]}}, reason: note}]
+"""
+    tables = """\
+  lesions:
+    - source: data
+      where: {form: {in: [lesions]}}
+      fields: {local_id: {from: id}, lesion_id: {from: les}}
+  responses:
+    - source: data
+      where: {form: {in: [visit]}, day: {blank: false}}
+      fields: {local_id: {from: id}, rsdt: {from: day}}
+"""
+    rows: list[list[str | None]] = [
+        ["1", "lesions", "L1", None],
+        ["1", "Lesions", "L2", None],
+        ["2", "Lesions", "L3", None],
+        ["2", "visit", None, "NI"],
+        ["2", "visit", None, "28/02/2014"],
+        ["2", "Visits", None, "28/02/2014"],
+        ["2", "Visits", None, "28/03/2014"],
+        ["2", "note", None, None],
+    ]
+    staged = stage(tmp_path, sources, tables, {"data": (["id", "form", "les", "day"], rows)})
+    asked = "source_file, source_row, table_name, field, value_received, expected, local_id"
+    of_kind = "a kind of row that is agreed (of this kind there are: {})"
+    assert sorted(staged.rows("findings", asked, "rule_id = 'structure/unused_row'")) == [
+        ("data.csv", "3", "data", "form, day", "form: Lesions, day: -", of_kind.format(2), None),
+        ("data.csv", "5", "data", "form, day", "form: visit, day: -", of_kind.format(1), None),
+        ("data.csv", "7", "data", "form, day", "form: Visits, day: …", of_kind.format(2), None),
+    ]
+    keys = staged.rows("findings", "record_key", "rule_id = 'structure/unused_row'")
+    assert len(set(keys)) == 3 and not any("isit" in key or "esion" in key for (key,) in keys)
+
+
+def test_a_part_that_takes_every_row_leaves_none_unused(tmp_path: Path) -> None:
+    sources = "  data: {files: d.csv, read: {format: csv}}\n"
+    tables = """\
+  lesions:
+    - {source: data, where: {form: {in: [lesions]}}, fields: {local_id: {from: id}, lesion_id: {from: les}}}
+  subjects:
+    - {source: data, fields: {local_id: {from: id}, sex: {from: sex, map: {m: M}}}}
+"""
+    rows: list[list[str | None]] = [["1", "lesions", "L1", None], ["1", "Lesions", "L2", "m"]]
+    staged = stage(tmp_path, sources, tables, {"data": (["id", "form", "les", "sex"], rows)})
+    assert staged.rows("findings", "source_row", "rule_id = 'structure/unused_row'") == []
+
+
 def test_current_row_can_be_a_value(tmp_path: Path) -> None:
     sources = "  data: {files: d.csv, read: {format: csv}, current_row: {by: [id], take: {version: '0'}}}\n"
     tables = "  lesions:\n    - {source: data, fields: {local_id: {from: id}, lesion_id: {from: les}}}\n"
