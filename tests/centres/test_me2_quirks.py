@@ -105,14 +105,30 @@ def test_centimetres_in_one_column_and_letters_of_two_languages(tmp_path: Path) 
 
 
 def test_totals_blank_rows_and_the_signature_are_no_records(tmp_path: Path) -> None:
-    below = [["Totale", "1 lesione"], [], lesion("L2", DAY, 20, "presente", "TC"), [None, "a voce"], ["Totale", "2"],
+    below = [["Totale", "1 lesione"], [], lesion("L2", DAY, 20, "presente", "TC"), [None, None], ["Totale", "2"],
              ["Compilato da: data manager"], ["PZ-001", "L9"]]  # fmt: skip
     folder = staged(tmp_path, "Lesioni", below)
     assert rows(folder / "lesions.parquet", "lesion_id, source_row") == [("L1", "Lesioni!3"), ("L2", "Lesioni!6")]
     assert rows(folder / "dropped.parquet", "source_row, reason") == [
-        ("Lesioni!10", "footer"), ("Lesioni!4", "total_row"), ("Lesioni!7", "row_without_subject"),
-        ("Lesioni!8", "total_row"), ("Lesioni!9", "footer"),
+        ("Lesioni!10", "footer"), ("Lesioni!4", "total_row"), ("Lesioni!8", "total_row"), ("Lesioni!9", "footer"),
     ]  # fmt: skip
+
+
+def test_a_row_without_its_patient_is_asked(tmp_path: Path) -> None:
+    """Cells that are merged down leave the rows below the first one without a code."""
+    folder = staged(tmp_path, "Esami", [[None, "AST", DAY, 30, "U/L", 0, 40]])
+    assert findings(folder) == [("structure/no_study_code", "Esami!3", "Codice", None)]
+    assert rows(folder / "dropped.parquet", "source_row, reason") == []
+
+
+@pytest.mark.parametrize("day", [None, "ND"])
+def test_a_response_without_its_day_is_kept(tmp_path: Path, day: str | None) -> None:
+    folder = staged(tmp_path, "Valutazioni", [["PZ-001", 2, day, 3.1, "RP"], ["PZ-001", 3, day]])
+    kept = rows(folder / "responses.parquet", "visitnum, overall_response, rsdt", "rsdt is null")
+    assert kept == [(2, "PR", None)]
+    kind = "Data: -, Risposta: -, Data progressione: -"
+    asked = ("structure/unused_row", "Valutazioni!4", "Data, Risposta, Data progressione", kind)
+    assert findings(folder) == [asked]
 
 
 def test_a_hidden_row_is_data_and_noted(tmp_path: Path) -> None:
