@@ -51,7 +51,7 @@ def quote(name: str) -> str:
 
 
 def compile_field(
-    centre: Centre, table: str, f: Field, i: int, choices: Mapping[str, Mapping[str, str]], wide: bool
+    centre: Centre, table: str, f: Field, i: int, choices: Mapping[str, Mapping[str, str | None]], wide: bool
 ) -> FieldSql:
     """The SQL of one field, the i-th of its part.
 
@@ -100,12 +100,13 @@ def text_sql(f: Field) -> str:
     return f" || {lit(f.spec.get('join', '-'))} || ".join(quote(c) for c in source)
 
 
-def _mapping(f: Field, choices: Mapping[str, Mapping[str, str]]) -> Mapping[str, str | None] | None:
+def _mapping(f: Field, choices: Mapping[str, Mapping[str, str | None]]) -> Mapping[str, str | None] | None:
     """Text -> value; with a dictionary, its codes stand for their labels and the labels for themselves."""
     if "choices" not in f.spec:
         return f.map
     labels = choices.get(f.columns[0], {})
-    decoded = {label: label for label in labels.values()} | dict(labels)
+    told = {code: label for code, label in labels.items() if label}
+    decoded = {label: label for label in told.values()} | told
     if f.map is None:
         return decoded
     found = {text: f.map[label] for text, label in decoded.items() if label in f.map}

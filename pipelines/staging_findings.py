@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pipelines import study
-from pipelines.mapping import Centre
+from pipelines.mapping import DICTIONARY, Centre
 from pipelines.staging_fields import quote
 from pipelines.staging_rows import BAD, MOST_BLOCKS, PartSql, condition
 from pipelines.staging_words import MONTHS, with_months
@@ -46,6 +46,16 @@ def findings_sql(centre: Centre, landed: Path, parts: Sequence[PartSql], head: s
         where (source, field) not in (
             select (source, field) from read_parquet({notes}) where rule_id = 'structure/identifier_column'
         )""",
+    ]
+    dictionaries = {
+        f.spec["choices"] for each in centre.tables.values() for p in each for f in p.fields if "choices" in f.spec
+    }
+    selects += [
+        f"""select {head}, {lit(name)}, null, null, concat_ws('|', {lit(name)}, variable, code), source_file,
+        source_row, {lit(DICTIONARY[1])}, null, concat(variable, ' ', code, ': ', labels), 'one label for each code',
+        'structure/two_labels', null
+        from two_labels join origin_{name} on _rid = place where source = {lit(name)}"""
+        for name in sorted(dictionaries)
     ]
     for name, source in centre.sources.items():
         if source.one_content:

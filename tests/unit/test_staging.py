@@ -204,6 +204,33 @@ def test_redcap_codes_and_labels_read_the_same(tmp_path: Path) -> None:
     ]
 
 
+def test_a_code_with_two_labels_has_none(tmp_path: Path) -> None:
+    """Two dictionaries in one delivery, or a code listed twice: what it means is asked and never chosen."""
+    sources = """\
+  data: {files: d.csv, read: {format: csv}}
+  dictionary: {files: x*.csv, read: {format: csv}}
+"""
+    tables = """\
+  subjects:
+    - source: data
+      fields: {local_id: {from: id}, sex: {from: sex, choices: dictionary, map: {Male: M, Female: F}}}
+"""
+    rows: list[list[str | None]] = [["1", "1"], ["2", "2"], ["3", "Female"], ["4", "3"]]
+    dictionary: list[list[str | None]] = [
+        ["sex", "1, Male | 2, Female | 3, Male | 3, Male"],
+        ["sex", "1, Female|2,Female"],
+        ["other", "1, A | 1, B"],
+    ]
+    landed: Landed = {"data": (["id", "sex"], rows), "dictionary": (list(DICTIONARY), dictionary)}
+    staged = stage(tmp_path, sources, tables, landed)
+    assert staged.rows("subjects", "sex") == [(None,), ("F",), ("F",), ("M",)]
+    assert staged.rows("findings", "value_received", "rule_id = 'structure/unmapped_code'") == [("1",)]
+    asked = "source_file, source_row, field, value_received, expected"
+    assert staged.rows("findings", asked, "rule_id = 'structure/two_labels'") == [
+        ("dictionary.csv", "3", DICTIONARY[1], "sex 1: Male | Female", "one label for each code")
+    ]
+
+
 def test_rows_that_are_no_records_are_dropped_with_a_reason(tmp_path: Path) -> None:
     sources = """\
   data:
