@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from pipelines import study
 from pipelines.mapping import BOX, CHECKED, COMPLETE, TICKED, UNCHECKED, UNITS, Centre, Field, box_column
-from pipelines.staging_numbers import NUMBERS, millionths, product
+from pipelines.staging_numbers import NUMBERS, WHOLE, millionths, product
 from pipelines.staging_words import with_months
 from pipelines.study import sql_literal as lit
 
@@ -125,7 +125,8 @@ def _one_of(words: Sequence[str]) -> str:
 def _typed(centre: Centre, table: str, f: Field, i: int, text: str, wide: bool) -> tuple[str, str, str]:
     """Value, rule and expectation of a text by the field's type."""
     if f.type == "int":
-        return f"as_int({text})", "'structure/unreadable_number'", "a whole number"
+        pattern = lit(WHOLE[f.spec.get("decimal", centre.decimal)])
+        return f"as_int({text}, {pattern})", "'structure/unreadable_number'", "a whole number"
     if f.type == "date":
         return _date(centre, f, text)
     if f.type == "dose_text":

@@ -107,6 +107,16 @@ def test_numbers_are_exact(tmp_path: Path, field: str, texts: list[str | None], 
     assert findings == []
 
 
+def test_thousands_are_no_whole_number_with_zeros(tmp_path: Path) -> None:
+    """`1.000` is one where the point is the decimal sign, else perhaps a thousand: asked."""
+    texts: list[str | None] = ["1.000", "1,000", "2.0", "2,00", "3", "1.0000"]
+    for decimal, values in (("either", [None, None]), (".", [1, None]), (",", [None, 1])):
+        staged, findings = one_field(tmp_path, "measurements", f"visitnum: {{from: raw, decimal: '{decimal}'}}", texts)
+        assert staged == [*values, 2, 2, 3, 1]
+        asked = [(text, "structure/unreadable_number") for text, v in zip(texts, values, strict=False) if v is None]
+        assert sorted(f[:2] for f in findings) == sorted(asked)
+
+
 def test_dates_follow_the_declared_formats(tmp_path: Path) -> None:
     texts: list[str | None] = ["28/02/2014", "28/02/14", "03/2014", "31/02/2014", "2014-02-28", None]
     values, findings = one_field(tmp_path, "measurements", "trdt: {from: raw}", texts)
