@@ -69,7 +69,7 @@ def findings_sql(centre: Centre, landed: Path, parts: Sequence[PartSql], head: s
                     {lit(f"one content under one {whole}, here and in ")} || others, 'structure/two_contents', null
                 from contents_{name} left join link l using (local_id)
             """)
-        selects += _unused(centre, name, head)
+        selects += [*_unused(centre, name, head), *_below_footer(centre, name, head)]
     kinds = lit("[{" + ", ".join(f'"{name}": "VARCHAR"' for name in BAD) + "}]")
     for part in parts:
         code = "p.usubjid" if part.table == "links" else "l.usubjid"
@@ -133,6 +133,28 @@ def _unused(centre: Centre, name: str, head: str) -> list[str]:
             where _reason is null and not ({taken})
         )
         group by _kind
+    """
+    ]
+
+
+def _below_footer(centre: Centre, name: str, head: str) -> list[str]:
+    """Rows of the footer that look like records, with all of their key: one finding a file, at the first. What begins a
+    footer may stand in the middle of a file."""
+    source = centre.sources[name]
+    # what is filled from above is filled in a footer, too
+    key = [c for c in source.key if c not in source.fill_down]
+    if not source.stop_at or not key:
+        return []
+    none = " or ".join(condition(where) for where in (source.stop_at, *(d["where"] for d in source.drop_rows)))
+    return [
+        f"""
+        select {head}, {lit(name)}, null, null, concat_ws('|', {lit(name)}, source_file), source_file,
+            min_by(source_row, _rid), {lit(", ".join(map(source.raw, key)))}, null, null,
+            concat('no record below the line that ends the table (there are: ', count(*), ')'),
+            'structure/row_below_footer', null
+        from source_{name}
+        where _reason = 'footer' and {condition({c: {"blank": False} for c in key})} and not ({none})
+        group by source_file
     """
     ]
 

@@ -114,6 +114,11 @@ def test_totals_blank_rows_and_the_signature_are_no_records(tmp_path: Path) -> N
     ]  # fmt: skip
 
 
+def test_records_below_the_signature_are_asked(tmp_path: Path) -> None:
+    folder = staged(tmp_path, "Esami", [["Compilato da: data manager"], ["PZ-001", "AST", DAY, 30, "U/L", 0, 40]])
+    assert findings(folder) == [("structure/row_below_footer", "Esami!4", "Codice", None)]
+
+
 def test_a_row_without_its_patient_is_asked(tmp_path: Path) -> None:
     """Cells that are merged down leave the rows below the first one without a code."""
     folder = staged(tmp_path, "Esami", [[None, "AST", DAY, 30, "U/L", 0, 40]])

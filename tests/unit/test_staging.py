@@ -275,6 +275,29 @@ def test_rows_that_are_no_records_are_dropped_with_a_reason(tmp_path: Path) -> N
     assert staged.rows("dropped", "source_row, reason") == dropped
 
 
+def test_records_below_the_footer_are_asked(tmp_path: Path) -> None:
+    """What is written below the last row is none; a row with all of its key may be one, and is no silent footer."""
+    sources = """\
+  data:
+    files: d.csv
+    read: {format: csv}
+    key: [id, les]
+    stop_at: {id: {matches: ^Compiled}}
+    drop_rows: [{where: {id: {in: [Total]}}, reason: total}]
+"""
+    tables = "  lesions:\n    - {source: data, fields: {local_id: {from: id}, lesion_id: {from: les}}}\n"
+    rows: list[list[str | None]] = [
+        ["1", "L1"], ["Compiled by", "me"], ["in", None], ["1", "L2"], ["Total", "2"], ["2", "L1"],
+    ]  # fmt: skip
+    staged = stage(tmp_path, sources, tables, {"data": (["id", "les"], rows)})
+    assert staged.rows("lesions", "lesion_id") == [("L1",)]
+    asked = "source_row, table_name, field, value_received, expected"
+    expected = "no record below the line that ends the table (there are: 2)"
+    assert staged.rows("findings", asked, "rule_id = 'structure/row_below_footer'") == [
+        ("5", "data", "id, les", None, expected)
+    ]
+
+
 def test_rows_of_no_part_are_asked_once_a_kind(tmp_path: Path) -> None:
     """A form by another name reaches no table; what is dropped on purpose is no question."""
     sources = """\
