@@ -19,10 +19,10 @@ MACROS = """
     -- a text of another shape is not tried, because each trial that fails writes an error text first
     create temp macro as_day(t, f, shape) as
         -- serial: 1954 to 2099, so that a year is none; %Y would read 28/02/14 as a day of the year 14; a spreadsheet
-        -- writes an empty cell as 01/01/1900
+        -- writes an empty cell as 01/01/1900, and small numbers as the days after it
         case when f = 'serial' then case when regexp_full_match(t, '[2-7]\\d{4}') and try_cast(t as integer) <= 73050
                 then date '1899-12-30' + try_cast(t as integer) end
-            when regexp_full_match(t, shape) and try_strptime(t, f) > timestamp '1900-01-01'
+            when regexp_full_match(t, shape) and try_strptime(t, f) > timestamp '1900-02-28'
                 then try_strptime(t, f)::date end;
 """
 

@@ -93,6 +93,17 @@ def test_what_cannot_be_read_is_asked_with_its_row(tmp_path: Path, cell: str, ru
     assert findings(folder) == [(f"structure/{rule}", "Lesioni!4", "Basale|mm", cell)]
 
 
+@pytest.mark.parametrize(("number", "asked"), [(2014, "2014"), (1, "1900-01-01"), (31, "1900-01-31"), (61, "61")])
+def test_a_number_typed_into_a_cell_of_dates_is_no_day_of_1905(tmp_path: Path, number: int, asked: str) -> None:
+    """The sheet shows 06/07/1905 for the year 2014."""
+    folder = staged(
+        tmp_path, "Lesioni", [lesion("L2", None, 20, "presente", "TC")],
+        lambda page: page.write_number(3, 6, number, page.default_date_format),
+    )  # fmt: skip
+    assert rows(folder / "measurements.parquet", "trdt", "lesion_id = 'L2'") == [(None,)]
+    assert findings(folder) == [("structure/unreadable_date", "Lesioni!4", "Basale|Data", asked)]
+
+
 def test_centimetres_in_one_column_and_letters_of_two_languages(tmp_path: Path) -> None:
     below = [
         ["PZ-001", n, visit(n), "3,45", word] for n, word in enumerate(["RC", "RP", "MS", "PD", "CR", "PR", "SD"], 2)
