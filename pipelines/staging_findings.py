@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pipelines import study
-from pipelines.mapping import Centre, Source
+from pipelines.mapping import DICTIONARY, Centre
 from pipelines.staging_fields import quote
+from pipelines.staging_left_out import left_out
 from pipelines.staging_rows import MOST_BLOCKS, PartSql
 from pipelines.staging_unread import BAD
 from pipelines.staging_words import MONTHS, with_months
@@ -49,7 +50,17 @@ def findings_sql(centre: Centre, landed: Path, parts: Sequence[PartSql], head: s
             select (source, field) from read_parquet({notes}) where rule_id = 'structure/identifier_column'
         )""",
     ]
-    selects += [sql for name, source in centre.sources.items() for sql in _contested(centre, name, source, head)]
+    dictionaries = {
+        f.spec["choices"] for each in centre.tables.values() for p in each for f in p.fields if "choices" in f.spec
+    }
+    selects += [
+        f"""select {head}, {lit(name)}, null, null, concat_ws('|', {lit(name)}, variable, code), source_file,
+        source_row, {lit(DICTIONARY[1])}, null, concat(variable, ' ', code, ': ', labels), 'one label for each code',
+        'structure/two_labels', null
+        from two_labels join origin_{name} on _rid = place where source = {lit(name)}"""
+        for name in sorted(dictionaries)
+    ]
+    selects += [sql for name in centre.sources for sql in left_out(centre, name, head)]
     selects += [sql for part in parts for sql in _unread(centre, part, head)]
     looked = [sql for part in parts for sql in _unread_there(centre, part, head)]
     for table in centre.tables.keys() - {"links"}:
@@ -123,31 +134,6 @@ def _asked(centre: Centre, part: PartSql, head: str, rows: str) -> str:
             {_raw_key(part)}
         from ({rows}) p left join link l using (local_id)
     """
-
-
-def _contested(centre: Centre, name: str, source: Source, head: str) -> Iterator[str]:
-    """What is asked of rows of a source that are one record, or one file, of which none can be told to hold."""
-    version, take = source.current_row.get("by", ()), source.current_row.get("take", {})
-    given = {c: value for c, value in take.items() if value not in ("max", "min")}
-    current = lit("a row of this record with " + ", ".join(f"{source.raw(c)} {v}" for c, v in given.items()))
-    asked = [
-        ("contents", "two_contents", source.one_content[:1], source.one_content[:1], ""),
-        ("rivals", "two_contents", version, [*version, *(c for c in take if c not in given)], ""),
-        ("lacking", "no_current_row", version, list(given), current),
-    ]
-    for table, rule, by, columns, expected in asked:
-        if by and columns:
-            fields = ", ".join(map(source.raw, columns))
-            # the centre's own id stays in its own files
-            shown = (
-                "_whole" if not set(by) & {*centre.subject_columns(name)} and centre.subject_columns(name) else "null"
-            )
-            expected = expected or lit(f"one content under one {fields}, here and in ") + " || others"
-            yield f"""
-                select {head}, {lit(name)}, local_id, l.usubjid, concat_ws('|', {lit(name)}, left(sha256(_whole), 12)),
-                    source_file, source_row, {lit(fields)}, null, {shown}, {expected}, {lit(f"structure/{rule}")}, null
-                from {table}_{name} left join link l using (local_id)
-            """
 
 
 def partial_dates_sql(findings: Path) -> str:

@@ -26,6 +26,7 @@ FLOORS = [
     {"staging_fields"},
     {"staging_transactions", "staging_versions", "staging_rollup", "staging_unread"},
     {"staging_rows"},
+    {"staging_left_out"},
     {"staging_findings"},
     {"staging", "models"},
     {"rerun"},
