@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pipelines import freeze
 from pipelines.deliveries import acceptances, denylist, ledger
-from pipelines.deliveries.erase import erase_all, erase_answer
+from pipelines.deliveries.erase import erase_all, erase_answer, finish
 from pipelines.deliveries.land import land
 from pipelines.errors import DeliveryRejected
 from pipelines.warehouse import Home, clear_reports, remove
@@ -49,6 +49,8 @@ def withdraw(home: Home, usubjid: str, centres: Mapping[str, "Centre"]) -> dict[
             erase_answer(home, centres[delivery.centre], delivery, ids[delivery.centre])
         if delivery.centre in concerned and delivery.state == "rejected":
             erase_all(home, delivery)
+    for name in centres:
+        finish(home, name)
     freeze.take_out(home, usubjid, set().union(*ids.values()))
     acceptances.forget(home, usubjid)
     if concerned:
