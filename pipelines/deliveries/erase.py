@@ -52,7 +52,7 @@ def erase(home: Home, centre: "Centre", delivery: Delivery, ids: Collection[str]
 
 
 def erase_all(home: Home, delivery: Delivery) -> None:
-    """A delivery that was rejected cannot be searched for a subject: all of its files go, from it alone."""
+    """A delivery that was rejected cannot be read without a subject: all of its files go, from it alone."""
     everything = {str(about["sha256"]): None for about in delivery.files.values()}
     _enter(home, delivery, everything, leave=lambda other, name: True)
 
@@ -214,7 +214,8 @@ def _replaced(home: Home, delivery: Delivery, made: Mapping[str, str | None]) ->
         else:
             size = object_path(home, new).stat().st_size
             files[name] = {"sha256": new, "size": size, "was": _was([str(about.get("was", "")), old])}
-    return replace(delivery, files=files, erased=erased)
+    # of nothing no mapping can make anything
+    return replace(delivery, files=files, erased=erased, readable=delivery.readable and bool(files))
 
 
 def _was(sums: Iterable[str]) -> str:

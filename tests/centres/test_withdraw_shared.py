@@ -1,8 +1,10 @@
 """A subject leaves deliveries that share files, byte for byte, and those of nobody else go with it."""
 
+import io
 import os
 import shutil
 import time
+import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -11,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from pipelines import centres, warehouse
-from pipelines.deliveries import erase, ledger
+from pipelines import centres, study, warehouse
+from pipelines.deliveries import denylist, erase, ledger, search
 from pipelines.deliveries.intake import intake
+from pipelines.deliveries.ledger import Delivery
 from pipelines.orchestration.take_in import TakenIn, take_in
 from pipelines.warehouse import Home
 from pipelines.withdraw import withdraw
@@ -169,3 +172,78 @@ def test_files_that_are_stored_side_by_side_do_not_mix(home: Home, tmp_path: Pat
             second = ledger.store(home, file)
     for (sha256, _), content in ((first.result(), b"first"), (second, b"second")):
         assert ledger.object_path(home, sha256).read_bytes() == content
+
+
+def zipped(data: bytes) -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.csv", data)
+    return made.getvalue()
+
+
+WORD = "ABC-XY1-001-M"
+HOLDS = {
+    "a.csv": (f"1;{WORD}\r\n".encode("cp1252"), True),
+    "utf16.csv": (f"1;{WORD}\r\n".encode("utf-16"), True),
+    "big.csv": (f"1;{WORD}\r\n".encode("utf-16-be"), True),
+    "lower.csv": (WORD.lower().encode(), True),
+    "a.zip": (zipped(f'"{WORD}"'.encode()), True),
+    "a.xlsx": (zipped(WORD.encode()), True),
+    "other.csv": (f"{WORD}1;x{WORD}".encode(), False),
+    "wide.csv": (f"{WORD}1;x{WORD}".encode("utf-16"), False),
+    "short.csv": (b"1234", False),
+    "empty.csv": (b"", False),
+    "b.zip": (zipped(b"nothing"), False),
+    "a.7z": (b"7z..", None),
+    "broken.zip": (b"PK\x03\x04", None),
+    "inside.zip": (zipped(b"PK").replace(b"a.csv", b"b.zip"), None),
+}
+
+
+@pytest.mark.parametrize("name", HOLDS)
+def test_a_word_is_found_in_any_file_that_can_be_opened(home: Home, tmp_path: Path, name: str) -> None:
+    content, holds = HOLDS[name]
+    file = tmp_path / "file"
+    file.write_bytes(content)
+    sha256, size = ledger.store(home, file)
+    delivery = Delivery("d", "rt1", "d", "2017", "2017", {name: {"sha256": sha256, "size": size}}, "rejected")
+    assert search.names(home, delivery, {WORD, "1234"}) is holds
+    assert search.names(home, delivery, {"1234"}) is False
+
+
+def test_a_rejected_delivery_of_a_centre_that_does_not_know_the_subject_is_searched(
+    home: Home,
+) -> None:
+    """It goes where it holds the code or an id, another one stays, and one that cannot be opened is named."""
+    for name, word in (("rt8", "RCC-ZZ9-001-M"), ("rt9", "RCC-ZZ9-001-MM")):
+        (home.inbox / name / "bad").mkdir(parents=True)
+        (home.inbox / name / "bad" / "a.csv").write_bytes(f"1;{word};2".encode("utf-16"))
+    (home.inbox / "me1" / "closed").mkdir(parents=True)
+    (home.inbox / "me1" / "closed" / "a.7z").write_bytes(b"7z")
+    intake(home, ["me1"])  # the others are no centres of this study
+    rejected = (d for d in ledger.read(home) if d.state == "received")
+    for each in [*rejected]:
+        ledger.append(home, each.decided("rejected"))
+    assert {d.state for d in ledger.read(home)} == {"rejected"}
+    done = withdraw(home, "RCC-ZZ9-001-M", {"me1": centres.load(FOLDER / "me1")})
+    assert (done.deliveries, [d.name for d in done.unsearched]) == ({}, ["closed"])
+    assert [d.centre for d in done.removed] == ["rt8"]
+    assert [p.parts[-3] for p in sorted(home.inbox.glob("*/*/*"))] == ["me1", "rt9"]
+    assert len(list((home.archive / "objects").iterdir())) == 2
+
+
+@pytest.mark.parametrize(("kind", "gone"), [("xlsx", {"3", "4", "6"}), ("csv", {"3", "6"})])
+def test_rows_below_a_merged_cell_are_the_subjects_above(tmp_path: Path, kind: str, gone: set[str]) -> None:
+    """In a workbook a cell that stands for several rows is read in the first of them; in a text file it is a gap."""
+    centre = centres.load(FOLDER / "me2")
+    source = next(p.source for p in centre.tables["labs"])
+    landed = tmp_path / "d1"
+    landed.mkdir()
+    ids = ["PZ-001", "PZ-002", None, "Totale", "PZ-002", "PZ-003", " "]
+    listed = ", ".join(f"('d1', 'a.{kind}', '{n}', {study.sql_literal(i)})" for n, i in enumerate(ids, 2))
+    with closing(warehouse.memory()) as con:
+        con.execute(f"""
+            copy (from (values {listed}) t(delivery_id, source_file, source_row, "Codice"))
+            to '{landed / f"{source}.parquet"}' (format parquet)
+        """)
+    assert denylist.rows_of(centre, landed, ["pz-002"]) == {f"a.{kind}": gone}
