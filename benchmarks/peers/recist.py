@@ -56,9 +56,14 @@ def protocol(con: duckdb.DuckDBPyConnection) -> dict[str, float]:
 
 
 def refuse_unknown(con: duckdb.DuckDBPyConnection) -> None:
-    """The peers know neither lesions that split or merge nor other readings of the protocol."""
-    if con.execute("select count(*) from assessed.lesion_parts").fetchall()[0][0]:
-        sys.exit("this cohort has lesions that split or merge, which the peers do not know")
+    """The peers know no lesions that split or merge, no visits that share a day, no other readings of the protocol."""
+    unknown = {
+        "lesions that split or merge": "assessed.lesion_parts",
+        "visits that share a day": "assessed.visit_days where as_visitnum <> visitnum",
+    }
+    for what, rows in unknown.items():
+        if con.execute(f"select count(*) from {rows}").fetchall()[0][0]:
+            sys.exit(f"this cohort has {what}, which the peers do not know")
     found = con.execute(f"select {', '.join(READINGS)} from study.protocol").fetchall()[0]
     if found != tuple(READINGS.values()):
         sys.exit("this home's protocol reads a contested point otherwise than the peers")

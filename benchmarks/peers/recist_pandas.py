@@ -99,7 +99,7 @@ def timepoints(
         + table.new_lesion.str.lower() + ": " + table.overall
     )  # fmt: skip
     s = s.rename_axis("row").reset_index().merge(table, on=["target", "nontarget", "new_lesion"])
-    return explained(t, s, words)
+    return explained(t, s, words, p)
 
 
 def continuing(s: pd.DataFrame, p: Numbers) -> pd.DataFrame:
@@ -129,7 +129,7 @@ def continuing(s: pd.DataFrame, p: Numbers) -> pd.DataFrame:
     )
 
 
-def explained(t: Frames, s: pd.DataFrame, words: pd.DataFrame) -> pd.DataFrame:
+def explained(t: Frames, s: pd.DataFrame, words: pd.DataFrame, p: Numbers) -> pd.DataFrame:
     """The responses with their reasons in words, as `assessed.timepoint_responses` has them."""
     words = words.sort_values("l").assign(lesion_id=lambda one: one.l.map(t["lesions"].lesion_id))
     wanted = s.row[s.had_cr & (s.there > 0) & (s.worse == 0)]
@@ -146,22 +146,32 @@ def explained(t: Frames, s: pd.DataFrame, words: pd.DataFrame) -> pd.DataFrame:
     told = fixed == ""
     u = s[told]
     prefix = np.select(
-        [u.incomplete, (u.target == "PD") & t_back[told], u.stays],
-        [[f"{k} of {n} target lesions assessed; " for k, n in zip(u.n_known, u.n, strict=True)],
-         "a target lesion is back after complete response; ",
+        [(u.target == "PD") & t_back[told], u.incomplete, u.stays],
+        ["a target lesion is back after complete response; ",
+         [f"{k} of {n} target lesions assessed; " for k, n in zip(u.n_known, u.n, strict=True)],
          [f"continuing partial response, confirmed on {day}; " for day in days(u.from_dt)]], "",
     )  # fmt: skip
     more = u.measured - u.nadir
-    columns = (u.measured / 1000, u.nadir / 1000, more / 1000, more * 100 / 1000, u.base / 1000)
+    bound = p["pd_min_increase_pct"]
+    below = (more > 0) & (more * 100 < u.nadir * bound)
+    digits = (u[["measured", "nadir", "base"]] % 100 == 0).all(axis=1).map({True: 1, False: 3})
+    columns = (u.measured / 1000, u.nadir / 1000, more / 1000, more * 100 / 1000, below, u.base / 1000, digits)
+
+    def share(hundredfold: float, low: float, below: bool) -> str:
+        text = f"{hundredfold / low:+.1f}" if low > 0 else ""
+        just_below = below and text == f"{bound:+.1f}"
+        return f", just below {bound:.0f} %" if just_below else f", {text} %" if text else ""
+
     said = [
-        f"{before}sum {size:.1f}, nadir {low:.1f} on {day}: {change:+.1f} mm"
-        f"{f', {hundredfold / low:+.1f} %' if low > 0 else ''}; baseline {base:.1f}"
-        for before, day, size, low, change, hundredfold, base in zip(
+        f"{before}sum {size:.{d}f}, nadir {low:.{d}f} on {day}: {change:+.{d}f} mm{share(hundredfold, low, below)}"
+        f"; baseline {base:.{d}f}"
+        for before, day, size, low, change, hundredfold, below, base, d in zip(
             prefix, days(u.nadir_dt), *(column.tolist() for column in columns), strict=True
         )
     ]
     unknown = u[["measured", "nadir", "base"]].isna().any(axis=1)
-    s.loc[told, "target_reason"] = pd.Series(said, index=u.index, dtype=object).mask(unknown, None)
+    without = pd.Series(prefix, index=u.index, dtype=object) + "a size is missing, so that there is no sum to compare"
+    s.loc[told, "target_reason"] = pd.Series(said, index=u.index, dtype=object).mask(unknown, without)
     s["nontarget_reason"] = np.select(
         [s.m == 0, s.worse > 0, s.nontarget == "PD", s.nontarget == "CR", s.nontarget == "NE"],
         ["no non-target lesions", "unequivocal progression of " + progressed, "back after complete response: " + seen,
@@ -224,9 +234,12 @@ def best_responses(
         ranked = rows.assign(order=rows[kind].map(order).fillna(100)).sort_values(["order", "adt", kind])
         first = best.merge(ranked.drop_duplicates("s"), on="s", how="left")
         said = []
-        for code, day, n in zip(first[kind], days(first.adt), first.days.fillna(-1).astype(int), strict=True):
+        whole_days = first.days.fillna(-1).astype(int)
+        for code, given, day, n in zip(first[kind], first.value, days(first.adt), whole_days, strict=True):
             if kind == "cbor" and code in ("CR", "PR"):
                 said.append(f"first {code} on {day}, confirmed after at least {confirmation} days")
+            elif kind == "cbor" and code != "NE" and given in ("CR", "PR"):
+                said.append(f"{given} on {day}, {n} days after start, is not confirmed and counts as {code}")
             else:
                 said.append(none[kind] if code == "NE" else f"first {code} on {day}, {n} days after start")
         best[kind], best[f"{kind}_dt"] = first[kind].fillna("NE"), first.adt

@@ -121,23 +121,19 @@ def new_lesions(t: Frames, adtr: pd.DataFrame, p: Numbers) -> pd.DataFrame:
     rows = rows[~looks.isin(looks[rows.at_base & (rows.gone != 1)])].copy()
     key = looks[rows.index]
     by_look = rows.gone.groupby(key)
-    rows["next_gone"] = by_look.bfill().groupby(key).shift(-1)
-    rows["next_dt"] = rows.adt.where(rows.gone.notna()).groupby(key).bfill().groupby(key).shift(-1)
     rows["last_gone"] = by_look.ffill().groupby(key).shift()
     rows["n_gone"] = (rows.gone == 1).groupby(key).cumsum()
     rows = rows[~rows.at_base & (rows.gone == 0)].copy()
     small = rows.node & (rows.counted < p["min_node_target_um"])
     rows["doubt"] = np.select(
-        [rows.state == "equivocal", rows.method == "bone_scan"], ["stated as equivocal", "on bone scan alone"], ""
+        [rows.state == "equivocal", rows.method == "bone_scan"], ["not stated as unequivocal", "on bone scan alone"], ""
     )
-    small &= rows.doubt == ""
+    small &= (rows.doubt == "") & (rows.state != "unequivocal")
     least = int(p["min_node_target_um"] / 1000)
     rows.loc[small, "doubt"] = [f"node of {um / 1000:.1f} mm, below {least} mm" for um in rows.counted[small]]
     run = [key[rows.index], rows.n_gone]
-    certain_dt = rows.adt.where(rows.doubt == "").groupby(run).bfill().groupby(run).shift(-1)
-    rows["confirmed_dt"] = np.select(
-        [rows.node & (rows.next_gone == 0), rows.node & (rows.last_gone == 0)], [rows.next_dt, rows.adt], certain_dt
-    )
+    again = rows.node & (rows.last_gone == 0) & (rows.state != "equivocal")
+    rows["confirmed_dt"] = rows.adt.where((rows.doubt == "") | again).groupby(run).bfill()
     rows["sure"] = (rows.doubt == "") | rows.confirmed_dt.notna()
     lesion = t["lesions"].loc[rows.l]
     parts = zip(lesion.lesion_id, lesion.anatomic_site, rows.doubt, days(rows.confirmed_dt), rows.sure, strict=True)

@@ -127,7 +127,7 @@ def timepoints(
         )
     )  # fmt: skip
     s = s.join(table, on=["target", "nontarget", "new_lesion"])
-    return explained(s, words)
+    return explained(s, words, p)
 
 
 def continuing(s: pl.LazyFrame, p: Numbers) -> pl.LazyFrame:
@@ -195,9 +195,20 @@ def best_responses(
     for kind in ("bor", "cbor"):
         ranked = rows.join(t["response"], left_on=kind, right_on="code")
         best = ranked.sort(c("worst_order").fill_null(100), "adt", kind).unique("s", keep="first", maintain_order=True)
-        found.append(best.select("s", kind, c("adt").alias(f"{kind}_dt"), c("days").alias(f"{kind}_days")))
+        found.append(
+            best.select(
+                "s",
+                kind,
+                c("adt").alias(f"{kind}_dt"),
+                c("days").alias(f"{kind}_days"),
+                c("value").alias(f"{kind}_value"),
+            )
+        )
     first = pl.format("first {} on {}, {} days after start", "bor", "bor_dt", "bor_days")
     later = pl.format("first {} on {}, {} days after start", "cbor", "cbor_dt", "cbor_days")
+    open_one = pl.format(
+        "{} on {}, {} days after start, is not confirmed and counts as {}", "cbor_value", "cbor_dt", "cbor_days", "cbor"
+    )
     weeks, days = int(p["min_sd_days"]), int(p["confirmation_days"])
     none = pl.lit("no assessment counts")
     return (
@@ -212,6 +223,6 @@ def best_responses(
             pl.when(c("cbor").is_null()).then(none).when(c("cbor").is_in(["CR", "PR"]))
             .then(pl.format("first {} on {}, confirmed after at least {} days", "cbor", "cbor_dt", pl.lit(days)))
             .when(c("cbor") == "NE").then(pl.lit(f"nothing confirmed, no stable disease of at least {weeks} days"))
-            .otherwise(later).alias("cbor_reason"),
+            .when(c("cbor_value").is_in(["CR", "PR"])).then(open_one).otherwise(later).alias("cbor_reason"),
         )
     )  # fmt: skip

@@ -126,31 +126,25 @@ def new_lesions(t: Tables, adtr: pl.LazyFrame, p: Numbers) -> pl.LazyFrame:
     looks = ["series", "l"]
     small = printed(mm(c("counted")))
     doubt = (
-        pl.when(c("state") == "equivocal").then(pl.lit("stated as equivocal"))
+        pl.when(c("state") == "equivocal").then(pl.lit("not stated as unequivocal"))
         .when(c("method") == "bone_scan").then(pl.lit("on bone scan alone"))
-        .when((c("nodal_fl") == "Y") & (c("counted") < p["min_node_target_um"]))
+        .when((c("nodal_fl") == "Y") & (c("counted") < p["min_node_target_um"]) & (c("state") != "unequivocal"))
         .then(pl.format("node of {} mm, below {} mm", small, pl.lit(int(p["min_node_target_um"] / 1000))))
     )  # fmt: skip
     rows = both(adtr)
     old = rows.filter(c("at_base") & c("gone").ne_missing(True)).select(looks)
-    seen_dt = pl.when(c("gone").is_not_null()).then(c("adt"))
-    sure_dt = pl.when(c("doubt").is_null()).then(c("adt"))
-    node = c("nodal_fl") == "Y"
+    again = (c("nodal_fl") == "Y") & ~c("last_gone") & (c("state") != "equivocal")
+    sure_dt = pl.when(c("doubt").is_null() | again).then(c("adt"))
     sighting = (
         rows.join(old, on=looks, how="anti")
         .with_columns(
-            c("gone").backward_fill().shift(-1).over(looks).alias("next_gone"),
-            seen_dt.backward_fill().shift(-1).over(looks).alias("next_dt"),
             c("gone").forward_fill().shift().over(looks).alias("last_gone"),
             c("gone").fill_null(False).cum_sum().over(looks).alias("n_gone"),
         )
         .filter(~c("at_base"), ~c("gone"))
         .with_columns(doubt=doubt)
     )
-    confirmed_dt = (
-        pl.when(node & ~c("next_gone")).then(c("next_dt")).when(node & ~c("last_gone")).then(c("adt"))
-        .otherwise(sure_dt.backward_fill().shift(-1).over([*looks, "n_gone"]))
-    )  # fmt: skip
+    confirmed_dt = sure_dt.backward_fill().over([*looks, "n_gone"])
     name = pl.format("{} ({})", "lesion_id", c("anatomic_site"))
     return (
         sighting.with_columns(confirmed_dt=confirmed_dt)

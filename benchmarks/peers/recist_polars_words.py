@@ -3,6 +3,7 @@
 import polars as pl
 
 c = pl.col
+Numbers = dict[str, float]
 VISIT, SERIES = ["series", "v"], ["s", "series"]
 
 
@@ -25,7 +26,16 @@ def printed(x: pl.Expr) -> pl.Expr:
     return pl.format("{}.{}", tenths // 10, tenths % 10)
 
 
-def explained(s: pl.LazyFrame, words: pl.LazyFrame) -> pl.LazyFrame:
+def size(um: pl.Expr, in_tenths: pl.Expr) -> pl.Expr:
+    """Micrometres as millimetres, with one decimal or all three."""
+    whole = um.cast(pl.Int64)
+    tenths = pl.format("{}.{}", whole // 1000, whole % 1000 // 100)
+    return pl.when(in_tenths).then(tenths).otherwise(
+        pl.format("{}.{}", whole // 1000, (whole % 1000).cast(pl.String).str.zfill(3))
+    )  # fmt: skip
+
+
+def explained(s: pl.LazyFrame, words: pl.LazyFrame, p: Numbers) -> pl.LazyFrame:
     """The responses with their reasons in words, as `assessed.timepoint_responses` has them."""
     worse = words.filter("m_worse").group_by(VISIT, maintain_order=True).agg(progressed=c("lesion_id").str.join(", "))
     back = s.filter("had_cr", "there", ~c("worse")).select(VISIT)
@@ -36,17 +46,24 @@ def explained(s: pl.LazyFrame, words: pl.LazyFrame) -> pl.LazyFrame:
     m_back = c("had_cr") & ~c("worse") & c("there")
     more = c("measured") - c("nadir")
     sign = pl.when(more < 0).then(pl.lit("-")).otherwise(pl.lit("+"))
-    share = pl.when(c("nadir") > 0).then(pl.format(", {}{} %", sign, printed((mm(more * 100) / mm(c("nadir"))).abs())))
+    share = printed((mm(more * 100) / mm(c("nadir"))).abs())
+    bound = p["pd_min_increase_pct"]
+    below = (more > 0) & (more * 100 < c("nadir") * bound) & (share == f"{bound:.1f}")
+    share = (
+        pl.when(c("nadir") > 0)
+        .then(pl.when(below).then(pl.lit(f", just below {bound:.0f} %")).otherwise(pl.format(", {}{} %", sign, share)))
+    )  # fmt: skip
     prefix = (
-        pl.when("incomplete").then(pl.format("{} of {} target lesions assessed; ", "n_known", "n"))
-        .when((c("target") == "PD") & t_back).then(pl.lit("a target lesion is back after complete response; "))
+        pl.when((c("target") == "PD") & t_back).then(pl.lit("a target lesion is back after complete response; "))
+        .when("incomplete").then(pl.format("{} of {} target lesions assessed; ", "n_known", "n"))
         .when(c("stays") & (c("target") == "PR"))
         .then(pl.format("continuing partial response, confirmed on {}; ", "from_dt")).otherwise(pl.lit(""))
     )  # fmt: skip
+    in_tenths = pl.all_horizontal(c(name) % 100 == 0 for name in ("measured", "nadir", "base"))
     sums = pl.format(
-        "{}sum {}, nadir {} on {}: {}{} mm{}; baseline {}", prefix, printed(mm(c("measured"))),
-        printed(mm(c("nadir"))), "nadir_dt", sign, printed(mm(more.abs())), share.fill_null(pl.lit("")),
-        printed(mm(c("base"))),
+        "{}sum {}, nadir {} on {}: {}{} mm{}; baseline {}", prefix, size(c("measured"), in_tenths),
+        size(c("nadir"), in_tenths), "nadir_dt", sign, size(more.abs(), in_tenths), share.fill_null(pl.lit("")),
+        size(c("base"), in_tenths),
     )  # fmt: skip
     return s.select(
         *SERIES, "v", "visitnum", "adt", target_response="target", nontarget_response="nontarget",
@@ -54,7 +71,7 @@ def explained(s: pl.LazyFrame, words: pl.LazyFrame) -> pl.LazyFrame:
         target_reason=pl.when(c("n") == 0).then(pl.lit("no target lesions at baseline"))
         .when(c("target") == "CR").then(pl.lit("all target lesions are absent, nodes of normal size"))
         .when((c("n_known") == 0) & (c("target") == "NE")).then(pl.lit("no target lesion was assessed"))
-        .otherwise(sums),
+        .otherwise(sums.fill_null(prefix + "a size is missing, so that there is no sum to compare")),
         nontarget_reason=pl.when(c("m") == 0).then(pl.lit("no non-target lesions"))
         .when("worse").then(pl.format("unequivocal progression of {}", "progressed"))
         .when(c("nontarget") == "PD").then(pl.format("back after complete response: {}", "seen"))

@@ -1,6 +1,7 @@
 """SDTM- and ADaM-shaped files of anybody's, CSV, Parquet or XPT, as text rows that know where they stood."""
 
 import csv
+import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -44,9 +45,11 @@ def read_standard(path: Path, needed: Sequence[str], optional: Sequence[str] = (
     try:
         return read(path, needed, optional)
     except UnreadableFile as error:
-        # whoever brings a file of their own has no mapping that could say another encoding
+        # whoever brings a file of their own has no mapping that could be corrected
         problems = (
-            replace(p, expected="text in UTF-8", action="Export it again in UTF-8.") if ENCODING in p.expected else p
+            replace(p, expected="text in UTF-8", action="Export it again in UTF-8.")
+            if ENCODING in p.expected
+            else replace(p, action=re.sub(", or correct .* mapping", "", p.action))
             for p in error.problems
         )
         raise UsageError("\n".join(f"{path.name}{problem}" for problem in problems)) from None

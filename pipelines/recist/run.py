@@ -38,15 +38,14 @@ the baseline and response; and two per subject (`BESTRESP`, `CBRESP`) |
     The first visit of a subject is the baseline and day 0. Source of the rules: RECIST 1.1 as `sql/2_assessed` says.
     Raises `UsageError` for files and options that cannot be read.
     """
+    refused = out.with_name(out.name + ".rejected.csv")
+    if {out.resolve(), refused.resolve()} & {tumours.resolve(), measurements.resolve()}:
+        raise UsageError(f"{out}: another file than {tumours.name} and {measurements.name} is expected.")
     chosen = read_options(options) if options else {}
     con = open_store(chosen)
     con.execute("create schema raw")
     given = _read(con, tumours, "tu", TU, TU_READER) | _read(con, measurements, "tr", TR, ("TRSTAT", *TR_READER))
-    if given & {*TU_READER} and not given & {*TR_READER}:
-        raise UsageError(
-            f"{measurements.name}: {tumours.name} tells readers apart (TUEVAL), so TREVAL is expected here."
-        )
-    make_responses(con, given)
+    make_responses(con, tumours.name, measurements.name)
     with_readers = bool(given & {*TU_READER, *TR_READER})
     columns = "*" if with_readers else '* exclude ("RSEVAL", "RSEVALID")'
     _write(con, f"select {columns} from raw.rs", out)
@@ -58,7 +57,7 @@ the baseline and response; and two per subject (`BESTRESP`, `CBRESP`) |
             union all select 1, {tr}, source_row, problem from raw.records
             union all select 1, {tr}, source_row, reason from raw.tr_broken
         ) where reason is not null order by place, source_row::bigint, reason"""
-    _write(con, rejected, out.with_name(out.name + ".rejected.csv"))
+    _write(con, rejected, refused)
     return {
         "subjects": _count(con, "(select distinct usubjid from raw.reads)"),
         "responses": _count(con, "raw.rs"),
@@ -82,12 +81,16 @@ def _read(
     return {*optional} - {*absent}
 
 
-def make_responses(con: "duckdb.DuckDBPyConnection", given: set[str]) -> None:
-    """From `raw.tu` and `raw.tr` to `raw.rs`: clean, hand over in the study's shape, assess, name in words of RS."""
-    flags = ", ".join(f"{name in given} as {name[:2].lower()}_{name[2:].lower()}" for name in (*TU_READER, *TR_READER))
-    con.execute(f"create table raw.given as select {flags}")
+def make_responses(con: "duckdb.DuckDBPyConnection", tumours: str, measurements: str) -> None:
+    """From `raw.tu` and `raw.tr` to `raw.rs`: clean, hand over in the study's shape, assess, name in words of RS.
+
+    Raises `UsageError`, with the names of the files, where only the first tells readers apart.
+    """
+    con.execute(f"create table raw.given as {_sql('given')}")
+    if con.execute("from raw.given where (tu_eval or tu_evalid) and not (tr_eval or tr_evalid)").fetchall():
+        raise UsageError(f"{measurements}: {tumours} tells readers apart (TUEVAL), so TREVAL is expected here.")
     con.execute("use store")
-    for name in ("tumours", "results", "reads", "lesions", "records", "measurements"):
+    for name in ("tumours", "results", "reads", "identified", "lesions", "records", "measurements"):
         con.execute(f"create table memory.raw.{name} as {_sql(name)}")
     con.execute(
         """create table memory.raw.visits as

@@ -1,5 +1,6 @@
 """Anyone's ADTTE in figures: a row per parameter and group, from rows of text."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ NAMES = {"shortest": "min", "longest": "max"}
 FIGURES = tuple(NAMES.get(f.name, f.name) for f in fields(Summary))
 COUNTS = ("n", "n_event", "n_censored", "logrank_df")
 TEST = ("logrank_chisq", "logrank_df", "logrank_p")
+AT_TIMES = re.compile(r"(at_risk|survival)_\d")
 INCIDENCE = ("kind", "t", "n_at_risk", "n_event", "incidence", "std_error", "lcl", "ucl")
 
 
@@ -52,10 +54,13 @@ def figures(
     and `kind`]. Output grain: a row per PARAMCD and group, in AVAL's unit, with the log-rank test between the groups;
     `incidence`, where `kind` says which of several events it was: a row per PARAMCD, kind and time. Without `times`
     the curve is read at the protocol's months where AVALU is a unit of time. Raises `UsageError` for more groups than
-    can be meant and for two units in one PARAMCD. Source: PROTOCOL, Endpoints; CDISC ADaM ADTTE.
+    can be meant, for a column of groups that is named as a figure is, and for two units in one PARAMCD. Source:
+    PROTOCOL, Endpoints; CDISC ADaM ADTTE.
     """
     import pandas as pd
 
+    if by and (by.lower() in ("paramcd", "avalu", *FIGURES, *TEST, *INCIDENCE) or AT_TIMES.match(by.lower())):
+        raise UsageError(f"--by {by}: the output has a column of this name. Give the column of groups another one.")
     _judge(con, by, kind)
     units = _units(con)
     named = [by.lower()] if by else []

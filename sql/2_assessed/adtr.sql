@@ -2,11 +2,15 @@
 -- unit: mm; long axis, short axis for nodes
 -- why: a lesion that nothing was sent for at a visit is not assessed there, which is not the same as absent
 -- source: RECIST 1.1, 3.1 and 4.3.2 (absent = 0, too small to measure = 5); PROTOCOL, Sum
-with measured as (
+with same_day as (
+    select usubjid, visitnum, as_visitnum from assessed.visit_days where as_visitnum <> visitnum
+),
+measured as (
     select
-        m.usubjid, m.lesion_id, m.visitnum, m.trdt, m.diameter_mm, m.lesion_state, m.slice_mm, m.method, m.centre, m.delivery_id,
+        m.usubjid, m.lesion_id, coalesce(d.as_visitnum, m.visitnum) as visitnum, m.trdt, m.diameter_mm, m.lesion_state, m.slice_mm, m.method, m.centre, m.delivery_id,
         m.source_file, m.source_row, 0 as is_compound
     from harmonised.measurements m
+    left join same_day d on d.usubjid = m.usubjid and d.visitnum = m.visitnum
     anti join assessed.lesion_parts k on k.usubjid = m.usubjid and k.part_id = m.lesion_id
     where m.visitnum is not null and m.trdt is not null
     union all
@@ -19,10 +23,12 @@ twice as (
 measurement as (
     select * from measured anti join twice on twice.place = hash(usubjid, lesion_id, visitnum)
     union all
-    -- twice in one visit: the later one; the few are sorted, not all
+    -- twice in one visit: what was looked at, then the later one; the few are sorted, not all
     select * from (select * from measured semi join twice on twice.place = hash(usubjid, lesion_id, visitnum))
     qualify row_number() over (
-        partition by usubjid, lesion_id, visitnum order by is_compound, trdt desc, source_row, diameter_mm desc
+        partition by usubjid, lesion_id, visitnum
+        order by diameter_mm is null and coalesce(lesion_state, 'not_assessed') = 'not_assessed', is_compound, trdt desc, source_row,
+            diameter_mm desc
     ) = 1
 ),
 first_fraction as (

@@ -63,7 +63,7 @@ best as (
     select
         usubjid, any_value(min_sd_days) as min_sd_days, any_value(confirmation_days) as confirmation_days,
         min(struct_pack(o := coalesce(u.worst_order, 100), adt := adt, code := unconfirmed, days := days)) as u,
-        min(struct_pack(o := coalesce(k.worst_order, 100), adt := adt, code := confirmed, days := days)) as c
+        min(struct_pack(o := coalesce(k.worst_order, 100), adt := adt, code := confirmed, days := days, given := response)) as c
     from candidate
     join study.response u on u.code = unconfirmed
     join study.response k on k.code = confirmed
@@ -79,6 +79,8 @@ select
     case
         when c.code in ('CR', 'PR') then printf('first %s on %s, confirmed after at least %d days', c.code, c.adt, confirmation_days)
         when c.code = 'NE' then printf('nothing confirmed, no stable disease of at least %d days', min_sd_days)
+        when c.given in ('CR', 'PR')
+            then printf('%s on %s, %d days after start, is not confirmed and counts as %s', c.given, c.adt, c.days, c.code)
         else printf('first %s on %s, %d days after start', c.code, c.adt, c.days)
     end as cbor_reason
 from best

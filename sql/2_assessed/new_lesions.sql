@@ -11,14 +11,13 @@ with at_baseline as (
 sighting as (
     select
         v.series, v.baseline_fl as at_series_baseline, a.*, p.min_node_target_mm,
-        lead(a.gone_fl ignore nulls) over looks as next_gone_fl,
-        lead(case when a.gone_fl is not null then a.adt end ignore nulls) over looks as next_dt,
         lag(a.gone_fl ignore nulls) over looks as last_gone_fl,
         count(*) filter (a.gone_fl = 'Y') over looks as n_gone,
         case
-            when a.lesion_state = 'equivocal' then 'stated as equivocal'
+            when a.lesion_state = 'equivocal' then 'not stated as unequivocal'
             when a.method = 'bone_scan' then 'on bone scan alone'
-            when a.node_fl = 'Y' and a.counted_mm < p.min_node_target_mm
+            -- a reader who is sure has seen more than the size
+            when a.node_fl = 'Y' and a.counted_mm < p.min_node_target_mm and a.lesion_state <> 'unequivocal'
                 then printf('node of %.1f mm, below %d mm', a.counted_mm, p.min_node_target_mm)
         end as doubt
     from assessed.series_visits v
@@ -30,15 +29,11 @@ sighting as (
 confirmed as (
     select
         *,
-        case
-            -- a node is confirmed by being pathological at two looks that follow each other
-            when node_fl = 'Y' and next_gone_fl = 'N' then next_dt
-            when node_fl = 'Y' and last_gone_fl = 'N' then adt
-            else min(case when doubt is null then adt end) over (
-                -- what was gone in between has not been confirmed
-                partition by series, usubjid, lesion_id, n_gone order by adt, visitnum rows between 1 following and unbounded following
-            )
-        end as confirmed_dt
+        -- a node is also confirmed by being pathological at two looks that follow each other, if the second is no doubt again
+        min(case when doubt is null or (node_fl = 'Y' and last_gone_fl = 'N' and lesion_state <> 'equivocal') then adt end) over (
+            -- what was gone in between has not been confirmed
+            partition by series, usubjid, lesion_id, n_gone order by adt, visitnum rows between current row and unbounded following
+        ) as confirmed_dt
     from sighting
     where at_series_baseline = 'N' and gone_fl = 'N'
 )

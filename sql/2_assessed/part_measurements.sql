@@ -4,14 +4,17 @@
 -- source: RECIST 1.1, 4.3.2; PROTOCOL, Sum (split: add the parts; merged: the long axis of the whole)
 with look as (
     select
-        k.lesion_id as whole_id, k.kind, k.carries_fl, m.*,
+        k.lesion_id as whole_id, k.kind, k.carries_fl, m.* replace (coalesce(d.as_visitnum, m.visitnum) as visitnum),
         case when m.lesion_state = 'too_small' and m.diameter_mm is null then p.too_small_mm
             when m.lesion_state = 'absent' then 0 else m.diameter_mm end as part_mm
     from assessed.lesion_parts k
     join harmonised.measurements m on m.usubjid = k.usubjid and m.lesion_id = k.part_id
+    left join assessed.visit_days d on d.usubjid = m.usubjid and d.visitnum = m.visitnum
     cross join study.protocol p
     where m.visitnum is not null and m.trdt is not null
-    qualify row_number() over (partition by m.usubjid, k.lesion_id, k.part_id, m.visitnum order by m.trdt desc, m.source_row) = 1
+    qualify row_number() over (
+        partition by m.usubjid, k.lesion_id, k.part_id, coalesce(d.as_visitnum, m.visitnum) order by m.trdt desc, m.source_row
+    ) = 1
 ),
 added as (
     select

@@ -31,11 +31,16 @@ state as (
 ),
 measured as (
     select
-        s.*, p.sd_after_pr, p.pd_date, p.confirmation_days, p.disease_after_cr, p.pd_with_missing_target,
+        s.*, p.sd_after_pr, p.pd_date, p.confirmation_days, p.disease_after_cr, p.pd_with_missing_target, p.pd_min_increase_pct,
         n_assessed < n_targets as is_incomplete,
         measured_mm - nadir_mm >= p.pd_min_increase_mm
         and (measured_mm - nadir_mm) * 100 >= nadir_mm * p.pd_min_increase_pct as is_grown,
-        sum_mm * 100 <= baseline_mm * p.pr_max_pct as is_shrunk
+        sum_mm * 100 <= baseline_mm * p.pr_max_pct as is_shrunk,
+        -- as many as it takes to check the arithmetic
+        case
+            when measured_mm = measured_mm::decimal(18, 1) and nadir_mm = nadir_mm::decimal(18, 1)
+                and baseline_mm = baseline_mm::decimal(18, 1) then 1 else 3
+        end as digits
     from state s
     cross join study.protocol p
     where visit_rank > 1
@@ -119,13 +124,22 @@ select
         when target_response = 'CR' then 'all target lesions are absent, nodes of normal size'
         when n_assessed = 0 and target_response = 'NE' then 'no target lesion was assessed'
         else case
-            when is_incomplete then printf('%d of %d target lesions assessed; ', n_assessed, n_targets)
             when target_response = 'PD' and is_target_back then 'a target lesion is back after complete response; '
+            when is_incomplete then printf('%d of %d target lesions assessed; ', n_assessed, n_targets)
             when is_continuing and target_response = 'PR' then printf('continuing partial response, confirmed on %s; ', c.from_dt)
             else ''
-        end || printf('sum %.1f, nadir %.1f on %s: %+.1f mm%s; baseline %.1f', measured_mm, nadir_mm, nadir_dt, measured_mm - nadir_mm,
-            case when nadir_mm > 0 then printf(', %+.1f %%', (measured_mm - nadir_mm) * 100 / nadir_mm) else '' end, baseline_mm
-        )
+        end || coalesce(printf(
+            'sum %.*f, nadir %.*f on %s: %+.*f mm%s; baseline %.*f', digits, measured_mm, digits, nadir_mm, nadir_dt,
+            digits, measured_mm - nadir_mm,
+            case
+                when nadir_mm = 0 then ''
+                -- what rounds to the bound has not reached it
+                when measured_mm > nadir_mm and (measured_mm - nadir_mm) * 100 < nadir_mm * pd_min_increase_pct
+                    and printf('%.1f', (measured_mm - nadir_mm) * 100 / nadir_mm) = pd_min_increase_pct::decimal(9, 1)::varchar
+                    then printf(', just below %d %%', pd_min_increase_pct)
+                else printf(', %+.1f %%', (measured_mm - nadir_mm) * 100 / nadir_mm)
+            end, digits, baseline_mm
+        ), 'a size is missing, so that there is no sum to compare')
     end as target_reason,
     case
         when n_nontargets = 0 then 'no non-target lesions'

@@ -2,9 +2,8 @@
 -- why: a visit has one date, that of its first component, so that a progression dates from its first sign
 -- source: RECIST 1.1, 3.2 (baseline); PROTOCOL, After radiotherapy (last scan before the first fraction)
 with visit as (
-    select usubjid, visitnum, min(trdt) as adt, max(trdt) as last_dt from harmonised.measurements
-    where visitnum is not null and trdt is not null
-    group by usubjid, visitnum
+    select usubjid, as_visitnum as visitnum, min(adt) as adt, max(last_dt) as last_dt from assessed.visit_days
+    group by usubjid, as_visitnum
 ),
 placed as (
     select

@@ -34,7 +34,7 @@ step as (
 select
     step_no, step, label, n,
     -- every endpoint starts from the eligible subjects, the other steps follow each other
-    coalesce(case when step like 'evaluable%' then (select n from step where step = 'eligible') else lag(n) over (order by step_no) end - n, 0)
+    coalesce(case when step like 'evaluable%' then (select e.n from step e where e.step = 'eligible') else lag(n) over (order by step_no) end - n, 0)
         as n_lost,
     reason
 from step

@@ -8,7 +8,7 @@ with followed as (
     where eligible_fl = 'Y' and trtsdt is not null
 ),
 ranked as (
-    select *, row_number() over (order by last_dt - trtsdt desc, usubjid) - 1 as place, (select count(*) from followed) as n_all from followed
+    select *, row_number() over (order by last_dt - trtsdt desc, usubjid) - 1 as place, (select count(*) from followed f) as n_all from followed
 ),
 shown as (
     select r.*

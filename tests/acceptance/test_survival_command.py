@@ -131,6 +131,12 @@ def test_the_protocols_months_are_turned_into_the_files_unit(unit: str, six: flo
     assert summary["survival_6_months"].tolist() == [0.5] and summary["at_risk_6_months"].tolist() == [1]
 
 
+@pytest.mark.parametrize("by", ["N", "median", "SURVIVAL_12"])
+def test_groups_that_are_named_as_a_figure_are_refused(by: str) -> None:
+    with pytest.raises(UsageError, match=f"--by {by}: the output has a column of this name"):
+        of(by, aval=["1", "2"], **{by.lower(): ["A", "B"]})
+
+
 def test_subjects_in_place_of_groups_are_refused() -> None:
     many = [str(i) for i in range(MOST_GROUPS + 1)]
     with pytest.raises(UsageError, match="--by USUBJID"):

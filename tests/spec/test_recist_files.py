@@ -96,6 +96,10 @@ def test_columns_and_order(tmp_path: Path) -> None:
         (["A", "T1", "SUMDIAM", 20, 20, "", 1, DAYS[1]], "TRTESTCD: only LDIAM, LPERP, TUMSTATE and LNSTATE are read"),
         (["A", "T1", "LDIAM", "2O", 20, "", 1, DAYS[1]], "TRSTRESN is not a number"),
         (["A", "T1", "LDIAM", -1, -1, "", 1, DAYS[1]], "TRSTRESN: millimetres are expected, not negative"),
+        (
+            ["A", "T1", "LDIAM", 1e6, 1e6, "", 1, DAYS[1]],
+            "TRSTRESN: millimetres are expected, and no lesion is that large",
+        ),
         (["A", "T1", "LDIAM", "", "", "", 1, DAYS[1]], "neither TRSTRESN nor TRSTRESC holds a result"),
         (["A", "T1", "TUMSTATE", "", "SHRUNK", "", 1, DAYS[1]], "TRSTRESC is no state that is read"),
         (["A", "T1", "LDIAM", 20, 20, "NOT DONE", 1, DAYS[1]], "TRSTAT is NOT DONE, and there is a result"),
@@ -182,6 +186,89 @@ def test_what_tu_identifies_and_tr_is_silent_about_was_seen(tmp_path: Path) -> N
     assert [r[-2] for r in rows if r[-3] == "NTRGRESP"] == ["NE"]
 
 
+def test_what_tu_identifies_again_was_seen_again(tmp_path: Path) -> None:
+    """Doubtful at first, and listed again without a word of doubt: it dates from its first sight."""
+    tu = [*LIVER, *(["A", "N1", "NEW", "BRAIN", visit, DAYS[visit]] for visit in (1, 2))]
+    doubt = ["A", "N1", "TUMSTATE", "", "EQUIVOCAL", "", 1, DAYS[1]]
+    assert overall(assess(tmp_path, tu, [sized(30, 0), sized(30, 1), doubt, sized(30, 2)])) == ["PD", "PD"]
+
+
+@pytest.mark.parametrize("role", ["TARGET", "NON-TARGET"])
+@pytest.mark.parametrize(
+    "record",
+    [
+        ["A", "T2", "LDIAM", "20,5", "20,5", "", 0, DAYS[0]],
+        ["A", "T2", "TUMSTATE", "", "NOT EVALUABLE", "", 0, DAYS[0]],
+        ["A", "T2", "LDIAM", 20, 20, "", 0, "06JAN2014"],
+        ["A", "T2", "LDIAM", 20, 20, "", "base", DAYS[0]],
+    ],
+)
+def test_a_lesion_whose_baseline_cannot_be_read_is_not_new(tmp_path: Path, role: str, record: list[Any]) -> None:
+    tu = [*LIVER, ["A", "T2", role, "BRAIN", 0, DAYS[0]]]
+    rows = assess(tmp_path, tu, [sized(30, 0), record, sized(30, 1), sized(20, 1, "T2")])
+    assert len(rejected(tmp_path)) == 1 and overall(rows) == ["SD"]
+
+
+@pytest.mark.parametrize(
+    ("record", "expected"),
+    [
+        # new lesions need not be measured
+        (["A", "N1", "LDIAM", "", "", "NOT DONE", 1, DAYS[1]], "PD"),
+        (["A", "N1", "TUMSTATE", "", "PROBABLE", "", 1, DAYS[1]], "SD"),
+        (["A", "N1", "LDIAM", "20,5", "20,5", "", 1, DAYS[1]], "SD"),
+    ],
+)
+def test_what_tr_says_of_a_new_lesion_beside_tu(tmp_path: Path, record: list[Any], expected: str) -> None:
+    tu = [*LIVER, ["A", "N1", "NEW", "BRAIN", 1, DAYS[1]]]
+    rows = assess(tmp_path, tu, [sized(30, 0), sized(30, 1), record])
+    assert overall(rows) == [expected]
+    (said,) = [row[-1] for row in rows if row[-3] == "NEWLPROG"]
+    assert said == "N1 (BRAIN) is new" if expected == "PD" else said.endswith("may be new: not stated as unequivocal")
+
+
+def test_visits_of_one_day_are_one_assessment(tmp_path: Path) -> None:
+    """A bone scan has a number of its own; TU may count from another visit than TR."""
+    tu = [*LIVER, ["A", "T2", "TARGET", "LUNG", -1, DAYS[0]]]
+    second = [["A", "T2", "LDIAM", mm, mm, "", f"{visit}.1", DAYS[visit]] for visit, mm in enumerate((20, 12))]
+    rows = assess(tmp_path, tu, [sized(30, 0), sized(20, 1), *second])
+    assert [(r[1], r[-2], r[-1]) for r in rows if r[-3] == "TRGRESP"] == [
+        ("1", "PR", "sum 32.0, nadir 50.0 on 2014-01-01: -18.0 mm, -36.0 %; baseline 50.0")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        # as many decimals as it takes to see why
+        (24.9, 29.88, ("SD", "sum 29.880, nadir 24.900 on 2014-01-01: +4.980 mm, +20.0 %; baseline 24.900")),
+        (50.01, 60.01, ("SD", "sum 60.010, nadir 50.010 on 2014-01-01: +10.000 mm, just below 20 %; baseline 50.010")),
+        (50, 60, ("PD", "sum 60.0, nadir 50.0 on 2014-01-01: +10.0 mm, +20.0 %; baseline 50.0")),
+        (30, "PRESENT", ("PD", "a target lesion is back after complete response; a size is missing, so that there is "
+                               "no sum to compare")),
+    ],
+)  # fmt: skip
+def test_a_reason_can_be_checked(tmp_path: Path, before: float, after: Any, said: tuple[str, str]) -> None:
+    gone = [["A", "T1", "TUMSTATE", "", "ABSENT", "", 1, DAYS[1]]] if after == "PRESENT" else []
+    last = ["A", "T1", "TUMSTATE", "", after, "", 2, DAYS[2]] if gone else sized(after, 2)
+    rows = assess(tmp_path, LIVER, [sized(before, 0), *gone, last])
+    assert [tuple(r[-2:]) for r in rows if r[-3] == "TRGRESP"][-1] == said
+
+
+def test_a_response_that_is_not_confirmed_says_so(tmp_path: Path) -> None:
+    rows = assess(tmp_path, LIVER, [sized(100, 0), sized(60, 1), sized(90, 2)])
+    best = {r[-3]: r[-2:] for r in rows}
+    assert best["CBRESP"] == ["SD", "PR on 2014-03-01, 59 days after start, is not confirmed and counts as SD"]
+
+
+@pytest.mark.parametrize("name", ["tu.csv", "tr.csv"])
+def test_nobodys_file_is_written_over(tmp_path: Path, name: str) -> None:
+    assess(tmp_path, LIVER, [sized(30, 0)])
+    before = (tmp_path / name).read_bytes()
+    with pytest.raises(UsageError, match=rf"{name}: another file than tu.csv and tr.csv is expected"):
+        run(tmp_path / "tu.csv", tmp_path / "tr.csv", tmp_path / name)
+    assert (tmp_path / name).read_bytes() == before
+
+
 @pytest.mark.parametrize("number", ["9.8", "9.800000000000001", "9.80"])
 def test_a_binary_fraction_of_another_program_decides_nothing(tmp_path: Path, number: str) -> None:
     """14 -> 9.8 mm is exactly 70 %."""
@@ -212,6 +299,13 @@ def test_a_tu_without_readers_holds_for_all(tmp_path: Path) -> None:
     ]
     rows = assess(tmp_path, LIVER, tr, TU, [*TR, "TREVAL"])
     assert {r[1]: r[-2] for r in rows if r[-3] == "BESTRESP"} == {"A1": "PR", "A2": "PD"}
+
+
+def test_a_column_without_a_word_names_no_reader(tmp_path: Path) -> None:
+    rows = assess(
+        tmp_path, [[*LIVER[0], " "]], [[*sized(30, 0), "R"], [*sized(20, 1), "R"]], [*TU, "TUEVAL"], [*TR, "TREVAL"]
+    )
+    assert [r[-2] for r in rows if r[-3] == "BESTRESP"] == ["PR"] and rejected(tmp_path) == []
 
 
 def test_readers_in_tu_alone_are_wrong_usage(tmp_path: Path) -> None:
@@ -272,6 +366,7 @@ def test_a_wrong_word_is_answered_with_the_nearest(
         ("tr.csv", b"USUBJID,TRLNKID\n", "no column TRTESTCD(.|\n)*no column TRSTRESN(.|\n)*no column TRDTC"),
         ("tr.csv", b"USUBJID;TRLNKID\n", "separated by commas"),
         ("tr.csv", b"\xff\xfe\x00", "UTF-8"),
+        ("tr.csv", b"", "expected a header. Check the delimiter and the columns of the export.$"),
         ("tr.parquet", b"no Parquet", "Parquet"),
         ("tr.xpt", b"no XPT", "SAS transport"),
         ("tr.txt", b"", "ends in .csv, .parquet, .xpt"),

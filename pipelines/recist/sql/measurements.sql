@@ -1,15 +1,28 @@
 -- one row per: read, lesion and visit
 -- unit: mm
 -- why: size and state are records of their own in TR; where one is given twice the later holds, of one day the larger
-with sighting as (
-    -- a lesion that TU identifies and TR is silent about was seen all the same
-    select
-        l.read_id, l.lesion_id, l.visit, coalesce(l.dt, v.dt) as dt, null::decimal(9, 3) as diameter_mm,
-        case l.lesion_role when 'new' then 'unequivocal' else 'present' end as lesion_state, 'tu' as source_file, l.source_row
-    from raw.lesions l
+with dated as (
+    select i.read_id, i.lesion_id, i.lesion_role, i.visit, coalesce(i.dt, v.dt) as dt, i.source_row
+    from raw.identified i
     left join (select read_id, visit, min(dt) as dt from raw.records where problem is null group by read_id, visit) v using (read_id, visit)
-    anti join raw.records t on t.read_id = l.read_id and t.lesion_id = l.lesion_id and t.visit = l.visit
-    where l.visit is not null
+    where i.visit is not null
+),
+sighting as (
+    -- a lesion that TU identifies and TR is silent about was seen all the same; a new one also where it was not measured
+    select
+        d.read_id, d.lesion_id, d.visit, d.dt, null::decimal(9, 3) as diameter_mm,
+        case
+            when d.lesion_role <> 'new' then 'present'
+            -- what cannot be read may have called it doubtful
+            when bool_or(t.problem is not null) then 'equivocal'
+            else 'unequivocal'
+        end as lesion_state, 'tu' as source_file, d.source_row
+    from dated d
+    left join raw.records t
+        on t.read_id = d.read_id and t.lesion_id = d.lesion_id and (t.visit is not distinct from d.visit or t.dt is not distinct from d.dt)
+    where d.dt is not null
+    group by d.read_id, d.lesion_id, d.lesion_role, d.visit, d.dt, d.source_row
+    having not coalesce(bool_or(t.read_id is not null and t.problem is null and (d.lesion_role <> 'new' or t.counted_mm is not null or t.state is not null)), false)
 ),
 look as (
     select
@@ -26,4 +39,4 @@ select
     coalesce(state, case when size_mm is null then 'not_assessed' end) as lesion_state, 'tr' as source_file, source_row
 from look
 union all
-select * from sighting where dt is not null
+from sighting

@@ -36,7 +36,8 @@ select
         when is_not_done and (number_text is not null or state is not null) then 'TRSTAT is NOT DONE, and there is a result'
         when is_not_done then null
         when number_text is not null and number is null then 'TRSTRESN is not a number'
-        when number is not null and size_mm is null then 'TRSTRESN: millimetres are expected, not negative'
+        when number < 0 then 'TRSTRESN: millimetres are expected, not negative'
+        when number is not null and size_mm is null then 'TRSTRESN: millimetres are expected, and no lesion is that large'
         when number is null and state is null and result_text is null then 'neither TRSTRESN nor TRSTRESC holds a result'
         when number is null and state is null then 'TRSTRESC is no state that is read'
     end as problem
