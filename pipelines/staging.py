@@ -125,21 +125,35 @@ def _landed_columns(con: "duckdb.DuckDBPyConnection", landed: Path) -> dict[str,
     return found
 
 
-def _choices(con: "duckdb.DuckDBPyConnection", centre: Centre) -> dict[str, dict[str, str]]:
-    """Raw column -> code -> label, from the choices (`1, one | 2, two`) of the dictionaries that the mapping names."""
-    fields = (f for parts in centre.tables.values() for part in parts for f in part.fields)
-    found: dict[str, dict[str, str]] = {}
-    for name in sorted({f.spec["choices"] for f in fields if "choices" in f.spec}):
-        variable, choices = (quote(c) for c in DICTIONARY)
+def _choices(con: "duckdb.DuckDBPyConnection", centre: Centre) -> dict[str, dict[str, str | None]]:
+    """Raw column -> code -> label, from the choices (`1, one | 2, two`) of the dictionaries that the mapping names; no
+    label where they give several, which `two_labels` lists with the place of the second."""
+    con.execute(
+        "create temp table two_labels (source varchar, variable varchar, code varchar, labels varchar, place bigint)"
+    )
+    fields = [f for parts in centre.tables.values() for part in parts for f in part.fields if "choices" in f.spec]
+    found: dict[str, dict[str, str | None]] = {}
+    variable, choices = (quote(c) for c in DICTIONARY)
+    for name in sorted({f.spec["choices"] for f in fields}):
+        read = ", ".join(sorted({lit(f.columns[0]) for f in fields if f.spec["choices"] == name}))
         rows = con.execute(f"""
             with choice as (
-                select {variable} as variable, unnest(string_split({choices}, '|')) as words from source_{name}
+                select _rid, {variable} as variable, unnest(string_split({choices}, '|')) as words from source_{name}
+                where {variable} in ({read})
+            ),
+            label as (
+                select variable, trim(split_part(words, ',', 1)) as code, trim(words[instr(words, ',') + 1:]) as label,
+                    min(_rid) as place
+                from choice where contains(words, ',') group by all
             )
-            select variable, trim(split_part(words, ',', 1)), trim(words[instr(words, ',') + 1:])
-            from choice where contains(words, ',')
+            select variable, code, list(label order by place, label), max(place) from label group by all order by all
         """).fetchall()
-        for variable, code, label in rows:
-            found.setdefault(variable, {})[code] = label
+        for column, code, labels, place in rows:
+            found.setdefault(column, {})[code] = labels[0] if len(labels) == 1 else None
+            if len(labels) > 1:
+                con.execute(
+                    "insert into two_labels values (?, ?, ?, ?, ?)", [name, column, code, " | ".join(labels), place]
+                )
     return found
 
 

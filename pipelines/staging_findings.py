@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pipelines import study
-from pipelines.mapping import Centre
+from pipelines.mapping import DICTIONARY, Centre
 from pipelines.staging_fields import quote
-from pipelines.staging_rows import BAD, MOST_BLOCKS, PartSql
+from pipelines.staging_rows import BAD, MOST_BLOCKS, PartSql, condition
 from pipelines.staging_words import MONTHS, with_months
 from pipelines.study import sql_literal as lit
 
@@ -47,6 +47,16 @@ def findings_sql(centre: Centre, landed: Path, parts: Sequence[PartSql], head: s
             select (source, field) from read_parquet({notes}) where rule_id = 'structure/identifier_column'
         )""",
     ]
+    dictionaries = {
+        f.spec["choices"] for each in centre.tables.values() for p in each for f in p.fields if "choices" in f.spec
+    }
+    selects += [
+        f"""select {head}, {lit(name)}, null, null, concat_ws('|', {lit(name)}, variable, code), source_file,
+        source_row, {lit(DICTIONARY[1])}, null, concat(variable, ' ', code, ': ', labels), 'one label for each code',
+        'structure/two_labels', null
+        from two_labels join origin_{name} on _rid = place where source = {lit(name)}"""
+        for name in sorted(dictionaries)
+    ]
     for name, source in centre.sources.items():
         if source.one_content:
             whole = source.raw(source.one_content[0])
@@ -59,6 +69,7 @@ def findings_sql(centre: Centre, landed: Path, parts: Sequence[PartSql], head: s
                     {lit(f"one content under one {whole}, here and in ")} || others, 'structure/two_contents', null
                 from contents_{name} left join link l using (local_id)
             """)
+        selects += [*_unused(centre, name, head), *_below_footer(centre, name, head)]
     kinds = lit("[{" + ", ".join(f'"{name}": "VARCHAR"' for name in BAD) + "}]")
     for part in parts:
         code = "p.usubjid" if part.table == "links" else "l.usubjid"
@@ -95,6 +106,57 @@ def findings_sql(centre: Centre, landed: Path, parts: Sequence[PartSql], head: s
             from all_{table} where usubjid is null group by local_id
         """)
     return f"select {', '.join(FINDING)} from ({' union all '.join(selects)}) order by all"
+
+
+def _unused(centre: Centre, name: str, head: str) -> list[str]:
+    """The rows of a source that no part of the mapping takes: one finding for each kind, which the columns of their
+    conditions tell (where these ask only for blank or filled, just that). None where a part takes all rows."""
+    wheres = [part.selects for parts in centre.tables.values() for part in parts if part.source == name]
+    if not wheres or not all(wheres):
+        return []
+    source, cells = centre.sources[name], []
+    columns = list(dict.fromkeys(c for where in wheres for c in where))
+    for column in columns:
+        verbs = {verb for where in wheres for verb in where.get(column, ())}
+        # the centre's own id stays in its own files
+        told = quote(column) if verbs - {"blank"} and column not in centre.subject_columns(name) else "'…'"
+        cells.append(f"concat({lit(f'{source.raw(column)}: ')}, if({quote(column)} is null, '-', {told}))")
+    taken = " or ".join(map(condition, wheres))
+    return [
+        f"""
+        select {head}, {lit(name)}, null, null, concat_ws('|', {lit(name)}, left(sha256(_kind), 12)),
+            min_by(source_file, _rid), min_by(source_row, _rid), {lit(", ".join(map(source.raw, columns)))}, null,
+            _kind, concat('a kind of row that is agreed (of this kind there are: ', count(*), ')'),
+            'structure/unused_row', null
+        from (
+            select *, concat_ws(', ', {", ".join(cells)}) as _kind from source_{name}
+            where _reason is null and not ({taken})
+        )
+        group by _kind
+    """
+    ]
+
+
+def _below_footer(centre: Centre, name: str, head: str) -> list[str]:
+    """Rows of the footer that look like records, with all of their key: one finding a file, at the first. What begins a
+    footer may stand in the middle of a file."""
+    source = centre.sources[name]
+    # what is filled from above is filled in a footer, too
+    key = [c for c in source.key if c not in source.fill_down]
+    if not source.stop_at or not key:
+        return []
+    none = " or ".join(condition(where) for where in (source.stop_at, *(d["where"] for d in source.drop_rows)))
+    return [
+        f"""
+        select {head}, {lit(name)}, null, null, concat_ws('|', {lit(name)}, source_file), source_file,
+            min_by(source_row, _rid), {lit(", ".join(map(source.raw, key)))}, null, null,
+            concat('no record below the line that ends the table (there are: ', count(*), ')'),
+            'structure/row_below_footer', null
+        from source_{name}
+        where _reason = 'footer' and {condition({c: {"blank": False} for c in key})} and not ({none})
+        group by source_file
+    """
+    ]
 
 
 def partial_dates_sql(findings: Path) -> str:

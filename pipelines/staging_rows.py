@@ -119,7 +119,7 @@ def compile_part(
     table: str,
     number: int,
     landed: Mapping[str, Sequence[str]],
-    choices: Mapping[str, Mapping[str, str]],
+    choices: Mapping[str, Mapping[str, str | None]],
 ) -> PartSql:
     """The query of one part: a row per record (or block), with staged values and `_bad`, what could not be used.
 

@@ -155,7 +155,22 @@ def _land_source(
         action = "Export it again and send a new delivery."
         landing.problems += [Problem(f.source_file, "", "a file with content", action) for f in empty]
         return
-    land_rows(landing, centre, name, layout, found)
+    land_rows(landing, centre, name, layout, _once(landing, name, layout, found))
+
+
+def _once(landing: Landing, name: str, layout: "Source", files: Sequence[File]) -> list[File]:
+    """The files of a source without those that another one equals byte for byte, which are noted; where a mapping says
+    what may come again, staging tells of it."""
+    if layout.one_content:
+        return list(files)
+    first: dict[tuple[str | None, str], File] = {}
+    for file in sorted(files, key=lambda f: len(f.source_file)):  # a copy has the longer name
+        one = first.setdefault((file.delivery_id, file.sha256), file)
+        if one is not file and not file.delivery_id:
+            about = ("0", None, one.source_file, "each file once")
+            landing.notes.append(("structure/file_twice", name, file.source_file, *about))
+            landing.received.append((name, file.source_file, file.sha256, 0))
+    return [file for file in files if file in first.values()]
 
 
 def _note_missing(landing: Landing, name: str, layouts: Sequence["Source"]) -> None:

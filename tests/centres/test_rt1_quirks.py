@@ -101,10 +101,18 @@ def test_checks_on_a_phantom_and_verification_courses_are_dropped_with_a_reason(
 ) -> None:
     staged = taken(tmp_path, export)
     reasons = {r for (r,) in rows(staged / "dropped.parquet", "distinct reason")}
-    assert reasons == {"footer", "qa_course", "qa_patient"}
+    assert reasons == {"total_row", "qa_course", "qa_patient"}
     for table in study.staged_tables():
         assert rows(staged / f"{table}.parquet", "count(*)", "local_id like '$%' or local_id like 'Totale%'") == [(0,)]
     assert rows(staged / "fractions.parquet", "count(*)", "course_id like 'QA%'") == [(0,)]
+
+
+def test_a_total_in_the_middle_ends_nothing(tmp_path: Path, export: dict[str, str]) -> None:
+    """A subtotal for each patient: what is below it is read as what is above it."""
+    lines = [fraction(n, 1, f"0{n + 1}/03/2015") for n in range(1, 4)]
+    total = "Totale paziente;2" + ";" * (lines[0].count(";") - 1)
+    staged = treated(tmp_path, export, [*lines[:2], total, lines[2]])
+    assert [number for number, *_ in fractions(staged)] == [1, 2, 3]
 
 
 def test_a_plan_that_was_never_delivered_has_no_course(tmp_path: Path, export: dict[str, str]) -> None:
