@@ -67,6 +67,7 @@ behind as (
     join study.toxicity_groups g on g.code = a.aedecod
     left join derived.merged_events m on m.usubjid = a.usubjid and m.aedecod = a.aedecod and m.aestdt = a.aestdt
     join derived.adae d on d.usubjid = a.usubjid and d.aedecod = a.aedecod and d.aestdt is not distinct from coalesce(m.event_dt, a.aestdt)
+        and (a.aestdt is not null or d.centres = a.centre and d.aeendt is not distinct from a.aeendt)
     join derived.worst_grades w on w.usubjid = a.usubjid and w.term_level = 'group' and w.term = g.toxicity_group
     cross join study.protocol p
     where d.srt_window_fl = 'Y'
