@@ -20,7 +20,6 @@ patient_srt as (
     from assessed.srt_responses s
     left join study.response o on o.code = s.response
     left join study.response w on w.code = s.reported_response
-    where s.restagingdt is not null
     group by usubjid
 ),
 parameter as (

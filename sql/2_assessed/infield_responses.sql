@@ -43,7 +43,7 @@ assessment as (
     select
         coalesce(s.usubjid, r.usubjid) as usubjid, coalesce(s.lesion_id, r.lesion_id) as lesion_id,
         coalesce(s.anatomic_site, r.anatomic_site) as anatomic_site, coalesce(s.target_id, r.target_id) as target_id,
-        coalesce(s.measurable_fl, r.measurable_fl) as measurable_fl, s.visitnum, coalesce(s.adt, r.rsdt) as adt,
+        coalesce(s.measurable_fl, r.measurable_fl) as measurable_fl, s.visitnum, coalesce(s.adt, r.rsdt) as adt, r.rsdt,
         coalesce(r.restaging_fl, 'N') as restaging_fl, r.response as reported_response, r.finding, r.method, r.field_relation,
         r.isodose_pct, s.counted_mm, s.gone_fl, s.lesion_state, s.baseline_mm, s.nadir_mm, s.nadir_dt,
         s.method as scan_method,
@@ -62,7 +62,7 @@ assessment as (
     cross join study.protocol p
 )
 select
-    usubjid, lesion_id, anatomic_site, target_id, visitnum, adt, restaging_fl,
+    usubjid, lesion_id, anatomic_site, target_id, visitnum, adt, rsdt, restaging_fl,
     case
         when measurable_fl = 'Y' or baseline_mm is not null then case
             when gone_fl = 'Y' then 'CR'

@@ -8,8 +8,8 @@ with first_pd as (
     group by t.usubjid
 ),
 treated as (
-    -- radiotherapy that was over before it is not its treatment
-    select f.usubjid, min(c.rtstdt) as rtstdt
+    -- radiotherapy that was over before it is not its treatment; what was under way only where none began after it
+    select f.usubjid, coalesce(min(c.rtstdt) filter (c.rtstdt >= f.oligodt), min(c.rtstdt)) as rtstdt
     from first_pd f
     join assessed.delivered_courses c on c.usubjid = f.usubjid and coalesce(c.rtendt, c.rtstdt) >= f.oligodt
     where c.n_fractions > 0

@@ -14,7 +14,8 @@ treating as (
 ),
 given as (
     select
-        c.usubjid, c.rtstdt, coalesce(coalesce(c.rtendt, c.rtstdt) >= f.oligodt, false) as is_after,
+        c.usubjid, c.rtstdt, f.oligodt, coalesce(c.rtstdt >= f.oligodt, false) as is_from,
+        coalesce(coalesce(c.rtendt, c.rtstdt) >= f.oligodt, false) as is_after,
         t.course_id is not null as is_linked
     from assessed.delivered_courses c
     left join first_pd f using (usubjid)
@@ -23,9 +24,12 @@ given as (
 )
 select
     usubjid,
-    -- without a link to a progressing lesion, which is a query, the first course that was given from the progression on;
-    -- where none was, the first of any, so that a rule can still speak of it
-    coalesce(min(rtstdt) filter (is_after and is_linked), min(rtstdt) filter (is_after), min(rtstdt)) as rtstdt,
-    case when bool_or(is_after) then 'Y' else 'N' end as oligo_fl
+    -- begun from the progression on, or else still given then; without a link to a progressing lesion, which is a query, the
+    -- first of these; where none was, the first of any, so that a rule can still speak of it
+    coalesce(
+        min(rtstdt) filter (is_from and is_linked), min(rtstdt) filter (is_after and is_linked), min(rtstdt) filter (is_from),
+        min(rtstdt) filter (is_after), min(rtstdt)
+    ) as rtstdt,
+    case when bool_or(is_after) then 'Y' else 'N' end as oligo_fl, any_value(oligodt) as oligodt
 from given
 group by usubjid

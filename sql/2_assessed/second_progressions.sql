@@ -24,10 +24,11 @@ found as (
     where t.series = 'after_rt' and t.overall_response = 'PD'
 ),
 component as (
-    -- what progressed before the first fraction to the oligo-progression, after other radiotherapy, is the first or none
+    -- what progressed before the first fraction to the oligo-progression, after other radiotherapy, is the first or none; that
+    -- progression itself is never the second, also where a course was under way
     select f.* from found f
     left join assessed.oligo_courses o on o.usubjid = f.usubjid and o.oligo_fl = 'Y'
-    where f.adt > o.rtstdt or o.rtstdt is null
+    where f.adt > greatest(o.rtstdt, o.oligodt) or o.rtstdt is null
 ),
 earliest as (
     select
@@ -47,7 +48,7 @@ reasoned as (
 new_lesion as (
     select n.usubjid, min(n.adt) as adt from assessed.new_lesions n
     left join assessed.oligo_courses o on o.usubjid = n.usubjid and o.oligo_fl = 'Y'
-    where n.series = 'after_rt' and n.status = 'UNEQUIVOCAL' and (n.adt > o.rtstdt or o.rtstdt is null)
+    where n.series = 'after_rt' and n.status = 'UNEQUIVOCAL' and (n.adt > greatest(o.rtstdt, o.oligodt) or o.rtstdt is null)
     group by n.usubjid
 )
 select

@@ -1,16 +1,19 @@
 -- one row per: linked subject
 -- why: the dates that every assessment is anchored to, each in one place
 -- source: PROTOCOL, Endpoints
-with drug as (
-    select
-        e.usubjid,
-        min(e.exstdt) filter (e.extrt = p.study_drug and e.exdose_mg > 0) as trtsdt,
-        -- an interval without an end is still running
-        case when not bool_or(e.exendt is null) filter (e.extrt = p.study_drug)
-            then max(e.exendt) filter (e.extrt = p.study_drug and e.exdose_mg > 0) end as trtedt
+with given as (
+    -- a dose that nobody can read was given all the same; no dose is an interruption
+    select e.usubjid, e.exstdt, e.exendt, max(e.exstdt) over (partition by e.usubjid) as last_start
     from harmonised.exposures e
-    cross join study.protocol p
-    group by e.usubjid
+    join study.protocol p on p.study_drug = e.extrt
+    where e.exdose_mg is distinct from 0
+),
+drug as (
+    select
+        usubjid, min(exstdt) as trtsdt,
+        -- the last interval without an end is still running, an earlier one ended before the next began
+        case when not bool_or(exendt is null and (exstdt = last_start or exstdt is null)) then max(exendt) end as trtedt
+    from given group by usubjid
 ),
 radiotherapy as (
     select usubjid, min(rtstdt) as rtstdt, max(rtendt) as rtendt from assessed.delivered_courses

@@ -24,7 +24,7 @@ with response as (
     join derived.adsl s using (usubjid)
     left join derived.treated_sites t on t.usubjid = i.usubjid and t.rtsiteid = i.rtsiteid and t.target_id = i.target_id
     -- each lesion at the restaging of its own target
-    left join assessed.infield_responses r on r.usubjid = i.usubjid and r.lesion_id = i.lesion_id and r.adt = t.restagingdt
+    left join assessed.infield_responses r on r.usubjid = i.usubjid and r.lesion_id = i.lesion_id and r.rsdt = t.restagingdt
     where s.eligible_fl = 'Y'
 )
 select

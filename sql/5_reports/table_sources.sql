@@ -56,7 +56,13 @@ behind as (
     select unnest(['srt.' || e.srt_response, 'srt.' || i.anatomic_site || '.' || r.response]), i.usubjid, i.centre, i.source_file, i.source_row
     from assessed.infield_responses i
     join eligible e using (usubjid)
-    join assessed.srt_responses r on r.usubjid = i.usubjid and r.target_id = i.target_id and r.restagingdt = i.adt
+    join assessed.srt_responses r on r.usubjid = i.usubjid and r.target_id = i.target_id and r.restagingdt = i.rsdt
+    union all
+    -- never restaged, so that the target itself stands for it
+    select unnest([case e.srt_response when 'NE' then 'srt.NE' end, 'srt.' || t.anatomic_site || '.NE']), t.usubjid, t.centre, t.source_file, t.source_row
+    from target t
+    join eligible e using (usubjid)
+    join assessed.srt_responses r on r.usubjid = t.usubjid and r.target_id = t.target_id and r.restagingdt is null
     union all
     select 'second_pattern.' || second_pattern, usubjid, second_centre, second_source_file, second_source_row
     from assessed.progressions join eligible using (usubjid, second_pattern)
