@@ -64,8 +64,8 @@ behind as (
     join eligible e using (usubjid)
     join assessed.srt_responses r on r.usubjid = t.usubjid and r.target_id = t.target_id and r.restagingdt is null
     union all
-    select 'second_pattern.' || second_pattern, usubjid, second_centre, second_source_file, second_source_row
-    from assessed.progressions join eligible using (usubjid, second_pattern)
+    select 'second_pattern.' || coalesce(p.second_pattern, 'unplaced'), usubjid, p.second_centre, p.second_source_file, p.second_source_row
+    from assessed.progressions p join eligible using (usubjid)
     union all
     select unnest(['tox_any.' || g.toxicity_group, case when d.grade34_fl = 'Y' and w.after <= p.severe_grade_max::varchar then 'tox_g34.' || g.toxicity_group end]), a.usubjid, a.centre,
         a.source_file, a.source_row
