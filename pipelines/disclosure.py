@@ -16,6 +16,8 @@ UNSEEN = re.compile(
     "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufdd0-\ufdef\ufff0-\ufffb\ufffe\uffff\ud800-\udfff"
     "\U000e0000-\U000e0fff]"
 )
+UNSEEN_IN_A_LINE = re.compile(f"\n|{UNSEEN.pattern}")
+CUT = re.compile(rf"(?s:.{{{LONGEST}}})… \([0-9]+\)")
 NAMES = {"\t": "<tab>", "\n": "<line end>", "\r": "<return>"}
 Count = int | None
 TOUCH = 1e-6  # above what the solver leaves of a zero
@@ -25,9 +27,21 @@ def readable(text: str) -> str:
     """A text as a person may read it anywhere: what cannot be seen is shown, and what is very long is cut.
 
     Tab and line end are named (<tab>), other marks shown by number (<U+202E>). A text that was cut says its length.
+    What is readable stays as it is.
     """
-    shown = UNSEEN.sub(_named, text if len(text) <= LONGEST else text[:LONGEST])
-    return shown if len(text) <= LONGEST else f"{shown}… ({len(text)})"
+    return _shown(text, UNSEEN)
+
+
+def in_one_line(text: str) -> str:
+    """A readable text whose line ends are named, too: as a list of queries shows it, and as it comes back with one."""
+    return _shown(text, UNSEEN_IN_A_LINE)
+
+
+def _shown(text: str, unseen: re.Pattern[str]) -> str:
+    if CUT.fullmatch(text) and not unseen.search(text):
+        return text
+    shown = unseen.sub(_named, text[:LONGEST])
+    return shown if max(len(text), len(shown)) <= LONGEST else f"{shown[:LONGEST]}… ({len(text)})"
 
 
 def _named(found: re.Match[str]) -> str:
@@ -40,7 +54,7 @@ def escape_formula(value: str) -> str:
     Also inside, after a delimiter: where the spreadsheet splits the line at another one than ours, a cell begins there.
     Plain numbers stay as they are; line ends are named. Source: OWASP, CSV injection.
     """
-    text = INSIDE.sub(r"\1'", readable(value).replace("\n", NAMES["\n"]))
+    text = INSIDE.sub(r"\1'", in_one_line(value))
     runs = text.lstrip(" \xa0").startswith(tuple(STARTS)) and not NUMBER.fullmatch(text)
     return "'" + text if runs else text
 
@@ -48,8 +62,8 @@ def escape_formula(value: str) -> str:
 def unescape_formula(value: str) -> str:
     """What `escape_formula` made its text from: the apostrophe that we put there comes back with a centre's answer."""
     text = value.strip()
-    bare = ESCAPED_INSIDE.sub(r"\1", text[1:] if text.startswith("'") else text)
-    return bare if escape_formula(bare) == text else text
+    bare = (ESCAPED_INSIDE.sub(r"\1", t) for t in dict.fromkeys([text.removeprefix("'"), text]))
+    return next((t for t in bare if escape_formula(t) == text), text)
 
 
 def suppress(counts: Sequence[int], bound: int, total_known: bool = True) -> list[Count]:

@@ -107,6 +107,12 @@ class Part:
         return {*groups, *(self.unpivot[k] for k in ("name", "value") if k in self.unpivot), *self.taken}
 
     @property
+    def selects(self) -> Where:
+        """The conditions on columns of its source: a row that does not meet them is none of this part's. Which columns
+        are those of blocks only a delivery tells; of such a part none is given."""
+        return {} if "blocks" in self.unpivot else {c: w for c, w in self.where.items() if c not in self.made}
+
+    @property
     def taken(self) -> dict[str, tuple[int, str]]:
         """New column -> number of the lookup and column there."""
         return {new: (i, old) for i, look in enumerate(self.lookups) for new, old in taken(look).items()}

@@ -88,17 +88,21 @@ def write_queries(con: "duckdb.DuckDBPyConnection", home: Home, centre: str, fol
 
 
 def write_to_decide(con: "duckdb.DuckDBPyConnection", folder: Path) -> Path:
-    """Write `queries_to_decide.csv` for the coordinating data manager: values that their centre has confirmed, and
-    replies that the next delivery did not bear out. One row per query; texts pass `disclosure.escape_formula`."""
+    """Write `queries_to_decide.csv` for the coordinating data manager: values that their centre has confirmed and that
+    can be accepted, and replies that the next delivery did not bear out. What is settled waits for nobody, and no
+    decision lifts what excludes. One row per query; texts pass `disclosure.escape_formula`."""
     import csv
 
     from pipelines.disclosure import escape_formula
 
     cursor = con.execute("""
         select q.query_id, q.centre, q.usubjid, q.rule_id, q.field, f.value_received, f.expected, f.message, q.state,
-            q.conflict, q.site_reply, q.site_comment, q.replied_by, q.replied_on, q.first_dt, q.age_days
+            q.conflict, q.site_reply, q.site_comment, q.replied_by, q.replied_on, q.first_dt, q.age_days,
+            case q.state when 'answered' then 'accept it, or let the centre correct it'
+                else 'asked again, talk to the centre' end as to_do
         from validated.queries q left join validated.findings f using (query_id)
-        where q.severity <> 'note' and (q.state = 'answered' and q.site_reply = 'confirmed' or q.conflict is not null)
+        where q.severity = 'query' and q.state = 'answered' and q.site_reply = 'confirmed'
+            or q.severity <> 'note' and q.state in ('new', 'open', 'reopened') and q.conflict is not null
         order by q.centre, q.state <> 'answered', q.query_id
     """)
     target = folder / "queries_to_decide.csv"

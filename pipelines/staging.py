@@ -12,8 +12,9 @@ from pipelines.staging_fields import MACROS, quote
 from pipelines.staging_findings import PLACE, dropped_sql, fillable, findings_sql, key_of, partial_dates_sql
 from pipelines.staging_numbers import MACROS as NUMBERS
 from pipelines.staging_numbers import beyond
+from pipelines.staging_rollup import rolled_up
 from pipelines.staging_rows import MOST_BLOCKS, ORIGIN, PartSql, compile_part, make_source
-from pipelines.staging_transactions import NO_CONTENTS
+from pipelines.staging_versions import CONTESTED, NO_CONTENTS
 from pipelines.staging_words import MACROS as WORDS
 from pipelines.study import sql_literal as lit
 
@@ -108,7 +109,8 @@ def _make_sources(
             cells = "".join(f", null::varchar as {quote(c)}" for c in (*ORIGIN, *named, "_reason"))
             con.execute(f"create temp view source_{name} as select 0 as _rid{cells} where false")
             con.execute(f"create temp view origin_{name} as select _rid, {', '.join(ORIGIN)} from source_{name}")
-            con.execute(f"create temp view contents_{name} as {NO_CONTENTS}")
+            for what in CONTESTED:
+                con.execute(f"create temp view {what}_{name} as {NO_CONTENTS}")
         # formats without a header leave out what is nowhere filled, and blocks name columns by pattern
         if name in columns and source.read["format"] in ("csv", "xlsx") and not wanted.patterns:
             wanted_here = [c for c in named if source.raw(c) not in there and c not in source.transacted]
@@ -125,21 +127,35 @@ def _landed_columns(con: "duckdb.DuckDBPyConnection", landed: Path) -> dict[str,
     return found
 
 
-def _choices(con: "duckdb.DuckDBPyConnection", centre: Centre) -> dict[str, dict[str, str]]:
-    """Raw column -> code -> label, from the choices (`1, one | 2, two`) of the dictionaries that the mapping names."""
-    fields = (f for parts in centre.tables.values() for part in parts for f in part.fields)
-    found: dict[str, dict[str, str]] = {}
-    for name in sorted({f.spec["choices"] for f in fields if "choices" in f.spec}):
-        variable, choices = (quote(c) for c in DICTIONARY)
+def _choices(con: "duckdb.DuckDBPyConnection", centre: Centre) -> dict[str, dict[str, str | None]]:
+    """Raw column -> code -> label, from the choices (`1, one | 2, two`) of the dictionaries that the mapping names; no
+    label where they give several, which `two_labels` lists with the place of the second."""
+    con.execute(
+        "create temp table two_labels (source varchar, variable varchar, code varchar, labels varchar, place bigint)"
+    )
+    fields = [f for parts in centre.tables.values() for part in parts for f in part.fields if "choices" in f.spec]
+    found: dict[str, dict[str, str | None]] = {}
+    variable, choices = (quote(c) for c in DICTIONARY)
+    for name in sorted({f.spec["choices"] for f in fields}):
+        read = ", ".join(sorted({lit(f.columns[0]) for f in fields if f.spec["choices"] == name}))
         rows = con.execute(f"""
             with choice as (
-                select {variable} as variable, unnest(string_split({choices}, '|')) as words from source_{name}
+                select _rid, {variable} as variable, unnest(string_split({choices}, '|')) as words from source_{name}
+                where {variable} in ({read})
+            ),
+            label as (
+                select variable, trim(split_part(words, ',', 1)) as code, trim(words[instr(words, ',') + 1:]) as label,
+                    min(_rid) as place
+                from choice where contains(words, ',') group by all
             )
-            select variable, trim(split_part(words, ',', 1)), trim(words[instr(words, ',') + 1:])
-            from choice where contains(words, ',')
+            select variable, code, list(label order by place, label), max(place) from label group by all order by all
         """).fetchall()
-        for variable, code, label in rows:
-            found.setdefault(variable, {})[code] = label
+        for column, code, labels, place in rows:
+            found.setdefault(column, {})[code] = labels[0] if len(labels) == 1 else None
+            if len(labels) > 1:
+                con.execute(
+                    "insert into two_labels values (?, ?, ?, ?, ?)", [name, column, code, " | ".join(labels), place]
+                )
     return found
 
 
@@ -183,7 +199,7 @@ def _union(con: "duckdb.DuckDBPyConnection", centre: Centre, table: str, parts: 
             con.execute(f"create temp table {sql.name} as {sql.query}")
             rows = sql.name
         for rollup in part.rollups:
-            rows, names = _rollup(rows, rollup)
+            rows, names = rolled_up(rows, rollup, names)
         if part.rollups:
             bad = beyond({c: about.sql_type for c, about in fillable(table).items() if c in names}, sql.raw)
             # in the order of the file, because its rows look for theirs among the rolled up
@@ -198,17 +214,6 @@ def _union(con: "duckdb.DuckDBPyConnection", centre: Centre, table: str, parts: 
         origin = ", ".join(f"'' as {c}" for c in ORIGIN)
         return f"select 0 as _part, 0 as _place, {origin}, {cells}, null::varchar as _bad where false"
     return " union all ".join(selects)
-
-
-def _rollup(rows: str, rollup: Mapping[str, Sequence[str]]) -> tuple[str, set[str]]:
-    """Rows that agree in `by` become one; its place is that of the first of them."""
-    verbs = {"sum": "sum({})", "max": "max({})", "min": "min({})", "first": "min_by({}, _place)"}
-    cells = [quote(c) for c in rollup["by"]]
-    cells += [f"{sql.format(quote(c))} as {quote(c)}" for verb, sql in verbs.items() for c in rollup.get(verb, ())]
-    cells += [f"count(*) as {quote(c)}" for c in rollup.get("count", ())]
-    names = {c for columns in rollup.values() for c in columns}
-    by = ", ".join(quote(c) for c in rollup["by"])
-    return f"(select {', '.join(cells)}, min(_place) as _place from {rows} group by {by})", names
 
 
 def _find_duplicates(con: "duckdb.DuckDBPyConnection", centre: Centre) -> list[str]:

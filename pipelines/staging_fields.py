@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from pipelines import study
 from pipelines.mapping import BOX, CHECKED, COMPLETE, TICKED, UNCHECKED, UNITS, Centre, Field, box_column
-from pipelines.staging_numbers import NUMBERS, millionths, product
+from pipelines.staging_numbers import NUMBERS, WHOLE, millionths, product
 from pipelines.staging_words import with_months
 from pipelines.study import sql_literal as lit
 
@@ -19,10 +19,10 @@ MACROS = """
     -- a text of another shape is not tried, because each trial that fails writes an error text first
     create temp macro as_day(t, f, shape) as
         -- serial: 1954 to 2099, so that a year is none; %Y would read 28/02/14 as a day of the year 14; a spreadsheet
-        -- writes an empty cell as 01/01/1900
+        -- writes an empty cell as 01/01/1900, and small numbers as the days after it
         case when f = 'serial' then case when regexp_full_match(t, '[2-7]\\d{4}') and try_cast(t as integer) <= 73050
                 then date '1899-12-30' + try_cast(t as integer) end
-            when regexp_full_match(t, shape) and try_strptime(t, f) > timestamp '1900-01-01'
+            when regexp_full_match(t, shape) and try_strptime(t, f) > timestamp '1900-02-28'
                 then try_strptime(t, f)::date end;
 """
 
@@ -51,7 +51,7 @@ def quote(name: str) -> str:
 
 
 def compile_field(
-    centre: Centre, table: str, f: Field, i: int, choices: Mapping[str, Mapping[str, str]], wide: bool
+    centre: Centre, table: str, f: Field, i: int, choices: Mapping[str, Mapping[str, str | None]], wide: bool
 ) -> FieldSql:
     """The SQL of one field, the i-th of its part.
 
@@ -100,12 +100,13 @@ def text_sql(f: Field) -> str:
     return f" || {lit(f.spec.get('join', '-'))} || ".join(quote(c) for c in source)
 
 
-def _mapping(f: Field, choices: Mapping[str, Mapping[str, str]]) -> Mapping[str, str | None] | None:
+def _mapping(f: Field, choices: Mapping[str, Mapping[str, str | None]]) -> Mapping[str, str | None] | None:
     """Text -> value; with a dictionary, its codes stand for their labels and the labels for themselves."""
     if "choices" not in f.spec:
         return f.map
     labels = choices.get(f.columns[0], {})
-    decoded = {label: label for label in labels.values()} | dict(labels)
+    told = {code: label for code, label in labels.items() if label}
+    decoded = {label: label for label in told.values()} | told
     if f.map is None:
         return decoded
     found = {text: f.map[label] for text, label in decoded.items() if label in f.map}
@@ -124,7 +125,8 @@ def _one_of(words: Sequence[str]) -> str:
 def _typed(centre: Centre, table: str, f: Field, i: int, text: str, wide: bool) -> tuple[str, str, str]:
     """Value, rule and expectation of a text by the field's type."""
     if f.type == "int":
-        return f"as_int({text})", "'structure/unreadable_number'", "a whole number"
+        pattern = lit(WHOLE[f.spec.get("decimal", centre.decimal)])
+        return f"as_int({text}, {pattern})", "'structure/unreadable_number'", "a whole number"
     if f.type == "date":
         return _date(centre, f, text)
     if f.type == "dose_text":

@@ -1,18 +1,21 @@
 """What staging asks the centre and what it left out, as SQL over the tables that `staging` made."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pipelines import study
-from pipelines.mapping import Centre
+from pipelines.mapping import DICTIONARY, Centre
 from pipelines.staging_fields import quote
-from pipelines.staging_rows import BAD, MOST_BLOCKS, PartSql
+from pipelines.staging_left_out import left_out
+from pipelines.staging_rows import MOST_BLOCKS, PartSql
+from pipelines.staging_unread import BAD
 from pipelines.staging_words import MONTHS, with_months
 from pipelines.study import sql_literal as lit
 
 PLACED = "(_part, _place)"
 PLACE = "_part, _place"  # of a staged row: part of the mapping; row of the source and block of its unpivot
 MARK = "#"  # begins the part of a record's key that stands for what cannot be read
+KINDS = lit("[{" + ", ".join(f'"{name}": "VARCHAR"' for name in BAD) + "}]")
 FINDING = (
     "centre", "delivery_id", "table_name", "local_id", "usubjid", "record_key", "source_file", "source_row", "field",
     "staged_field", "value_received", "expected", "rule_id", "raw_key",
@@ -47,37 +50,19 @@ def findings_sql(centre: Centre, landed: Path, parts: Sequence[PartSql], head: s
             select (source, field) from read_parquet({notes}) where rule_id = 'structure/identifier_column'
         )""",
     ]
-    for name, source in centre.sources.items():
-        if source.one_content:
-            whole = source.raw(source.one_content[0])
-            subjects = centre.subject_columns(name)
-            # the centre's own id stays in its own files
-            shown = "_whole" if subjects and source.one_content[0] not in subjects else "null"
-            selects.append(f"""
-                select {head}, {lit(name)}, local_id, l.usubjid, concat_ws('|', {lit(name)}, left(sha256(_whole), 12)),
-                    source_file, source_row, {lit(whole)}, null, {shown},
-                    {lit(f"one content under one {whole}, here and in ")} || others, 'structure/two_contents', null
-                from contents_{name} left join link l using (local_id)
-            """)
-    kinds = lit("[{" + ", ".join(f'"{name}": "VARCHAR"' for name in BAD) + "}]")
-    for part in parts:
-        code = "p.usubjid" if part.table == "links" else "l.usubjid"
-        declared = centre.tables[part.table][part.number]
-        several = [f"(from all_{part.table} where _part = {part.number})"]
-        if declared.rollups:
-            several += [f"origin_{declared.source} join {part.name} on _rid = _place // {MOST_BLOCKS}"]
-        selects += [
-            f"""
-            select {head}, {lit(part.table)}, local_id, {code}, {_record_key(centre, part, code)}, source_file,
-                source_row, b.field, b.staged_field,
-                -- the centre's own id stays in its own files
-                case when b.staged_field <> 'local_id' then b.value_received end, b.expected, b.rule_id,
-                {_raw_key(part, kinds)}
-            from (select *, unnest(from_json(_bad, {kinds})) as b from {rows} where _bad is not null) p
-            left join link l using (local_id) where b is not null
-        """
-            for rows in several
-        ]
+    dictionaries = {
+        f.spec["choices"] for each in centre.tables.values() for p in each for f in p.fields if "choices" in f.spec
+    }
+    selects += [
+        f"""select {head}, {lit(name)}, null, null, concat_ws('|', {lit(name)}, variable, code), source_file,
+        source_row, {lit(DICTIONARY[1])}, null, concat(variable, ' ', code, ': ', labels), 'one label for each code',
+        'structure/two_labels', null
+        from two_labels join origin_{name} on _rid = place where source = {lit(name)}"""
+        for name in sorted(dictionaries)
+    ]
+    selects += [sql for name in centre.sources for sql in left_out(centre, name, head)]
+    selects += [sql for part in parts for sql in _unread(centre, part, head)]
+    looked = [sql for part in parts for sql in _unread_there(centre, part, head)]
     for table in centre.tables.keys() - {"links"}:
         key = [c for c in key_of(table) if c != "usubjid"]
         record = record_sql(centre, table)
@@ -94,7 +79,61 @@ def findings_sql(centre: Centre, landed: Path, parts: Sequence[PartSql], head: s
                 'a row of this subject in the list of study codes', 'structure/no_study_code', null
             from all_{table} where usubjid is null group by local_id
         """)
-    return f"select {', '.join(FINDING)} from ({' union all '.join(selects)}) order by all"
+    own, listed = " union all ".join(selects), ", ".join(FINDING)
+    if not looked:
+        return f"select {listed} from ({own}) order by all"
+    # one cell is asked once, however many rows look it up: by its own source, where that reads it, too
+    cell = "source_file, source_row, field, rule_id"
+    return f"""
+        with own({listed}) as ({own}), several({listed}) as ({" union all ".join(looked)}),
+        looked as (
+            from several anti join own using ({cell})
+            qualify row_number() over (partition by {cell} order by table_name, record_key) = 1
+        )
+        from own union all by name from looked order by all
+    """
+
+
+def _unread(centre: Centre, part: PartSql, head: str) -> Iterator[str]:
+    """What a part has of its own source and cannot use, in the rows of its table and in those that were rolled up."""
+    declared = centre.tables[part.table][part.number]
+    several = [f"(from all_{part.table} where _part = {part.number})"]
+    if declared.rollups:
+        several += [f"origin_{declared.source} join {part.name} on _rid = _place // {MOST_BLOCKS}"]
+    for rows in several:
+        yield _asked(centre, part, head, f"select * from ({_bads(rows)}) where b.looked_in is null")
+
+
+def _unread_there(centre: Centre, part: PartSql, head: str) -> Iterator[str]:
+    """What a part looked up in other sources and cannot use, with its place there."""
+    declared = centre.tables[part.table][part.number]
+    staged = f"(select * exclude (source_file, source_row) from all_{part.table} where _part = {part.number})"
+    bads = _bads(part.name if declared.rollups else staged)
+    for name in sorted({look["source"] for look in declared.lookups}):
+        found = f"select *, b.looked_at::bigint as _at from ({bads}) where b.looked_in = {lit(name)}"
+        place = (
+            f"select _rid as _at, source_file, source_row from origin_{name} where _rid in (select _at from ({found}))"
+        )
+        yield _asked(centre, part, head, f"from ({found}) join ({place}) using (_at)")
+
+
+def _bads(rows: str) -> str:
+    """The values of rows that could not be used, one each, as `b`."""
+    each = f"select *, unnest(from_json(_bad, {KINDS})) as b from {rows} where _bad is not null"
+    return f"select * from ({each}) where b is not null"
+
+
+def _asked(centre: Centre, part: PartSql, head: str, rows: str) -> str:
+    """The findings about values that could not be used; `rows` hold one each, as `b`, with its place."""
+    code = "p.usubjid" if part.table == "links" else "l.usubjid"
+    return f"""
+        select {head}, {lit(part.table)}, local_id, {code}, {_record_key(centre, part, code)}, source_file,
+            source_row, b.field, b.staged_field,
+            -- the centre's own id stays in its own files
+            case when b.staged_field <> 'local_id' then b.value_received end, b.expected, b.rule_id,
+            {_raw_key(part)}
+        from ({rows}) p left join link l using (local_id)
+    """
 
 
 def partial_dates_sql(findings: Path) -> str:
@@ -124,11 +163,11 @@ def _record_key(centre: Centre, part: PartSql, code: str) -> str:
     return f"case b.staged_field {' '.join(cases)} else {_joined(centre, part.table, values)} end"
 
 
-def _raw_key(part: PartSql, kinds: str) -> str:
+def _raw_key(part: PartSql) -> str:
     """A digest of what could not be read of the record's key, NULL where all of it could; the centre's own id is in it,
     so that nobody finds the text by trying."""
     key = [c for c in key_of(part.table) if c != "usubjid"]
-    unread = f"list_filter(from_json(_bad, {kinds}), lambda x: x.staged_field in ({', '.join(map(lit, key))}))"
+    unread = f"list_filter(from_json(_bad, {KINDS}), lambda x: x.staged_field in ({', '.join(map(lit, key))}))"
     texts = f"array_to_string(list_transform({unread}, lambda x: x.value_received), '|')"
     digest = f"{lit(MARK)} || left(sha256(concat_ws('|', local_id, {texts})), 12)"
     return f"case when len({unread}) > 0 then {digest} end" if key else "null"

@@ -12,8 +12,11 @@ NUMBERS = {
     # where the sign may be either, 1.234 and 1,234 may be thousands
     "either": r"[+-]?(\d+([.,](\d{1,2}|\d{4,}))?|(0+|0\d+|\d{4,})[.,]\d{3})",
 }
+# of whole numbers, which may come with zeros behind the sign: three of them are thousands, but behind the sign stated
+ZEROS = "[.,](?:0{1,2}|0{4,})"
+WHOLE = {sign: rf"^([+-]?\d+)(?:{ZEROS}{more})?$" for sign, more in ((".", r"|\.000"), (",", "|,000"), ("either", ""))}
 MACROS = """
-    create temp macro as_int(t) as try_cast(regexp_extract(t, '^([+-]?\\d+)(?:[.,]0+)?$', 1) as integer);
+    create temp macro as_int(t, pattern) as try_cast(regexp_extract(t, pattern, 1) as integer);
     create temp macro as_number(t, pattern) as case when regexp_full_match(t, pattern) then replace(t, ',', '.') end;
     create temp macro as_micro(t, pattern) as (try_cast(as_number(t, pattern) as decimal(12,6)) * 1000000)::bigint;
 """
@@ -51,7 +54,7 @@ def product(columns: Sequence[str], divisors: Sequence[str], pattern: str, facto
 
 
 def beyond(types: Mapping[str, str], raw: Mapping[str, str]) -> str:
-    """SQL of what rolled up columns hold beyond the bound of their type, as `staging_rows.BAD` in JSON; NULL for none.
+    """SQL of what rolled up columns hold beyond the bound of their type, as `staging_unread.BAD` in JSON, else NULL.
 
     `types`: column -> SQL type; `raw`: column -> the raw columns that it is made of.
     """

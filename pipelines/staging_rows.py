@@ -6,15 +6,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pipelines.mapping import Centre, Part, Source, Where, taken
-from pipelines.staging_fields import FieldSql, compile_field, quote, sql_type
-from pipelines.staging_transactions import superseded, transacted, twins
+from pipelines.staging_fields import compile_field, quote, sql_type
+from pipelines.staging_transactions import transacted
+from pipelines.staging_unread import unread
+from pipelines.staging_versions import superseded, twins
 from pipelines.study import sql_literal as lit
 
 if TYPE_CHECKING:
     import duckdb
 
 ORIGIN = ("delivery_id", "file_sha256", "source_file", "source_row")
-BAD = ("field", "staged_field", "value_received", "expected", "rule_id")
 MOST_BLOCKS = 10_000  # more than a file may have columns: row and block make one number
 
 
@@ -105,9 +106,8 @@ def make_source(
         stops = dict(con.execute(found).fetchall())
     query = compile_source(source, reads, landed, named, stops)
     if source.current_row:
-        query = (
-            f"select * replace (coalesce(_reason, {superseded(con, name, source, query)}) as _reason) from ({query})"
-        )
+        reason = superseded(con, name, source, query, named, subject or source.current_row["by"][0])
+        query = f"select * replace (coalesce(_reason, {reason}) as _reason) from ({query})"
     if source.one_content:
         reason = twins(con, name, source, query, named, subject or source.one_content[0])
         query = f"select * replace (coalesce(_reason, {reason}) as _reason) from ({query})"
@@ -119,7 +119,7 @@ def compile_part(
     table: str,
     number: int,
     landed: Mapping[str, Sequence[str]],
-    choices: Mapping[str, Mapping[str, str]],
+    choices: Mapping[str, Mapping[str, str | None]],
 ) -> PartSql:
     """The query of one part: a row per record (or block), with staged values and `_bad`, what could not be used.
 
@@ -133,7 +133,7 @@ def compile_part(
     types = [sql_type(table, f, wide) for f in part.fields]
     values = ", ".join(f"({f.value})::{t} as _v{i}" for i, (f, t) in enumerate(zip(fields, types, strict=True)))
     named = ", ".join(f"_v{i} as {quote(f.name)}" for i, f in enumerate(fields))
-    bad = _bad(part, fields, raw, centre.sources[part.source].rename)
+    bad = unread(centre, part, fields, raw)
     # rows that are rolled up take their origin from their place afterwards: texts are costly to carry through groups
     origin = "" if part.rollups else f"{', '.join(ORIGIN)}, "
     query = (
@@ -142,28 +142,6 @@ def compile_part(
     )
     there = {f.name: ", ".join(map(centre.sources[part.source].raw, f.columns)) for f in part.fields}
     return PartSql(table, number, f"part_{table}_{number}", query, there)
-
-
-def _bad(part: Part, fields: Sequence[FieldSql], raw: Mapping[str, str], rename: Mapping[str, str]) -> str:
-    """The fields of a row that hold a text and no value, as a JSON list (`BAD`); NULL where there is none."""
-    structs, tests = [], []
-    renamed = " ".join(f"when {lit(new)} then {lit(old)}" for old, new in rename.items())
-    for i, (field, sql) in enumerate(zip(part.fields, fields, strict=True)):
-        if sql.rule in ("", "null"):
-            continue
-        tests.append(sql.is_bad(i))
-        names = [raw.get(c, lit(c)) for c in field.columns if c != field.spec.get("unit_from")]
-        column = " || ', ' || ".join(f"(case {n} {renamed} else {n} end)" if renamed else n for n in names)
-        structs.append(
-            f"case when {sql.is_bad(i)} then {{'field': {column}, 'staged_field': {lit(field.name)}, "
-            f"'value_received': _r{i}, 'expected': {lit(sql.expected)}, 'rule_id': {sql.rule}}} end"
-        )
-    # as text, because nearly every row has none and a nested column costs as much as five
-    return (
-        f"case when {' or '.join(tests)} then to_json([{', '.join(structs)}])::varchar end"
-        if tests
-        else "null::varchar"
-    )
 
 
 def _rows(centre: Centre, part: Part, landed: Mapping[str, Sequence[str]]) -> tuple[str, dict[str, str]]:
@@ -188,10 +166,10 @@ def _rows(centre: Centre, part: Part, landed: Mapping[str, Sequence[str]]) -> tu
         takes = ", ".join(told.format(quote(old), quote(new)) for new, old in taken(look).items())
         on = " and ".join(f"{last}.{quote(c)} = {there}._k{n}" for n, c in enumerate(look["on"]))
         steps.append(
-            f"{there} as (select {keys}, {takes} from source_{look['source']} "
+            f"{there} as (select {keys}, {takes}, min(_rid) as _at{i} from source_{look['source']} "
             f"where _reason is null and {condition(look.get('where', {}))} group by all)"
         )
-        joined = ", ".join(f"{there}.{quote(new)}" for new in taken(look))
+        joined = ", ".join([*(f"{there}.{quote(new)}" for new in taken(look)), f"{there}._at{i}"])
         steps.append(f"{here} as (select {last}.*, {joined} from {last} left join {there} on {on})")
         last = here
     steps.append(f"rows as (select * from {last} where {condition(later)})")

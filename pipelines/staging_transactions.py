@@ -1,4 +1,4 @@
-"""Which rows of a record hold: those of a transactional export after its changes, and the current one of versions."""
+"""Which rows of a transactional export hold after its changes."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -10,11 +10,8 @@ from pipelines.study import sql_literal as lit
 if TYPE_CHECKING:
     import duckdb
 
-NUMBER = "try_cast({} as decimal(38,6))"
 INSERTS, UPDATES = ("", "Insert"), ("Update", "Upsert")
 REMOVED, SUPERSEDED, CONTEXT, UNKNOWN = "removed_by_the_centre", "superseded", "context_only", "unknown_transaction"
-
-NO_CONTENTS = "select '' as _whole, '' as local_id, '' as source_file, '' as source_row, '' as others where false"
 
 
 def transacted(
@@ -101,81 +98,4 @@ def _told(name: str, reads: str, keys: Sequence[str], there: Sequence[str], null
         union all by name
         select * exclude (_rid) replace (coalesce(_why, {lit(SUPERSEDED)}) as _why) from several
         where _why is not null or file_row_number not in (select file_row_number from held)
-    """
-
-
-def superseded(con: "duckdb.DuckDBPyConnection", name: str, source: Source, query: str) -> str:
-    """SQL that gives `superseded` for the rows that are not the current version of their record."""
-    by = ", ".join(quote(c) for c in source.current_row["by"])
-    orders, values = [], []
-    for column, take in source.current_row["take"].items():
-        text = quote(column)
-        if take in ("max", "min"):
-            way = "desc" if take == "max" else "asc"
-            orders += [f"{NUMBER.format(text)} {way} nulls last", f"{text} {way} nulls last"]
-        else:
-            values.append(f"{text} is distinct from {lit(take)}")
-    wrong = " or ".join(values) or "false"
-    if orders:
-        # few records have versions: only those are ordered; a version that is dropped supersedes those before it, too
-        con.execute(f"""
-            create temp table superseded_{name} as
-            with candidate as (select * from ({query}) where not ({wrong})),
-            -- a record without an id is no version of another
-            several as (
-                select hash({by}) as h from candidate where coalesce({by}) is not null group by h having count(*) > 1
-            )
-            select _rid from candidate where hash({by}) in (from several)
-            qualify row_number() over (partition by {by} order by {", ".join(orders)}, _rid) > 1
-        """)
-        wrong += f" or _rid in (select _rid from superseded_{name})"
-    return f"case when {wrong} then 'superseded' end"
-
-
-def twins(
-    con: "duckdb.DuckDBPyConnection", name: str, source: Source, query: str, named: Sequence[str], subject: str
-) -> str:
-    """SQL that gives `sent_twice` to rows that came before, `two_contents` to all of a whole that has several contents.
-
-    Makes `contents_<name>`, a row per whole that has several: `_whole`, the place of its first row, `others`, the
-    files (of one file the rows) that hold it, too, and `local_id`, what all have in column `subject`.
-    """
-    whole, row, values = quote(source.one_content[0]), *(", ".join(map(quote, c)) for c in (source.one_content, named))
-    con.execute(f"""
-        create temp table again_{name} as
-        -- few files come again: only those are compared
-        with several as (
-            select hash({whole}) as w from ({query}) group by w
-            having min(source_file) <> max(source_file) or count(*) > count(distinct hash({row}))
-        )
-        select _rid, source_file, source_row, {whole} as _whole, {quote(subject)} as _subject, hash({row}) as _row,
-            hash({values}) as _content
-        from ({query}) where {whole} is not null and hash({whole}) in (from several);
-
-        create temp table contents_{name} as
-        with contents as (
-            select _whole, source_file, list_sort(list(distinct _content)) as _content, min(_rid) as _rid
-            from again_{name} group by all
-        ),
-        differ as (
-            select _whole from contents group by _whole having count(distinct _content) > 1
-            union
-            select _whole from again_{name} group by _whole, _row having count(distinct _content) > 1
-        ),
-        places as (
-            select _whole, min_by(source_file, _rid) as source_file, min_by(source_row, _rid) as source_row,
-                if(min(_subject) = max(_subject), min(_subject), null) as local_id,
-                list_sort(list(distinct source_file)) as files, list(source_row order by _rid)[2:] as later
-            from again_{name} semi join differ using (_whole) group by _whole
-        )
-        select _whole, local_id, source_file, source_row,
-            if(len(files) > 1, array_to_string(list_filter(files, lambda f: f <> source_file), ', '),
-                if(len(later) > 1, 'rows ', 'row ') || array_to_string(later, ', ')) as others
-        from places
-    """)
-    return f"""
-        case when {whole} in (select _whole from contents_{name}) then 'two_contents'
-            when _rid in (
-                select _rid from again_{name} qualify row_number() over (partition by _whole, _row order by _rid) > 1
-            ) then 'sent_twice' end
     """

@@ -1,13 +1,15 @@
 """A subject withdraws consent: gone from every layer, report and archived file, and kept out from then on."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipelines import freeze
-from pipelines.deliveries import acceptances, denylist, ledger
-from pipelines.deliveries.erase import erase_all, erase_answer
+from pipelines.deliveries import acceptances, denylist, ledger, search
+from pipelines.deliveries.erase import erase_all, erase_answer, finish
 from pipelines.deliveries.land import land
+from pipelines.deliveries.ledger import Delivery
 from pipelines.errors import DeliveryRejected
 from pipelines.warehouse import Home, clear_reports, remove
 
@@ -15,13 +17,22 @@ if TYPE_CHECKING:
     from pipelines.mapping import Centre
 
 
-def withdraw(home: Home, usubjid: str, centres: Mapping[str, "Centre"]) -> dict[str, int]:
-    """Enter a subject in the denylist and remove what was made from its rows; returns centre -> deliveries with it.
+@dataclass(frozen=True)
+class Withdrawn:
+    """By centre how many deliveries are written anew; rejected ones that are gone, and that could not be searched."""
+
+    deliveries: Mapping[str, int]
+    removed: Sequence[Delivery]
+    unsearched: Sequence[Delivery]
+
+
+def withdraw(home: Home, usubjid: str, centres: Mapping[str, "Centre"]) -> Withdrawn:
+    """Enter a subject in the denylist and remove what was made from its rows.
 
     The next run lands all deliveries of these centres again; landing takes the subject's rows out of the archived files
-    (`deliveries.erase`), frozen states lose them here. Deliveries that were rejected cannot be searched and go as a
-    whole where a centre knows the subject; lines about it go from the centre's answers. A code that nobody has sent yet
-    is entered all the same.
+    (`deliveries.erase`), frozen states lose them here. Deliveries that were rejected cannot be read and go as a whole
+    where a centre knows the subject, be it only by a rejected delivery that holds its code or an id; lines about it go
+    from the centre's answers. A code that nobody has sent yet is entered all the same.
     """
     denylist.add(home, denylist.CODE, [usubjid])
     found: dict[str, int] = defaultdict(int)
@@ -47,13 +58,25 @@ def withdraw(home: Home, usubjid: str, centres: Mapping[str, "Centre"]) -> dict[
     for delivery in ledger.read(home):
         if delivery.centre in concerned and delivery.state == "answer":
             erase_answer(home, centres[delivery.centre], delivery, ids[delivery.centre])
-        if delivery.centre in concerned and delivery.state == "rejected":
-            erase_all(home, delivery)
+    removed, unsearched = _rejected(home, concerned, {usubjid}.union(*ids.values()))
+    for name in {*centres, *(d.centre for d in ledger.read(home))}:
+        finish(home, name)
     freeze.take_out(home, usubjid, set().union(*ids.values()))
     acceptances.forget(home, usubjid)
     if concerned:
         _remove_what_was_made(home, concerned)
-    return {name: found[name] for name in concerned}
+    return Withdrawn({name: found[name] for name in concerned}, removed, unsearched)
+
+
+def _rejected(home: Home, concerned: list[str], words: set[str]) -> tuple[list[Delivery], list[Delivery]]:
+    """Let rejected deliveries of centres that know a subject go; returns them, and those that cannot be searched."""
+    rejected = [d for d in ledger.read(home) if d.state == "rejected" and d.files]
+    held = {d.delivery_id: d.centre in concerned or search.names(home, d, words) for d in rejected}
+    knowing = {d.centre for d in rejected if held[d.delivery_id]}
+    removed = [d for d in rejected if d.centre in knowing]
+    for delivery in removed:
+        erase_all(home, delivery)
+    return removed, [d for d in rejected if d.centre not in knowing and held[d.delivery_id] is None]
 
 
 def _remove_what_was_made(home: Home, concerned: list[str]) -> None:

@@ -105,6 +105,7 @@ def _bring_up_to_date(home: Home, answer: dict[str, Any]) -> int:
         answer["broken_rules"].append({"rule_id": rule_id, "problem": problem})
         print(f"rule {rule_id} could not run: {problem}", file=sys.stderr)
     if broken:
+        print("Until every rule can run, the centres' lists and outboxes stay as they were.", file=sys.stderr)
         return OUR_FAULT
     return REJECTED if any(d.state == "rejected" for d in decided) else 0
 

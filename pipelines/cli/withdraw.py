@@ -27,11 +27,17 @@ def withdraw(
 
     with answering(as_json) as answer, alone(place := study_of(home), wait):
         with progress("Taking the subject out"):
-            found = take_out(place, subject, load_all(CENTRES))
-        answer["deliveries_with_it"] = found
-        for centre, n in found.items():
+            done = take_out(place, subject, load_all(CENTRES))
+        answer["deliveries_with_it"] = dict(done.deliveries)
+        answer["removed"] = [{"centre": d.centre, "name": d.name} for d in done.removed]
+        answer["not_searched"] = [{"centre": d.centre, "name": d.name} for d in done.unsearched]
+        for centre, n in done.deliveries.items():
             print(f"{centre}: in {n} deliveries, whose files are written anew")
-        if found:
+        for each in done.removed:
+            print(f"{each.centre}: {each.name} was rejected and is removed; the ledger keeps its sums")
+        for each in done.unsearched:
+            print(f"{each.centre}: {each.name} was rejected and could not be searched: look into it, in the inbox too")
+        if done.deliveries or done.removed:
             print("Backups that were made before still hold the subject: make a new one, then destroy them.")
         else:
             print("No delivery holds this study code; it will be kept out of those to come.")

@@ -12,7 +12,7 @@ from pipelines.deliveries.changes import CHANGE
 from pipelines.deliveries.history import QUERY_ID, VANISHED, rewrite, write_partial_dates
 from pipelines.deliveries.ledger import Delivery, object_path
 from pipelines.deliveries.manifest import NAME
-from pipelines.disclosure import unescape_formula
+from pipelines.disclosure import in_one_line, unescape_formula
 from pipelines.errors import DeliveryRejected, Problem, UnreadableFile
 from pipelines.staging_findings import record_sql
 from pipelines.study import sql_literal as lit
@@ -34,7 +34,8 @@ def read_replies(home: Home, centre: "Centre", answer: Delivery) -> list[dict[st
     """The lines of an answer that hold a reply: `REPLY` columns and their place. Raises `DeliveryRejected`.
 
     Input grain: one row per query in `queries.csv` or `queries.xlsx`; other columns are not read, and a file without
-    comment, name or day has none. A reply is lower case, its day ISO where it is one.
+    comment, name or day has none. A reply is lower case, its day ISO where it is one; every text is as the next list
+    shows it, so that what is sent back untouched is what we have.
     Source: QUALITY, The life of a query.
     """
     found = []
@@ -43,7 +44,10 @@ def read_replies(home: Home, centre: "Centre", answer: Delivery) -> list[dict[st
             continue
         _, rows = read_answer(centre, answer, name, object_path(home, str(about["sha256"])))
         for row in rows.to_pylist():
-            cells = {c: unescape_formula(row.get(c) or "") or None for c in (*REPLY, "source_file", "source_row")}
+            cells = {
+                c: in_one_line(unescape_formula(row.get(c) or "")) or None
+                for c in (*REPLY, "source_file", "source_row")
+            }
             if reply := cells["site_reply"]:
                 found.append(cells | {"site_reply": reply.lower(), "replied_on": _day(cells["replied_on"])})
     return found
@@ -80,7 +84,7 @@ def read_answer(centre: "Centre", answer: Delivery, name: str, path: Path) -> tu
         for encoding in ENCODINGS
     ]
     problems: list[Problem] = []
-    for spec in texts if name.endswith(".csv") else [book]:
+    for spec in texts if name.lower().endswith(".csv") else [book]:
         try:
             return spec, read([(name, path)], spec)
         except UnreadableFile as error:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from pipelines.mapping import Centre
 
+WORKBOOK = r"(?i)\.xls[xmb]?$"
 CODE = ""  # stands for the centre in the digest of a study code, which all centres share
 
 
@@ -73,15 +74,31 @@ def _denied(home: Home, centre: "Centre", con: "duckdb.DuckDBPyConnection", land
 
 
 def rows_of(centre: "Centre", landed: Path, local_ids: Iterable[str]) -> dict[str, set[str]]:
-    """Source file -> places of all rows of these subjects that came with the delivery that lies in `landed`."""
+    """Source file -> places of all rows of these subjects that came with the delivery that lies in `landed`.
+
+    In a workbook rows that name nobody below such a row are the subject's too: a merged cell is read in its first row.
+    """
     listed, found = ", ".join(lit(i.upper()) for i in local_ids), defaultdict(set)
     with closing(warehouse.memory()) as con:
         for source in centre.sources:
             path = landed / f"{source}.parquet"
-            mine = (f"upper(trim({t}, {lit(INVISIBLE)})) in ({listed})" for t in subject_sql(centre, source, con, path))
-            if tests := " or ".join(mine):
-                here = f"delivery_id = {lit(landed.name)} and ({tests})"
-                rows = con.execute(f"select source_file, source_row from {_read(path)} where {here}").fetchall()
+            told = [f"nullif(upper(trim({t}, {lit(INVISIBLE)})), '')" for t in subject_sql(centre, source, con, path)]
+            if told:
+                mine = " or ".join(f"coalesce({t} in ({listed}), false)" for t in told)
+                rows = con.execute(f"""
+                    with told as (
+                        select source_file, source_row, file_row_number as place,
+                            case when coalesce({", ".join(told)}) is not null then {mine} end as mine
+                        from read_parquet({lit(str(path))}, file_row_number = true)
+                        where delivery_id = {lit(landed.name)}
+                    ),
+                    around as (
+                        select *, last_value(mine ignore nulls) over (partition by source_file order by place) as above
+                        from told
+                    )
+                    select source_file, source_row from around
+                    where mine or (mine is null and above and regexp_matches(source_file, {lit(WORKBOOK)}))
+                """).fetchall()
                 for file, row in rows:
                     found[file].add(row)
     return found

@@ -6,7 +6,7 @@ Whatever else they hold keeps its place (`source_row`), so that the same rows co
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,22 +31,30 @@ def erase(home: Home, centre: "Centre", delivery: Delivery, ids: Collection[str]
 
     A file that no source reads, and may hold anything, goes as a whole; so does a file that is one subject's (DICOM).
     The ledger keeps the old sha256 beside the new one; the same files in other deliveries of the centre and in the
-    inbox follow.
+    inbox follow, but none goes that another one reads: its rows leave it when it is landed.
     """
     rows = denylist.rows_of(centre, home.landed / centre.name / delivery.delivery_id, ids)
+    made: dict[str, str | None] = {}
     with tempfile.TemporaryDirectory(prefix=".erasing-", dir=home.archive) as scratch:
         goes = _Goes(rows, ids, Path(scratch))
-        made = {
-            str(about["sha256"]): _without(home, centre, name, str(about["sha256"]), goes)
-            for name, about in delivery.files.items()
-            if name != NAME
-        }
-    return _enter(home, delivery, {old: new for old, new in made.items() if new != old}, ids)
+        for name, about in delivery.files.items():
+            old = str(about["sha256"])
+            if name != NAME and not made.get(old):  # of two names for the same bytes one may be read
+                made[old] = _without(home, centre, name, old, goes)
+    made = {old: new for old, new in made.items() if new != old}
+    read = {str(f["sha256"]) for name, f in delivery.files.items() if _reads(centre, name)}
+
+    def leave(other: Delivery, name: str) -> bool:
+        old = str(other.files[name]["sha256"])
+        return made.get(old, old) is None and old not in read and _reads(centre.on(other.extract_date), name)
+
+    return _enter(home, delivery, made, ids, leave)
 
 
-def erase_all(home: Home, delivery: Delivery) -> Delivery:
-    """A delivery that was rejected cannot be searched for a subject: all of its files go."""
-    return _enter(home, delivery, {str(about["sha256"]): None for about in delivery.files.values()})
+def erase_all(home: Home, delivery: Delivery) -> None:
+    """A delivery that was rejected cannot be read without a subject: all of its files go, from it alone."""
+    everything = {str(about["sha256"]): None for about in delivery.files.values()}
+    _enter(home, delivery, everything, leave=lambda other, name: True)
 
 
 def erase_answer(home: Home, centre: "Centre", answer: Delivery, ids: Collection[str]) -> Delivery:
@@ -65,6 +73,12 @@ def erase_answer(home: Home, centre: "Centre", answer: Delivery, ids: Collection
             if mine:
                 made[old] = _stored(home, object_path(home, old), name, [spec], _Goes({name: mine}, ids, Path(scratch)))
     return _enter(home, answer, made, ids)
+
+
+def finish(home: Home, centre: str) -> None:
+    """Let go what the ledger says is gone, where a run was cut off before it could."""
+    if _begun(home, centre).exists():
+        _let_go(home, centre, [d for d in ledger.read(Home(home.root)) if d.centre == centre])
 
 
 @dataclass(frozen=True)
@@ -96,6 +110,11 @@ def _without(home: Home, centre: "Centre", name: str, sha256: str, goes: _Goes) 
     return ledger.store(home, draft)[0]
 
 
+def _reads(centre: "Centre", name: str) -> bool:
+    """Whether any source may read a file of this name; of an archive's members nobody knows before it is open."""
+    return unpack.is_archive(name) or bool(_specs(centre, File(name, Path(), "")))
+
+
 def _specs(centre: "Centre", file: File) -> list[Mapping[str, object]]:
     """How the sources that read a file read it."""
     layouts = (layout_of(source, [file]) for source in centre.sources.values())
@@ -116,23 +135,49 @@ def _write(path: Path, name: str, specs: list[Mapping[str, object]], goes: _Goes
     return draft if draft.exists() else None
 
 
-def _enter(home: Home, delivery: Delivery, made: Mapping[str, str | None], ids: Collection[str] = ()) -> Delivery:
-    """Enter new files for old ones in every delivery of the centre that holds them, and let the old ones go."""
-    now, gone = delivery, set(made)
-    for each in ledger.read(Home(home.root)):
-        if each.centre != delivery.centre or not any(f["sha256"] in made for f in each.files.values()):
+def _enter(
+    home: Home,
+    delivery: Delivery,
+    made: Mapping[str, str | None],
+    ids: Collection[str] = (),
+    leave: Callable[[Delivery, str], bool] = lambda other, name: False,
+) -> Delivery:
+    """Enter new files for old ones in every delivery of the centre that holds them, and let the old ones go.
+
+    `leave`: which files of other deliveries stay as they are.
+    """
+    now, changed = delivery, []
+    _begun(home, delivery.centre).touch()
+    for each in (d for d in ledger.read(Home(home.root)) if d.centre == delivery.centre):
+        own = each.delivery_id == delivery.delivery_id
+        kept = {str(f["sha256"]) for name, f in each.files.items() if not own and leave(each, name)}
+        theirs = {old: made[old] for f in each.files.values() if (old := str(f["sha256"])) in made.keys() - kept}
+        if not theirs:
             continue
-        changed = _replaced(home, each, {**made, **_manifest(home, each, made, ids)})
-        ledger.append(home, changed)
-        new = {n: str(changed.files[n]["sha256"]) if n in changed.files else None for n in each.files}
-        forget_in_inbox(home, each, {n: sha for n, sha in new.items() if sha != each.files[n]["sha256"]})
-        gone |= {str(f["sha256"]) for n, f in each.files.items() if new[n] != f["sha256"]}
-        if each.delivery_id == delivery.delivery_id:
-            now = replace(delivery, files=changed.files, erased=changed.erased)
+        entry = _replaced(home, each, {**theirs, **_manifest(home, each, theirs, ids)})
+        ledger.append(home, entry)
+        changed.append(entry)
+        if own:
+            now = replace(delivery, files=entry.files, erased=entry.erased)
+    _let_go(home, delivery.centre, changed)
+    return now
+
+
+def _begun(home: Home, centre: str) -> Path:
+    """Lies in the archive while the ledger says more than what was done; unlike a draft it outlives its run."""
+    return home.archive / f"letting-go-{centre}"
+
+
+def _let_go(home: Home, centre: str, changed: Iterable[Delivery]) -> None:
+    """Take out of archive and inbox what the ledger says that these deliveries of a centre no longer hold."""
+    gone: set[str] = set()
+    for each in changed:
+        forget_in_inbox(home, each)
+        gone.update(each.erased.values(), *(str(f.get("was", "")).split() for f in each.files.values()))
     still = {f["sha256"] for d in ledger.read(Home(home.root)) for f in d.files.values()}
     for old in gone - still:
         object_path(home, old).unlink(missing_ok=True)
-    return now
+    _begun(home, centre).unlink(missing_ok=True)
 
 
 def _manifest(
@@ -169,7 +214,8 @@ def _replaced(home: Home, delivery: Delivery, made: Mapping[str, str | None]) ->
         else:
             size = object_path(home, new).stat().st_size
             files[name] = {"sha256": new, "size": size, "was": _was([str(about.get("was", "")), old])}
-    return replace(delivery, files=files, erased=erased)
+    # of nothing no mapping can make anything
+    return replace(delivery, files=files, erased=erased, readable=delivery.readable and bool(files))
 
 
 def _was(sums: Iterable[str]) -> str:

@@ -4,8 +4,9 @@ import json
 import re
 import shutil
 import stat
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from pathlib import Path
+from threading import Lock
 
 from pipelines.deliveries import ledger
 from pipelines.deliveries.inbox import entries, sha256_of, signature_of, waiting
@@ -14,7 +15,9 @@ from pipelines.deliveries.manifest import NAME, Manifest, compare, iso_date, rea
 from pipelines.errors import Problem
 from pipelines.warehouse import Home, write_whole
 
-ANSWERS = {"queries.csv", "queries.xlsx"}
+ONE_BY_ONE = Lock()  # centres are taken in side by side
+# the list that we sent, also as a browser or a person names its second copy
+ANSWER = re.compile(r"queries ?(\([0-9]+\))?\.(csv|xlsx)", re.IGNORECASE)
 
 
 class StillGrowing(Exception):
@@ -61,20 +64,22 @@ def _write_seen(home: Home, seen: dict[str, str]) -> None:
     write_whole(home.archive / "seen.json", json.dumps(seen, indent=0, sort_keys=True))
 
 
-def forget_in_inbox(home: Home, delivery: Delivery, made: Mapping[str, str | None]) -> None:
-    """Let the inbox hold what the archive now holds: file -> sha256 of its new content, None where it goes."""
+def forget_in_inbox(home: Home, delivery: Delivery) -> None:
+    """Let the inbox hold what the archive now holds, where a subject was taken out of a delivery's files."""
     folder = home.inbox / delivery.centre / delivery.name
-    for name, sha256 in made.items():
+    came = {name: str(about["was"]).split() for name, about in delivery.files.items() if "was" in about}
+    for name, sums in {**came, **{name: [sha256] for name, sha256 in delivery.erased.items()}}.items():
         path = folder / name if folder.is_dir() else folder
         # what has been put there since is another delivery
-        if not path.is_file() or path.is_symlink() or sha256_of(path) != delivery.files[name]["sha256"]:
+        if not path.is_file() or path.is_symlink() or sha256_of(path) not in sums:
             continue
         path.unlink()
-        if sha256 is not None:
-            shutil.copyfile(ledger.object_path(home, sha256), path)
-    seen, place = read_seen(home), f"{delivery.centre}/{delivery.name}"
-    if place in seen and folder.exists():
-        _write_seen(home, {**seen, place: signature_of(folder)})
+        if name in delivery.files:
+            shutil.copyfile(ledger.object_path(home, str(delivery.files[name]["sha256"])), path)
+    with ONE_BY_ONE:
+        seen, place = read_seen(home), f"{delivery.centre}/{delivery.name}"
+        if place in seen and folder.exists():
+            _write_seen(home, {**seen, place: signature_of(folder)})
 
 
 def _take(home: Home, centre: str, folder: Path, known: bool) -> Delivery | None:
@@ -116,7 +121,7 @@ def _take(home: Home, centre: str, folder: Path, known: bool) -> Delivery | None
     before = ledger.read(home)
     if any(d.delivery_id == delivery.delivery_id for d in before):
         return None
-    if not problems and content <= ANSWERS:
+    if not problems and all(ANSWER.fullmatch(name) for name in content):
         return delivery.decided("answer")
     twin = None if problems else _twin(delivery, before)
     return delivery.decided("duplicate", (f"the same files as {twin.name}",)) if twin else delivery

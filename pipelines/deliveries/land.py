@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines import warehouse
-from pipelines.deliveries import unpack
+from pipelines.deliveries import unknown, unpack
 from pipelines.deliveries.earlier import before, changes_only, in_order
 from pipelines.deliveries.ledger import Delivery, object_path
 from pipelines.deliveries.manifest import NAME
@@ -21,6 +21,9 @@ from pipelines.warehouse import Home
 
 if TYPE_CHECKING:
     from pipelines.mapping import Centre, Source
+
+
+NO_SNAPSHOT = "structure/changes_without_snapshot"
 
 
 @dataclass(frozen=True)
@@ -54,10 +57,13 @@ def land(home: Home, centre: "Centre", delivery: Delivery, limit: str | None = w
         files, landing.problems = _files(home, delivery, Path(scratch) / "unpacked")
         older: list[list[File]] = []
         if not landing.problems:
-            older = _older_files(home, centre, delivery, files, Path(scratch))
+            older = _older_files(home, centre, delivery, files, landing)
             # a dictionary comes before what it describes
             for name, source in sorted(centre.sources.items(), key=lambda item: item[1].dictionary != ""):
                 _land_source(landing, centre, name, source, files, older)
+        if not landing.problems:
+            layouts = {name: layout_of(source, files) for name, source in centre.sources.items()}
+            landing.notes += unknown.item_groups(layouts, landing.scratch)
         for expected, names in landing.missing.values():
             action = f"Add the file ({', '.join(names)}) and send the delivery again."
             landing.problems.append(Problem(expected, "", "this file in the delivery", action))
@@ -94,16 +100,25 @@ def states_changes(centre: "Centre", files: Sequence[File]) -> bool:
 
 
 def _older_files(
-    home: Home, centre: "Centre", delivery: Delivery, files: Sequence[File], scratch: Path
+    home: Home, centre: "Centre", delivery: Delivery, files: Sequence[File], landing: Landing
 ) -> list[list[File]]:
-    """The files of the deliveries that this one stands on, the newest first and down to a snapshot; mostly none."""
+    """The files of the deliveries that this one stands on, the newest first and down to a snapshot; mostly none.
+
+    Changes to no snapshot are noted: what they do not change is not known."""
     found: list[list[File]] = []
     if states_changes(centre, files):
         for earlier in before(home, delivery):
-            older, _ = _files(home, earlier, scratch / earlier.delivery_id)
+            older, _ = _files(home, earlier, landing.scratch / earlier.delivery_id)
             found.append([replace(f, delivery_id=earlier.delivery_id) for f in older])
             if not states_changes(centre, older):
                 break
+        else:
+            name, file = next(
+                (name, changes[0].source_file)
+                for name, source in centre.sources.items()
+                if changes_only(*(about := layout_of(source, files))) and (changes := about[1])
+            )
+            landing.notes.append((NO_SNAPSHOT, name, file, "1", "FileType", "Transactional", "a snapshot before it"))
     return found
 
 
@@ -155,7 +170,22 @@ def _land_source(
         action = "Export it again and send a new delivery."
         landing.problems += [Problem(f.source_file, "", "a file with content", action) for f in empty]
         return
-    land_rows(landing, centre, name, layout, found)
+    land_rows(landing, centre, name, layout, _once(landing, name, layout, found))
+
+
+def _once(landing: Landing, name: str, layout: "Source", files: Sequence[File]) -> list[File]:
+    """The files of a source without those that another one equals byte for byte, which are noted; where a mapping says
+    what may come again, staging tells of it."""
+    if layout.one_content:
+        return list(files)
+    first: dict[tuple[str | None, str], File] = {}
+    for file in sorted(files, key=lambda f: len(f.source_file)):  # a copy has the longer name
+        one = first.setdefault((file.delivery_id, file.sha256), file)
+        if one is not file and not file.delivery_id:
+            about = ("0", None, one.source_file, "each file once")
+            landing.notes.append(("structure/file_twice", name, file.source_file, *about))
+            landing.received.append((name, file.source_file, file.sha256, 0))
+    return [file for file in files if file in first.values()]
 
 
 def _note_missing(landing: Landing, name: str, layouts: Sequence["Source"]) -> None:

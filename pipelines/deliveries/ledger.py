@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import get_ident
 
 from pipelines.errors import RestageError
 from pipelines.warehouse import Home
@@ -80,7 +81,7 @@ def store(home: Home, path: Path) -> tuple[str, int]:
     """Copy one file into the archive; returns sha256 and size. Equal bytes are kept once; nothing is overwritten."""
     objects = home.archive / "objects"
     objects.mkdir(parents=True, exist_ok=True)
-    part = objects / f".part-{os.getpid()}"
+    part = objects / f".part-{os.getpid()}-{get_ident()}"
     digest, size = hashlib.sha256(), 0
     try:
         with path.open("rb") as source, part.open("wb") as copy:

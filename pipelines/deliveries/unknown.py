@@ -1,15 +1,20 @@
-"""Columns that are not landed: what nothing names, with the number of its cells, and what names a person."""
+"""What is not landed: what nothing names, with the number of its cells or rows, and what names a person."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from pipelines.readers import odm
 from pipelines.readers.csv import broken_records, quoted
+from pipelines.readers.read import NOT_READ
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import duckdb
     import pyarrow as pa
 
-    from pipelines.deliveries.rows import Arrived
+    from pipelines.deliveries.rows import Arrived, File
+    from pipelines.mapping import Source
 
 Note = tuple[str | None, ...]
 
@@ -31,6 +36,24 @@ def notes(
         for c in columns
         for rule, expected in [person if is_person(c) else agreed]
     ]
+
+
+def item_groups(found: Mapping[str, tuple["Source", Sequence["File"]]], scratch: "Path") -> Iterator[Note]:
+    """One note per ODM file and item group with rows that no source names, nor leaves out (`ignore`).
+
+    `found`: the layout of each source and the files that it reads.
+    """
+    known = {group for layout, _ in found.values() for group in (*_groups(layout), *layout.ignore)}
+    first = {file: name for name, (layout, files) in reversed(list(found.items())) if _groups(layout) for file in files}
+    for file, name in first.items():
+        for group, (n, row) in odm.filled_groups(file.path, scratch).items():
+            if group not in known:
+                yield NOT_READ, name, file.source_file, row, group, str(n), "an item group that the mapping names"
+
+
+def _groups(layout: "Source") -> Sequence[str]:
+    groups = layout.read.get("item_group", ())
+    return [groups] if isinstance(groups, str) else groups
 
 
 def _filled(con: "duckdb.DuckDBPyConnection", arrived: Sequence["Arrived"], columns: Sequence[str]) -> dict[str, int]:

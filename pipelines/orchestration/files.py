@@ -1,7 +1,8 @@
 """The files that people read as assets, made last from the tables of the run."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -11,9 +12,26 @@ from pipelines.orchestration.previews import report_link, study_previews
 from pipelines.orchestration.session import Study, tell
 from pipelines.orchestration.settings import late_after_pct
 from pipelines.orchestration.steps import Step
+from pipelines.warehouse import Home
+
+if TYPE_CHECKING:
+    import duckdb
 
 PAGES = {"index": "index.html"}  # the others are called report.html
 Results = Iterator[dg.MaterializeResult[Any]]
+
+
+def centre_files(con: "duckdb.DuckDBPyConnection", home: Home, centre: Centre) -> list[Path]:
+    """Write what a centre is told, and keep it in its outbox. While a rule cannot run, what it asked is not known: the
+    centre is told again what it was told last, and its outbox stays as it is."""
+    from pipelines.outbox.keep import bring_back, keep
+    from pipelines.reports.centre_report import write_centre
+
+    if not con.execute("select 1 from store.validated.rule_counts where status = 'error' limit 1").fetchall():
+        paths = write_centre(con, home, centre)
+        keep(home, centre.name)
+        return paths
+    return bring_back(home, centre.name) or write_centre(con, home, centre)
 
 
 def report_assets(steps: list[Step], centres: Mapping[str, Centre], owners: list[str]) -> dg.AssetsDefinition:
@@ -42,8 +60,6 @@ def report_assets(steps: list[Step], centres: Mapping[str, Centre], owners: list
 
     @dg.multi_asset(name="files", specs=specs)
     def write_files(study: Study) -> Results:
-        from pipelines.outbox.keep import keep
-        from pipelines.reports.centre_report import write_centre
         from pipelines.reports.index import write_index
         from pipelines.reports.study_report import write_study
 
@@ -55,8 +71,7 @@ def report_assets(steps: list[Step], centres: Mapping[str, Centre], owners: list
                 continue
             centre = session.centres.get(name.removeprefix("centres/"))
             if centre:
-                paths = write_centre(session.con, session.home, centre)
-                keep(session.home, centre.name)
+                paths = centre_files(session.con, session.home, centre)
             elif name == "study":
                 paths = write_study(session.con, session.home)
             else:

@@ -121,7 +121,8 @@ def show(
         for d in m.deliveries
     ]
     epoch_of = {row[2]: row[0] for row in deliveries}
-    last = {row[1]: row[2] for row in deliveries}
+    # an export that came since does not say that a reply which we could not use was given again
+    last = {row[1]: row[2] for row in deliveries if row[4] == "answer"}
     rows: dict[str, list[tuple[Any, ...]]] = {"deliveries": deliveries, "replies": [], "acceptances": []}
     for moment in moments:
         for answer in (d for d in moment.deliveries if d.state == "answer"):

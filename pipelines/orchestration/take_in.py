@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from pipelines.deliveries import denylist, ledger
 from pipelines.deliveries.answers import confirm, replies
 from pipelines.deliveries.apart import tell_apart
 from pipelines.deliveries.changes import CHANGE
-from pipelines.deliveries.erase import erase
+from pipelines.deliveries.erase import erase, finish
 from pipelines.deliveries.history import Step, fold
 from pipelines.deliveries.land import land
 from pipelines.deliveries.ledger import Delivery
@@ -61,13 +61,15 @@ def take_in(home: Home, centre: "Centre", pending: tuple[Delivery, ...], version
     What is already there under this version of mapping and code stays; a delivery that comes late, out of order, lets
     all be done again from the first one. A rejected delivery changes nothing but its entry in the ledger.
     """
-    chain = ledger.chain(home, centre.name, {d.delivery_id for d in pending})
+    finish(home, centre.name)
+    also = {d.delivery_id for d in pending}
+    chain = ledger.chain(home, centre.name, also)
     mark = _mark(home, centre.name)
     done = list(mark["chain"]) if mark.get("version") == version else []
     if done != [d.delivery_id for d in chain[: len(done)]]:
         done = []
     rejected: list[DeliveryRejected] = []
-    for delivery in chain[len(done) :]:
+    for delivery in _one_by_one(home, chain, set(done), also):
         try:
             mark = _follow(home, centre, delivery, version, done)
         except DeliveryRejected as error:
@@ -82,6 +84,19 @@ def take_in(home: Home, centre: "Centre", pending: tuple[Delivery, ...], version
         return TakenIn(None, {}, 0, 0, tuple(rejected), len(pending))
     counts = mark["rows"], mark["n_landed"], mark["n_checked"]
     return TakenIn(mark["delivery"], *counts, tuple(rejected), len(pending))
+
+
+def _one_by_one(home: Home, chain: list[Delivery], done: set[str], also: Collection[str]) -> Iterator[Delivery]:
+    """The deliveries that are not done yet, each as the ledger has it by then.
+
+    Taking a subject out of one changes those that share its files, or leaves a later one nothing of its own.
+    """
+    changing = bool(denylist.read(home))
+    while delivery := next((d for d in chain if d.delivery_id not in done), None):
+        done.add(delivery.delivery_id)
+        yield delivery
+        if changing:
+            chain = ledger.chain(home, delivery.centre, also)
 
 
 def _enter(home: Home, before: Delivery, now: Delivery) -> None:

@@ -41,6 +41,15 @@ def newest(home: Home, centre: str) -> tuple[Delivery, Path] | None:
     return next(((delivery, editions[-1]) for delivery, editions in found if editions), None)
 
 
+def bring_back(home: Home, centre: str) -> list[Path]:
+    """Let the centre's report be its last edition, what it has in hand; none without one, or for a look back."""
+    found, target = newest(home, centre) if home.as_of is None else None, home.reports / "centres" / centre
+    if found is None:
+        return []
+    target.mkdir(parents=True, exist_ok=True)
+    return [Path(shutil.copyfile(found[1] / name, target / name)) for name in FILES]
+
+
 def _occasions(home: Home, centre: str) -> list[Delivery]:
     """What the centre was told something for, last received first: a repeated delivery says nothing new."""
     told = [d for d in ledger.read(home) if d.centre == centre and d.state in ("accepted", "rejected", "answer")]

@@ -24,6 +24,15 @@ def header_row(rows: Sequence[Sequence[str | None]], width: int) -> int | None:
     return at if at is not None and are_names(rows[at]) else None
 
 
+def same_names(rows: Sequence[Sequence[str | None]], width: int) -> list[int]:
+    """Numbers of the columns that share a name in what would be the header but for that; never the name, which may be a
+    value."""
+    at = next((row for row in rows if sum(1 for c in row if c and c.strip()) >= MOST * width), ())
+    names = [(c or "").strip().casefold() for c in at]
+    same = [i for i, name in enumerate(names, 1) if name and names.count(name) > 1]
+    return same if are_names(list(dict.fromkeys(names))) else []
+
+
 def are_names(cells: Sequence[str | None]) -> bool:
     """All given, none twice, none a number or a date."""
     names = [(c or "").strip() for c in cells]

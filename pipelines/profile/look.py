@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import UnreadableFile, UsageError
 from pipelines.profile import two_rows
-from pipelines.profile.header import header_row, is_row_of_values
+from pipelines.profile.header import header_row, is_row_of_values, same_names
 from pipelines.profile.seen import ROW, Seen, glob_of, source_of, words
 from pipelines.readers.read import read
 
@@ -46,7 +46,9 @@ def _text(path: Path) -> Seen:
     records = list(csv.reader(lines, delimiter=delimiter))
     at = header_row(records[:HEADER_WITHIN], width)
     if at is None or len(records[at]) != width:
-        raise UsageError(f"{path.name}: no line holds the names of {width} columns. {NAMES}")
+        same = same_names(records[:HEADER_WITHIN], width)
+        twice = f"columns {', '.join(map(str, same))} have one name; each needs a name of its own"
+        raise UsageError(f"{path.name}: {twice if same else f'no line holds the names of {width} columns'}. {NAMES}")
     spec: dict[str, Any] = {"format": "csv", "encoding": encoding, "delimiter": delimiter}
     if at:
         spec["header"] = {"find": records[at][:2], "within": at + 5}

@@ -101,9 +101,9 @@ def _resources(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _profile(resource: Mapping[str, Any]) -> str:
-    """The last of its profiles, without the address before it."""
+    """The last of its profiles, without the address before it and the version behind it."""
     profiles = (resource.get("meta") or {}).get("profile") or []
-    return str(profiles[-1]).rpartition("/")[2] if profiles else ""
+    return str(profiles[-1]).partition("|")[0].rpartition("/")[2] if profiles else ""
 
 
 def _paths(resource: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:

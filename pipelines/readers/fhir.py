@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import MappingError, Problem, UnreadableFile
-from pipelines.readers.read import MOST_PROBLEMS
+from pipelines.readers.read import MOST_PROBLEMS, NOT_READ, with_notes
 from pipelines.study import sql_literal
 
 if TYPE_CHECKING:
@@ -18,25 +18,32 @@ BATCH = 20_000
 MOST_BYTES = 16 << 20  # of one line, and about so many of a batch
 MOST_DEPTH = 200
 BLANK = " \t\r\n"
+# what a source of profiles does not read: by this, what was expected
+UNREAD = {"Bundle": "one resource a line, outside of a Bundle", "meta.profile": "a resource that names its profile"}
 # a text as a whole, so that brackets in it do not count
 BRACKETS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[{}\[\]]', re.DOTALL)
+PROFILES = "coalesce(try_cast(line -> '$.meta.profile' as varchar[]), [])"
 STEP = re.compile(r"(\w+)(?:\[(\d+)\]|\('([^']+)'\))?(?:\.|$)")
 
 
 def batches(path: Path, spec: Mapping[str, Any]) -> "Iterator[pa.Table]":
     """One row per resource of `spec.resource`, and of `spec.profile` by the end of its address; of each, if stated.
 
+    A profile's version (`|1.0.0`) does not matter where `spec.profile` has none. What is lost without another word is
+    noted, with its number and first line: Bundles, and where a profile is asked for, resources that name none.
     `spec.columns` maps each raw column to a path of steps with dots between them: `status`, `identifier[0].value`;
     `extension('total-dose')`, `coding('sct')`: the entries whose url or system ends so, whose texts are all given where
     they differ (`3000 | 2500`, which no type reads); `reference('Patient')`: the id of a reference to that resource.
     `spec.each` is a path to a list; then there is a row per entry, and a path that begins with a dot starts from the
-    entry. `source_row` is the line. Raises `UnreadableFile` with the lines that are no JSON object, `MappingError` for
-    a path that is none of these. Source: HL7 FHIR R4, CodeX-RT profiles.
+    entry. A quantity's `unit` is given with its `code` where they differ. `source_row` is the line. Raises
+    `UnreadableFile` with the lines that are no JSON object, `MappingError` for a path that is none of these.
+    Source: HL7 FHIR R4, CodeX-RT profiles.
     """
     import duckdb
 
     query = _query(spec)
     problems: list[Problem] = []
+    unread: dict[str, tuple[int, int]] = {}
     with closing(duckdb.connect()) as con:
         con.execute("set enable_progress_bar = false; set threads = 1")
         for lines in _batched(path, problems):
@@ -44,25 +51,50 @@ def batches(path: Path, spec: Mapping[str, Any]) -> "Iterator[pa.Table]":
             problems += _broken(con)
             # after a broken line the rest is only looked through for others
             if not problems:
-                yield con.execute(query).to_arrow_table().rename_columns(["source_row", *spec["columns"]])
+                yield (table := con.execute(query).to_arrow_table().rename_columns(["source_row", *spec["columns"]]))
+                for what, n, first in con.execute(_unread(spec)).fetchall():
+                    before = unread.get(what, (0, first))
+                    unread[what] = (before[0] + n, before[1])
             con.unregister("lines")
             if len(problems) >= MOST_PROBLEMS:
                 break
     if problems:
         raise UnreadableFile(sorted(problems, key=lambda p: int(p.place.removeprefix("line "))))
+    if unread:
+        notes = [(NOT_READ, str(first), what, str(n), UNREAD[what]) for what, (n, first) in unread.items()]
+        yield with_notes(table.slice(0, 0), notes)
 
 
 def _query(spec: Mapping[str, Any]) -> str:
     """The rows of a table `lines` (number, line), all of which are JSON objects."""
     where = f"line ->> '$.resourceType' = {sql_literal(spec['resource'])}"
     if "profile" in spec:
-        profiles = "coalesce(try_cast(line -> '$.meta.profile' as varchar[]), [])"
-        where += f" and len(list_filter({profiles}, lambda p: ends_with(p, {sql_literal(spec['profile'])}))) > 0"
+        name = "p" if "|" in spec["profile"] else "split_part(p, '|', 1)"
+        where += f" and len(list_filter({PROFILES}, lambda p: ends_with({name}, {sql_literal(spec['profile'])}))) > 0"
     each = f", unnest({_every(spec['each'])}) as entry" if "each" in spec else ""
     columns = "".join(f", nullif({_text(p)}, '') as c{i}" for i, p in enumerate(spec["columns"].values()))
     return f"""
         with resources as (select number, line{each} from (select number, line::json as line from lines) where {where})
         select number::varchar as source_row{columns} from resources order by number
+    """
+
+
+def _unread(spec: Mapping[str, Any]) -> str:
+    """What no source reads of the table `lines`: which of `UNREAD`, how many and the first line."""
+    lost = [("Bundle", "contains(line, 'Bundle')", "type = 'Bundle'")]
+    if "profile" in spec:
+        # most lines name one, and are not parsed again for it
+        lost += [("meta.profile", "true", f"type = {sql_literal(spec['resource'])} and len({PROFILES}) = 0")]
+    told = " union all ".join(
+        f"select {sql_literal(what)} as what, number from typed where {maybe} and {is_lost}"
+        for what, maybe, is_lost in lost
+    )
+    return f"""
+        with typed as (
+            select number, line::json as line, line ->> '$.resourceType' as type from lines
+            where not contains(line, '"profile"') or contains(line, 'Bundle')
+        )
+        select what, count(*), min(number) from ({told}) group by what order by what desc
     """
 
 
@@ -143,8 +175,18 @@ def _text(path: str) -> str:
             _one(f"list_transform({value}, lambda v: v ->> '$.reference')") if is_list else f"{value} ->> '$.reference'"
         )
         return f"regexp_extract({text}, {sql_literal(f'(?:^|/){ending}/([^/]+)')}, 1)"
+    if name == "unit" and not ending:
+        # a quantity says its unit twice, and `code` alone is legal
+        return _one(
+            f"list_concat({', '.join(_texts(*_reach(value, [(n, '', '')], is_list)) for n in ('unit', 'code'))})"
+        )
     value, is_list = _reach(value, [last], is_list)
-    return _one(f"list_transform({value}, lambda v: v ->> '$')") if is_list else f"({value} ->> '$')"
+    return _one(_texts(value, is_list)) if is_list else f"({value} ->> '$')"
+
+
+def _texts(value: str, is_list: bool) -> str:
+    """The SQL of a list of texts."""
+    return f"list_transform({value}, lambda v: v ->> '$')" if is_list else f"[{value} ->> '$']"
 
 
 def _one(texts: str) -> str:

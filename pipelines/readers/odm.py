@@ -42,6 +42,11 @@ def item_groups(path: Path, scratch: Path) -> list[str]:
     return list(odm_spill.opened(path, scratch, _read).groups)
 
 
+def filled_groups(path: Path, scratch: Path) -> dict[str, tuple[int, str]]:
+    """Item group -> its rows that hold an item, and the first of them; as `item_groups`."""
+    return {group: (n, first) for group, (n, first) in odm_spill.opened(path, scratch, _read).filled.items()}
+
+
 def version(path: Path) -> str:
     """What the root element says: `1.3.2`, `2.0`, or '' where it says nothing."""
     return _root(path).get("ODMVersion", "")

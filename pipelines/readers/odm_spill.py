@@ -33,6 +33,7 @@ class Spill:
     folder: Path
     groups: dict[str, int] = field(default_factory=dict)
     items: dict[str, dict[str, str]] = field(default_factory=dict)  # item group -> name in lower case -> name
+    filled: dict[str, tuple[int, str]] = field(default_factory=dict)  # item group -> rows with items, the first of them
     buffers: dict[str, list[tuple[int, Row]]] = field(default_factory=dict)
     widths: dict[str, dict[str, None]] = field(default_factory=dict)
     seq: int = 0
@@ -52,8 +53,11 @@ class Spill:
             return f"at most {MOST_GROUPS} item groups with at most {MOST_ITEMS} items"
         return ""
 
-    def add(self, group: str, row: Row) -> None:
-        """One row of an item group, in document order of its start."""
+    def add(self, group: str, row: Row, is_filled: bool) -> None:
+        """One row of an item group, in document order of its start; whether it holds an item."""
+        if is_filled:
+            n, first = self.filled.get(group, (0, row["source_row"]))
+            self.filled[group] = (n + 1, first)
         self._keep(str(self.groups.setdefault(group, len(self.groups))), row)
 
     def remove(self, row: Row) -> None:
@@ -105,12 +109,12 @@ def opened(path: Path, scratch: Path, read: Callable[[Path, Spill], None]) -> Sp
             spill.flush()
         except UnreadableFile as error:
             problems = [[p.place, p.expected, p.action] for p in error.problems]
-        found = {"groups": spill.groups, "items": spill.items, "problems": problems}
+        found = {"groups": spill.groups, "items": spill.items, "filled": spill.filled, "problems": problems}
         index.write_text(json.dumps(found), encoding="utf-8")
     found = json.loads(index.read_text(encoding="utf-8"))
     if found["problems"]:
         raise UnreadableFile([Problem("", *problem) for problem in found["problems"]])
-    return Spill(folder, found["groups"], found["items"])
+    return Spill(folder, found["groups"], found["items"], found["filled"])
 
 
 def rows(spill: Spill, groups: Sequence[str], keys: Sequence[str]) -> "Iterator[pa.Table]":

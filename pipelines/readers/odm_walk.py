@@ -71,6 +71,8 @@ class Walk:
             # a comment, an audit record or a vendor's note inside an item is none of its value
             self.parser.CharacterDataHandler = None
         if namespace != self.namespace:
+            if name in LEVELS:
+                raise self.refused(f"{name} in the namespace of the ODM element")
             return
         if name in LEVELS:
             self._open(name, attributes)
@@ -147,7 +149,7 @@ class Walk:
             row = {"source_row": str(level.number), **self._keys(), "TransactionType": transaction, **level.items}
             if level.nulls:
                 row[NULLS] = " ".join(level.nulls)
-            self.spill.add(level.keys.get("ItemGroupOID", ""), row)
+            self.spill.add(level.keys.get("ItemGroupOID", ""), row, bool(level.items))
         self.levels.pop()
 
     def _close_item(self, item: dict[str, str]) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 FORMATS = ("csv", "xlsx", "odm", "dicom", "fhir")
 MOST_PROBLEMS = 50
 NOTES = b"notes"
+NOT_READ = "structure/not_read"  # records that the mapping does not name
 
 
 def read(files: Sequence[tuple[str, Path]], spec: Mapping[str, Any]) -> "pa.Table":

@@ -25,6 +25,8 @@ MOST_XLS = 128 << 20
 MOST_WRITTEN = 4 << 30
 NO_ROOM = 28  # exit code when the disk of the parent's temporary file is full
 BATCH_CELLS = 500_000
+# a year typed into a cell of dates is a day of 1905 to the spreadsheet; below 61 its numbers are not those of days
+EPOCH, NO_DAYS = datetime.date(1899, 12, 30), range(61, 2101)
 ZIP, OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
 
@@ -59,8 +61,12 @@ def as_text(cell: Any) -> str:
         return "TRUE" if cell else "FALSE"
     if isinstance(cell, float):
         return str(int(cell)) if cell.is_integer() else repr(cell)
-    if isinstance(cell, datetime.datetime):
-        return cell.date().isoformat() if cell.time() == datetime.time() else cell.isoformat(" ")
+    if isinstance(cell, datetime.datetime) and cell.time() != datetime.time():
+        return cell.isoformat(" ")
+    if isinstance(cell, datetime.date):
+        day = datetime.date(cell.year, cell.month, cell.day)
+        number = (day - EPOCH).days
+        return str(number) if number in NO_DAYS else day.isoformat()
     return str(cell)
 
 

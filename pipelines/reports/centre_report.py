@@ -2,6 +2,7 @@
 
 import datetime
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pipelines import study
 from pipelines.deliveries import ledger
 from pipelines.query_words import called, field_label, short
-from pipelines.reports.pages import ASKED, TEMPLATES, note_of, page, reading, rows_of
+from pipelines.reports.pages import OPEN, TEMPLATES, note_of, page, reading, rows_of
 from pipelines.warehouse import Home
 
 MOST_CHANGES = 200  # shown one by one; the table validated.changes holds all
@@ -109,7 +110,7 @@ def _received(con: "duckdb.DuckDBPyConnection", home: Home, centre: str, t: Mapp
             for file, n_files, reason, n in dropped
         ],
         "unmapped": unmapped_codes(con, f"(from slice.main.staged_findings where {mine})"),
-        "rejected": _rejected(home, centre),
+        "rejected": _rejected(home, centre, t),
     }  # fmt: skip
 
 
@@ -155,7 +156,7 @@ def _others(con: "duckdb.DuckDBPyConnection", centre: str, t: Mapping[str, Any])
     mine = f"centre = {study.sql_literal(centre)}"
     own, others = con.execute(f"""
         with person as (select usubjid, bool_or({mine}) as is_mine from harmonised.links group by usubjid),
-        asked as (select {mine} as is_mine from validated.findings where {ASKED})
+        asked as (select {mine} as is_mine from validated.findings where {OPEN})
         select count(*) filter (is_mine), (select count(*) from asked where is_mine) from person
         union all
         select count(*) filter (not is_mine), (select count(*) from asked where not is_mine) from person
@@ -201,12 +202,19 @@ def _form(table: str) -> str:
     return short(study.staged_tables()[table].label)
 
 
-def _rejected(home: Home, centre: str) -> list[tuple[str, str]]:
-    """Deliveries that were rejected since the one in force, a row per reason."""
+def _rejected(home: Home, centre: str, t: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Deliveries that were rejected since the one in force, a row per reason, as far as we can in its language."""
     last = ledger.in_force(home, centre)
     return [
-        (delivery.name, reason)
+        (delivery.name, why(reason, t))
         for delivery in ledger.read(home)
         if delivery.centre == centre and delivery.state == "rejected" and (last is None or delivery.order > last.order)
         for reason in delivery.reasons
     ]
+
+
+def why(reason: str, t: Mapping[str, Any]) -> str:
+    """A reason for rejection, which the archive holds in English, with its commonest parts in another language."""
+    for english, local in t["rejections"].items():
+        reason = re.sub(english, local, reason)
+    return reason

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from pipelines import study
 from pipelines.figures import inline
 from pipelines.figures.words import printed
-from pipelines.reports.pages import ASKED, RULES, inlined, note_of, page, reading, rows_of
+from pipelines.reports.pages import OPEN, RULES, inlined, note_of, page, reading, rows_of
 from pipelines.rules.gx import native_problems
 from pipelines.rules.load import load_rules
 from pipelines.status import lateness
@@ -48,7 +48,7 @@ def _centres(con: "duckdb.DuckDBPyConnection", late_after_pct: int) -> list[dict
         with received as (select centre, sum(n_rows)::bigint as n from slice.main.staged_received group by centre),
         dropped as (select centre, count(*) as n from slice.main.staged_dropped group by 1),
         known as (select centre, count(distinct usubjid) as n from harmonised.links group by 1),
-        asked as (select centre, count(*) as n from validated.findings where {ASKED} group by 1),
+        asked as (select centre, count(*) as n from validated.findings where {OPEN} group by 1),
         delivered as (
             select
                 centre, max(delivery_dt) as delivery_dt,
@@ -113,7 +113,7 @@ def _overdue(con: "duckdb.DuckDBPyConnection") -> list[tuple[Any, ...]]:
     """Queries whose day of reply has passed: by centre, then the oldest first."""
     return con.execute(f"""
         with overdue as (
-            from validated.findings where {ASKED} and state in ('new', 'open', 'reopened') and due_dt < {TODAY}
+            from validated.findings where {OPEN} and state <> 'answered' and due_dt < {TODAY}
         )
         select centre, usubjid, message, state, due_dt, {TODAY} - due_dt as n_late, query_id,
             (select count(*) from overdue) as n_all

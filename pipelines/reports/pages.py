@@ -16,7 +16,8 @@ RULES = """
         case when bool_or(status = 'error') then any_value(problem) end
     from validated.rule_counts group by rule_id order by bool_or(status = 'error') desc, sum(n_failed) desc, rule_id
 """
-ASKED = "severity in ('stop', 'exclude', 'query')"  # findings that a centre has to answer
+# findings that are open queries: they wait for their centre or for us, as the key figure counts them
+OPEN = "severity <> 'note' and state in ('new', 'open', 'answered', 'reopened')"
 
 
 @contextmanager

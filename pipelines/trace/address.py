@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 NAMED = 12  # keys shown where several fit
 OF_A_SUBJECT = ("validated.eligibility", "derived.adsl", "derived.adtte", "derived.treated_sites")
-FINDINGS = "validated.findings"
+FINDINGS, QUERIES = "validated.findings", "validated.queries"
 
 
 def table_named(name: str) -> str:
@@ -78,14 +78,23 @@ def subject_rows(con: "duckdb.DuckDBPyConnection", usubjid: str) -> list[Row]:
 
 
 def query_row(con: "duckdb.DuckDBPyConnection", query_id: str) -> Row:
-    """The finding with this id; raises `UsageError`."""
+    """The finding with this id, or the query where it is settled and nothing is found any more; raises `UsageError`."""
     given = study.sql_literal(query_id)
-    if con.execute(f"select 1 from store.{FINDINGS} where query_id = {given}").fetchall():
-        return Row(FINDINGS, (query_id,))
+    for table in (FINDINGS, QUERIES):
+        if con.execute(f"select 1 from store.{table} where query_id = {given}").fetchall():
+            return Row(table, (query_id,))
     closest = con.execute(f"""
-        select query_id from store.{FINDINGS} order by jaro_winkler_similarity(query_id, {given}) desc, query_id limit 1
+        select query_id from store.{QUERIES} order by jaro_winkler_similarity(query_id, {given}) desc, query_id limit 1
     """).fetchall()
     raise UsageError(f"No query is called {query_id!r}" + _meant(closest))
+
+
+def query_of(con: "duckdb.DuckDBPyConnection", row: Row) -> Row:
+    """The query that a row of a table without subjects tells about; raises `UsageError` where it is about none."""
+    told = dict(zip(study.tables()[row.table].key, row.key, strict=True))
+    if told.get("query_id"):
+        return query_row(con, str(told["query_id"]))
+    raise UsageError(f"{row.table} is not about subjects or their records: nothing leads from it to a hospital's row.")
 
 
 def command(row: Row, home: str) -> str:

@@ -10,7 +10,7 @@ from pipelines import models, study
 from pipelines.errors import UsageError
 from pipelines.trace.address import table_named
 from pipelines.trace.chain import recorded
-from pipelines.trace.rows import Row, columns_of, of_subjects, row_test
+from pipelines.trace.rows import Row, columns_of, figures_of, of_subjects, place, row_test, words_of
 from pipelines.yaml_schema import nearest
 
 if TYPE_CHECKING:
@@ -51,14 +51,16 @@ def cell_at(con: "duckdb.DuckDBPyConnection", address: str) -> Cell:
 
     Raises `UsageError` for a table, row or column that is not there, with the nearest address, or with all that fit.
     """
+    if not address.strip("/"):
+        raise UsageError("A figure is named by its table and words of its row, as in table2/bone/PR.")
     name, *words = [part for part in address.split("/") if part]
     tables = [t for t in study.tables() if t.startswith("reports.")]
     table = table_named(name)
     if table not in tables:
         raise UsageError(f"{name!r} is no report table; for a row of it say --table {table} --key KEY.")
-    columns = [w.lower() for w in words if w.lower() in _figures(table)]
+    columns = [w.lower() for w in words if w.lower() in figures_of(table)]
     words = [w.lower() for w in words if w.lower() not in columns]
-    rows = {_words(table, values): values for values in _rows(con, f"store.{table}", table)}
+    rows = {words_of(table, values): values for values in _rows(con, f"store.{table}", table)}
     fitting = [known for known in rows if set(words) <= set(known)]
     exact = [known for known in fitting if len(known) == len(words)]
     chosen = exact or fitting
@@ -67,7 +69,7 @@ def cell_at(con: "duckdb.DuckDBPyConnection", address: str) -> Cell:
         if chosen:
             shown = ", ".join(at[:NAMED]) + (", ..." if len(at) > NAMED else "")
             raise UsageError(f"{address!r} fits several rows: {shown}.")
-        known_words = sorted({w for known in rows for w in known} | _figures(table))
+        known_words = sorted({w for known in rows for w in known} | figures_of(table))
         wrong = next((w for w in words if w not in known_words), "")
         if words and not wrong:
             raise UsageError(f"{name} has no row for {' and '.join(words)} together: nobody is counted there.")
@@ -77,7 +79,9 @@ def cell_at(con: "duckdb.DuckDBPyConnection", address: str) -> Cell:
 
 def at_row(table: str, values: Mapping[str, Any], column: str | None = None) -> Cell:
     """The figure of a row, its count where no column is named."""
-    figures = _figures(table)
+    figures = figures_of(table)
+    if not figures:
+        raise UsageError(f"{table} holds no figure of its own: ask for one of those that it is about.")
     column = column or next((m for m in MEASURES if m in figures), None) or sorted(figures)[0]
     key = tuple(None if values[c] is None else str(values[c]) for c in study.tables()[table].key)
     return Cell(Row(table, key), column, values)
@@ -135,6 +139,10 @@ class Recount:
         self.sources = tuple(sorted({d for m in self.chain for d in m.deps if of_subjects(d)}))
         if not self.sources:
             raise UsageError(f"{table} is reckoned from other report tables, not from rows of subjects.")
+        if any(d.startswith("staged.") for m in self.chain for d in m.deps):
+            raise UsageError(
+                f"{table} is counted from what each delivery held, not from rows that the warehouse keeps."
+            )
         self.words = set(re.findall(r"\w+", " ".join(m.sql for m in self.chain)))
         self.known: dict[tuple[Any, ...], dict[tuple[str | None, ...], dict[str, Any]]] = {}
 
@@ -153,8 +161,8 @@ class Recount:
             for m in self.chain:
                 self.con.execute(f"drop table {m.full_name}")
             self.con.execute("use memory")
-            self.known[at] = {_place(self.table, values): values for values in rows}
-        found = self.known[at].get(_place(self.table, cell.values), {})
+            self.known[at] = {place(self.table, values): values for values in rows}
+        found = self.known[at].get(place(self.table, cell.values), {})
         return found.get(cell.column) or 0
 
     def counted(self, cell: Cell, subjects: Sequence[str]) -> list[str]:
@@ -199,7 +207,8 @@ class Recount:
             where = f" where {of_them}" if dep in self.sources else ""
             columns = "*"
             if dep == without and blank:
-                columns = f'* replace (null as "{blank}")'
+                kind = next(c.sql_type for c in study.tables()[dep].columns if c.name == blank)
+                columns = f'* replace (null::{kind} as "{blank}")'
             elif dep == without:
                 where += f" and not ({row_test(dep, but.key)})" if but else " and false"
             self.con.execute(f"create or replace view slice.{dep} as select {columns} from store.{dep} t{where}")
@@ -220,28 +229,3 @@ def _rows(con: "duckdb.DuckDBPyConnection", source: str, table: str) -> list[dic
     names = columns_of(table)
     listed = ", ".join(f'"{c}"' for c in names)
     return [dict(zip(names, row, strict=True)) for row in con.execute(f"select {listed} from {source}").fetchall()]
-
-
-def _place(table: str, values: Mapping[str, Any]) -> tuple[str | None, ...]:
-    """What names a row however many others there are: not its number."""
-    if "row_key" in values:
-        return (values["row_key"],)
-    return tuple(None if values[c] is None else str(values[c]) for c in study.tables()[table].key)
-
-
-def _words(table: str, values: Mapping[str, Any]) -> tuple[str, ...]:
-    """The words of a row's address."""
-    return tuple(
-        word.lower()
-        for part in _place(table, values)
-        if part
-        for word in (part.split(".") if "row_key" in values else [part])
-    )
-
-
-def _figures(table: str) -> set[str]:
-    """Columns that hold numbers."""
-    declared = study.tables()[table]
-    return {
-        c.name for c in declared.columns if c.type in ("count", "int", "number", "quantity", "total", "large_dose")
-    } - {*declared.key}

@@ -24,6 +24,7 @@ IN_PYTHON = {
     "assessed.adrs_alternatives": ("pipelines/alternatives.py", ("assessed.adrs",)),
     "validated.rule_failures": ("pipelines/rules/run.py", ()),
 }
+OF_RULES = ("validated.rule_failures", "validated.queries")  # each row names the table that it is about
 
 
 @dataclass
@@ -163,7 +164,7 @@ def _alike(con: "duckdb.DuckDBPyConnection", step: Step) -> dict[Row, set[str]]:
     sources: Iterable[str] = IN_PYTHON[table][1] if table in IN_PYTHON else ()
     if table in models.load():
         sources = models.load()[table].deps
-    if table == "validated.rule_failures":
+    if table in OF_RULES:
         sources = (str(values["table_name"]),)
     found: dict[Row, set[str]] = {}
     for source in (s for s in sources if of_subjects(s)):

@@ -1,5 +1,6 @@
 """Rows of the warehouse by table and key, and what is declared of them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,3 +47,29 @@ def as_text(value: Any) -> str | None:
     if value is None:
         return None
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def place(table: str, values: Mapping[str, Any]) -> tuple[str | None, ...]:
+    """What names a row however many others there are: not its number."""
+    key = study.tables()[table].key
+    if "row_key" in values and "row_key" not in key:
+        return (values["row_key"],)
+    return tuple(None if values[c] is None else str(values[c]) for c in key)
+
+
+def words_of(table: str, values: Mapping[str, Any]) -> tuple[str, ...]:
+    """The words of a row's address."""
+    return tuple(
+        word.lower()
+        for part in place(table, values)
+        if part
+        for word in (part.split(".") if "row_key" in values else [part])
+    )
+
+
+def figures_of(table: str) -> set[str]:
+    """Columns that hold numbers."""
+    declared = study.tables()[table]
+    return {
+        c.name for c in declared.columns if c.type in ("count", "int", "number", "quantity", "total", "large_dose")
+    } - {*declared.key}

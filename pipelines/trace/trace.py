@@ -106,12 +106,18 @@ def shorten(text: str) -> str:
 
 
 def trace_rows(home: Home, table: str, key: str, whole: bool = False) -> Trace:
-    """One row of any table by its key; of a report table the figure. Raises `UsageError`, as all of these do."""
+    """One row of any table by its key; of a report table the figure, of a query's step the query.
+
+    Raises `UsageError`, as all of these do.
+    """
     con = open_trace(home)
     full = address.table_named(table)
     row = address.rows_at(con, full, key)
     if address.traceable(full):
         return _back(con, home, {row: columns_of(full)}, whole)
+    if not full.startswith("reports."):
+        row = address.query_of(con, row)
+        return _back(con, home, {row: columns_of(row.table)}, whole)
     return _cell(con, home, cells.at_row(full, cells.row_values(con, row)), whole)
 
 
@@ -131,9 +137,12 @@ def trace_query(home: Home, query_id: str, whole: bool = False) -> Trace:
 
 
 def trace_cell(home: Home, at: str, whole: bool = False) -> Trace:
-    """A figure of a report table: its subjects, their rows and records."""
+    """A figure of a report table: its subjects, their rows and records; of a subject's own row the way back."""
     con = open_trace(home)
-    return _cell(con, home, cells.cell_at(con, at), whole)
+    cell = cells.cell_at(con, at)
+    if address.traceable(cell.row.table):
+        return _back(con, home, {cell.row: columns_of(cell.row.table)}, whole)
+    return _cell(con, home, cell, whole)
 
 
 def _back(con: "duckdb.DuckDBPyConnection", home: Home, roots: Mapping[Row, Any], whole: bool) -> Trace:

@@ -3,7 +3,14 @@
 -- source: QUALITY, Findings and the life of a query
 with identified as materialized (
     select 'Q' || left(sha256(concat(rule_id, '|', centre, '|', record_key, '|', field)), 12) as query_id, *
-    from validated.rule_failures
+    from validated.rule_failures f
+    where
+        -- who is not known to be eligible stays so, but the text that nobody can read is asked about by itself
+        f.outcome is distinct from 'unknown' or not exists (
+            select 1 from staged.findings s
+            where
+                s.centre = f.centre and s.source_file = f.source_file and s.source_row = f.source_row and s.staged_field = f.field
+        )
 ),
 twice as (
     select query_id from identified group by query_id having count(*) > 1

@@ -14,7 +14,9 @@ life as (
     select
         query_id, max_by(struct_pack(centre, state, conflict, delivery_dt, reply_delivery, replied_query), epoch) as last_step,
         min_by(struct_pack(delivery_id, delivery_dt), epoch) as first_step,
-        max_by(struct_pack(delivery_id, delivery_dt), epoch) filter (failing_fl = 'Y') as last_seen,
+        -- a reply says something of what it is about, and shows nothing of it
+        max_by(struct_pack(delivery_id, delivery_dt), epoch)
+            filter (failing_fl = 'Y' and delivery_id is distinct from reply_delivery) as last_seen,
         max(delivery_dt) filter (state is distinct from state_before) as changed_dt,
         max_by(delivery_dt, epoch) filter (is_asked and coalesce(state_before not in ('new', 'open', 'reopened'), true)) as asked_dt,
         count(*) filter (failing_fl = 'Y' and own_fl = 'Y') as n_deliveries,

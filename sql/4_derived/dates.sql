@@ -52,7 +52,19 @@ named as (
     select usubjid, date_name, adt, srcdom, srcvar, srcseq from derived.assessment_dates
     union all
     select usubjid, date_name, adt, srcdom, srcvar, srcseq from derived.reported_dates
+),
+alive as (
+    -- a scan after the last visit shows as well that the patient lived
+    select usubjid, max(struct_pack(adt := adt, dom := srcdom, var := srcvar, seq := srcseq)) as seen
+    from named
+    where date_name in ('last_followup', 'last_assessment') and adt is not null
+    group by usubjid
 )
-select usubjid, date_name, adt, srcdom, srcvar, srcseq from named
+select usubjid, date_name, adt, srcdom, srcvar, srcseq
+from (
+    from named
+    union all
+    select usubjid, 'last_known_alive', seen.adt, seen.dom, seen.var, seen.seq from alive
+)
 join assessed.subject_dates using (usubjid)
 where adt is not null

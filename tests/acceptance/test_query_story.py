@@ -77,7 +77,7 @@ impossible age      | resolved     | 2017-04-02 | 2017-07-01 | -          | 182 
 age and birth year  | reopened     | 2017-04-02 | 2018-07-01 | 2018-01-31 | 455      | 6
 onset not a date    | resolved     | 2017-04-02 | 2017-07-01 | -          | 182      | 2
 grade not given     | unobtainable | 2017-04-02 | 2018-07-01 | -          | 455      | 6
-end before onset    | resolved     | 2017-04-02 | 2017-05-01 | -          | 90       | 1
+end before onset    | resolved     | 2017-04-02 | 2017-04-02 | -          | 90       | 1
 laboratory row gone | resolved     | 2017-10-01 | 2018-01-01 | -          | 123      | 2
 """
 

@@ -1,26 +1,29 @@
 """`restage trace` over the reference study: every endpoint and every cell of Table II ends in a hospital's own text."""
 
 import json
+import re
+import shutil
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import duckdb
 import pytest
 
 from pipelines import models, study
 from pipelines.cli.trace import trace as command
 from pipelines.errors import UsageError
-from pipelines.trace import cells, show, trace
+from pipelines.trace import address, cells, show, trace
 from pipelines.trace.chain import Steps, open_trace, recorded, steps
 from pipelines.trace.landed import Record, records
-from pipelines.trace.rows import Row, columns_of
+from pipelines.trace.rows import Row, columns_of, words_of
 from pipelines.trace.witness import witnesses
 from pipelines.warehouse import Home
 
 if TYPE_CHECKING:
-    import duckdb
-
     from tests.conftest import Restage
 
 ADTTE = "derived.adtte"
@@ -173,6 +176,46 @@ def test_a_query_leads_to_its_rule_its_row_and_the_record(con: "duckdb.DuckDBPyC
             assert "as it came: " in told
 
 
+# what a figure may not lead to, and what is said then
+NO_WAY = re.compile(
+    "is reckoned from other report|holds no figure of its own|from what each delivery held|is not about"
+)
+
+
+@pytest.mark.parametrize("table", study.tables())
+def test_a_row_of_every_table_leads_somewhere_or_it_is_said_why_not(
+    con: "duckdb.DuckDBPyConnection", demo_home: Path, table: str
+) -> None:
+    """And the figure of every report table, named by the words of its row."""
+    for row in keys(con, table)[:1]:
+        ways = [partial(trace.trace_rows, Home(demo_home), table, address.written(row))]
+        if table.startswith("reports."):
+            at = "/".join((table.split(".")[1], *words_of(table, cells.row_values(con, row))))
+            ways.append(partial(trace.trace_cell, Home(demo_home), at))
+        for way in ways:
+            try:
+                found = way()
+            except UsageError as error:
+                assert NO_WAY.search(str(error)), error
+            else:
+                assert len(list(found.lines())) > 1
+                assert found.data()["steps"] or found.cell
+
+
+def test_a_settled_query_leads_to_its_row(tmp_path: Path, demo_home: Path) -> None:
+    """It is no finding any more: the query itself says what it was about."""
+    home = Home(tmp_path)
+    for part in ("landed", "archive"):
+        (home.root / part).symlink_to(demo_home / part)
+    shutil.copy(Home(demo_home).database, home.database)
+    with closing(duckdb.connect(home.database)) as own:
+        asked = "select query_id, rule_id from validated.findings where usubjid is not null and source_row <> '0'"
+        query_id, rule_id = own.execute(f"{asked} order by all").fetchall()[0]
+        own.execute("delete from validated.findings where query_id = ?", [query_id])
+    told = "\n".join(trace.trace_query(home, query_id).lines())
+    assert f"expectations/{rule_id}.yaml" in told and "as it came: " in told
+
+
 def run(restage: "Restage", home: Path, *arguments: str) -> tuple[int, str, str]:
     done = restage("trace", "--home", home, *arguments)
     return done.returncode, done.stdout, done.stderr
@@ -205,6 +248,9 @@ WRONG = {
     ("--cell", "table1/sex/age"): "no row for sex and age together",
     ("--cell", "table2/bone"): "table2/srt/bone/pr",
     ("--cell", "adsl/x"): "no report table",
+    ("--cell", "/"): "table2/bone/PR",
+    ("--cell", "reconciliation/claim_pr_all_sites"): "no figure of its own",
+    ("--cell", "centre_figures/me1"): "fits several rows",
     ("--query", "Q000"): "No query is called",
     ("--subject", "RCC-ME1-007-B"): "did you mean 'RCC-ME1-007-A'",
     (): "One of these is expected",

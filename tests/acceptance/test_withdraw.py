@@ -80,7 +80,7 @@ def withdrawn(demo_home: Path, tmp_path_factory: pytest.TempPathFactory, restage
             seen |= {siteid, rtsiteid}
     ids = set().union(*(known_as(home, code) for code in codes))
     for code in codes[1:]:
-        assert withdraw(Home(home), code, load_all(CENTRES))
+        assert withdraw(Home(home), code, load_all(CENTRES)).deliveries
     done = restage("withdraw", codes[0], "--home", home)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "whose files are written anew" in done.stdout

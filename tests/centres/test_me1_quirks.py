@@ -120,6 +120,33 @@ def test_words_for_missing_are_no_values_and_no_findings(tmp_path: Path, export:
     assert rows(after / "findings.parquet", "rule_id") == []
 
 
+@pytest.mark.parametrize("day", ["", "UNK"])
+def test_a_response_without_its_day_is_kept(tmp_path: Path, export: Path, day: str) -> None:
+    def edit(table: Table) -> Table:
+        row = next(r for r in table[1] if r["ass_date"] and r["ass_response"] and not r["pd_date"])
+        row["ass_date"] = day
+        return table
+
+    kept, folder = "count(*), count(overall_response)", taken(tmp_path / "after", export, ME1_DATA=edit)
+    before = taken(tmp_path / "before", export)
+    assert rows(folder / "responses.parquet", kept) == rows(before / "responses.parquet", kept)
+    assert rows(folder / "responses.parquet", "count(*)", "rsdt is null") == [(1,)]
+    assert rows(folder / "findings.parquet", "rule_id") == []
+
+
+def test_a_form_under_another_name_is_asked(tmp_path: Path, export: Path) -> None:
+    def edit(table: Table) -> Table:
+        for row in table[1]:
+            name = row["redcap_repeat_instrument"]
+            row["redcap_repeat_instrument"] = {"toxicity": "Adverse events"}.get(name, name)
+        return table
+
+    folder = taken(tmp_path, export, ME1_DATA=edit)
+    assert rows(folder / "adverse_events.parquet", "*") == []
+    ((rule, value),) = rows(folder / "findings.parquet", "rule_id, value_received")
+    assert rule == "structure/unused_row" and value.startswith("redcap_repeat_instrument: Adverse events, ")
+
+
 @pytest.mark.parametrize(
     ("cells", "rule", "table", "column"),
     [

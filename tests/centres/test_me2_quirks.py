@@ -93,6 +93,17 @@ def test_what_cannot_be_read_is_asked_with_its_row(tmp_path: Path, cell: str, ru
     assert findings(folder) == [(f"structure/{rule}", "Lesioni!4", "Basale|mm", cell)]
 
 
+@pytest.mark.parametrize(("number", "asked"), [(2014, "2014"), (1, "1900-01-01"), (31, "1900-01-31"), (61, "61")])
+def test_a_number_typed_into_a_cell_of_dates_is_no_day_of_1905(tmp_path: Path, number: int, asked: str) -> None:
+    """The sheet shows 06/07/1905 for the year 2014."""
+    folder = staged(
+        tmp_path, "Lesioni", [lesion("L2", None, 20, "presente", "TC")],
+        lambda page: page.write_number(3, 6, number, page.default_date_format),
+    )  # fmt: skip
+    assert rows(folder / "measurements.parquet", "trdt", "lesion_id = 'L2'") == [(None,)]
+    assert findings(folder) == [("structure/unreadable_date", "Lesioni!4", "Basale|Data", asked)]
+
+
 def test_centimetres_in_one_column_and_letters_of_two_languages(tmp_path: Path) -> None:
     below = [
         ["PZ-001", n, visit(n), "3,45", word] for n, word in enumerate(["RC", "RP", "MS", "PD", "CR", "PR", "SD"], 2)
@@ -105,14 +116,35 @@ def test_centimetres_in_one_column_and_letters_of_two_languages(tmp_path: Path) 
 
 
 def test_totals_blank_rows_and_the_signature_are_no_records(tmp_path: Path) -> None:
-    below = [["Totale", "1 lesione"], [], lesion("L2", DAY, 20, "presente", "TC"), [None, "a voce"], ["Totale", "2"],
+    below = [["Totale", "1 lesione"], [], lesion("L2", DAY, 20, "presente", "TC"), [None, None], ["Totale", "2"],
              ["Compilato da: data manager"], ["PZ-001", "L9"]]  # fmt: skip
     folder = staged(tmp_path, "Lesioni", below)
     assert rows(folder / "lesions.parquet", "lesion_id, source_row") == [("L1", "Lesioni!3"), ("L2", "Lesioni!6")]
     assert rows(folder / "dropped.parquet", "source_row, reason") == [
-        ("Lesioni!10", "footer"), ("Lesioni!4", "total_row"), ("Lesioni!7", "row_without_subject"),
-        ("Lesioni!8", "total_row"), ("Lesioni!9", "footer"),
+        ("Lesioni!10", "footer"), ("Lesioni!4", "total_row"), ("Lesioni!8", "total_row"), ("Lesioni!9", "footer"),
     ]  # fmt: skip
+
+
+def test_records_below_the_signature_are_asked(tmp_path: Path) -> None:
+    folder = staged(tmp_path, "Esami", [["Compilato da: data manager"], ["PZ-001", "AST", DAY, 30, "U/L", 0, 40]])
+    assert findings(folder) == [("structure/row_below_footer", "Esami!4", "Codice", None)]
+
+
+def test_a_row_without_its_patient_is_asked(tmp_path: Path) -> None:
+    """Cells that are merged down leave the rows below the first one without a code."""
+    folder = staged(tmp_path, "Esami", [[None, "AST", DAY, 30, "U/L", 0, 40]])
+    assert findings(folder) == [("structure/no_study_code", "Esami!3", "Codice", None)]
+    assert rows(folder / "dropped.parquet", "source_row, reason") == []
+
+
+@pytest.mark.parametrize("day", [None, "ND"])
+def test_a_response_without_its_day_is_kept(tmp_path: Path, day: str | None) -> None:
+    folder = staged(tmp_path, "Valutazioni", [["PZ-001", 2, day, 3.1, "RP"], ["PZ-001", 3, day]])
+    kept = rows(folder / "responses.parquet", "visitnum, overall_response, rsdt", "rsdt is null")
+    assert kept == [(2, "PR", None)]
+    kind = "Data: -, Risposta: -, Data progressione: -"
+    asked = ("structure/unused_row", "Valutazioni!4", "Data, Risposta, Data progressione", kind)
+    assert findings(folder) == [asked]
 
 
 def test_a_hidden_row_is_data_and_noted(tmp_path: Path) -> None:

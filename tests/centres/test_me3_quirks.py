@@ -78,6 +78,30 @@ def dropped(folder: Path) -> list[tuple[Any, ...]]:
     return rows(folder, "dropped", "source_file, source_row, reason", "source = 'follow_up'")
 
 
+def test_an_item_group_that_nothing_names_is_asked_with_its_number_and_first_row(tmp_path):
+    """A new version of the form names its group anew: no event is read, and somebody must know."""
+    events = "".join(
+        f'<ItemGroupData ItemGroupOID="IG_AE_V20" ItemGroupRepeatKey="{n}"><ItemData ItemOID="I_AE_TERM" Value="x"/>'
+        "</ItemGroupData>"
+        for n in (1, 2)
+    )
+    empty = '<ItemGroupData ItemGroupOID="IG_EMPTY"/>'
+    folder = stage(Home(tmp_path), {"a.xml": odm(subject(1, follow_up(FIRST) + empty + events))})
+    columns = "field, value_received, source_file, source_row, expected"
+    assert rows(folder, "findings", columns, "rule_id = 'structure/not_read'") == [
+        ("IG_AE_V20", "2", "a.xml", "3", "an item group that the mapping names")
+    ]
+
+
+def test_changes_to_nothing_are_asked_for(tmp_path):
+    alone = stage(Home(tmp_path / "alone"), {"b.xml": odm(subject(1, follow_up(FIRST)), kind="Transactional")})
+    columns = "field, value_received, source_file, expected"
+    asked = "rule_id = 'structure/changes_without_snapshot'"
+    assert rows(alone, "findings", columns, asked) == [("FileType", "Transactional", "b.xml", "a snapshot before it")]
+    both = {"a.xml": odm(subject(1, follow_up(FIRST))), "b.xml": odm(subject(2), kind="Transactional")}
+    assert rows(stage(Home(tmp_path / "both"), both), "findings", columns, asked) == []
+
+
 def test_an_update_changes_what_it_states_and_leaves_the_rest(tmp_path):
     """A later date; a date that is blank now; and one that the centre does not know any more."""
     later = follow_up(item("LAST", "2016-09-09") + blank("DEATH") + item("NEXT", "UNK"), "Update")

@@ -91,6 +91,53 @@ def test_a_resumed_fraction_is_the_same_fraction_of_another_day(tmp_path: Path, 
     assert course(staged)[0][2] == Decimal(15)
 
 
+@pytest.mark.parametrize("day", ["27.06.2016", ""])
+def test_a_field_without_a_day_belongs_to_the_one_session_of_its_fraction(
+    tmp_path: Path, export: dict[str, str], day: str
+) -> None:
+    lines = [fraction(n, f, day if (n, f) == (1, 2) else f"0{n}/03/2015") for n in (1, 2, 3) for f in (1, 2)]
+    staged = treated(tmp_path, export, lines)
+    assert fractions(staged) == [(n, Decimal("7.5"), "complete") for n in (1, 2, 3)]
+    assert course(staged) == [(Decimal("22.5"), 3, Decimal("22.5"), 3)]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        # stopped and taken up again: the field may be of either day, or of a third one
+        [fraction(1, 1, "02/03/2015"), fraction(1, 1, "03/03/2015"), fraction(1, 2, "?")],
+        [fraction(1, 1, "02/03/2015", "3", status="OPERATOR"), fraction(1, 1, "?", "4,5")],
+    ],
+)
+def test_what_a_field_without_a_day_may_belong_to_has_no_total(
+    tmp_path: Path, export: dict[str, str], lines: list[str]
+) -> None:
+    staged = treated(tmp_path, export, lines)
+    assert course(staged) == [(Decimal("22.5"), 3, None, None)]
+    assert rows(staged / "fractions.parquet", "count(*), count(dose_gy)", f"local_id = '{PATIENT}'") == [
+        (len(lines), len(lines) - 1)
+    ]
+    assert ("structure/unreadable_date",) in rows(staged / "findings.parquet", "rule_id", "value_received = '?'")
+
+
+def test_a_fraction_of_which_no_field_has_a_day_counts_once(tmp_path: Path, export: dict[str, str]) -> None:
+    lines = [fraction(1, 1, "02/03/2015"), *(fraction(2, f, "?") for f in (1, 2))]
+    assert course(treated(tmp_path, export, lines)) == [(Decimal("22.5"), 3, Decimal(15), 2)]
+
+
+def test_a_cell_that_is_looked_up_is_asked_once_where_it_stands(tmp_path: Path, export: dict[str, str]) -> None:
+    def edit(text: str) -> str:
+        return text.replace(";SBRT;", ";BOH;", 1)
+
+    staged = taken(tmp_path, export, {TARGETS: edit})
+    line = next(n for n, text in enumerate(edit(export[TARGETS]).splitlines(), 1) if ";BOH;" in text)
+    columns = "table_name, field, value_received, source_file, source_row"
+    assert rows(staged / "findings.parquet", columns) == [("targets", "Tecnica", "BOH", TARGETS, str(line))]
+    assert rows(staged / "courses.parquet", "count(*)", "technique is null") == [(1,)]
+    unread = rows(staged / "field_counts.parquet", "sum(n_unread)", "field = 'technique'")
+    assert unread == [(1,)]
+
+
 def test_a_fraction_that_stands_there_twice_counts_once(tmp_path: Path, export: dict[str, str]) -> None:
     line = fraction(1, 1, "02/03/2015")
     assert fractions(treated(tmp_path, export, [line, line])) == [(1, Decimal("7.5"), "complete")]
@@ -101,10 +148,18 @@ def test_checks_on_a_phantom_and_verification_courses_are_dropped_with_a_reason(
 ) -> None:
     staged = taken(tmp_path, export)
     reasons = {r for (r,) in rows(staged / "dropped.parquet", "distinct reason")}
-    assert reasons == {"footer", "qa_course", "qa_patient"}
+    assert reasons == {"total_row", "qa_course", "qa_patient"}
     for table in study.staged_tables():
         assert rows(staged / f"{table}.parquet", "count(*)", "local_id like '$%' or local_id like 'Totale%'") == [(0,)]
     assert rows(staged / "fractions.parquet", "count(*)", "course_id like 'QA%'") == [(0,)]
+
+
+def test_a_total_in_the_middle_ends_nothing(tmp_path: Path, export: dict[str, str]) -> None:
+    """A subtotal for each patient: what is below it is read as what is above it."""
+    lines = [fraction(n, 1, f"0{n + 1}/03/2015") for n in range(1, 4)]
+    total = "Totale paziente;2" + ";" * (lines[0].count(";") - 1)
+    staged = treated(tmp_path, export, [*lines[:2], total, lines[2]])
+    assert [number for number, *_ in fractions(staged)] == [1, 2, 3]
 
 
 def test_a_plan_that_was_never_delivered_has_no_course(tmp_path: Path, export: dict[str, str]) -> None:

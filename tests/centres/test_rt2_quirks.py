@@ -72,9 +72,21 @@ def test_version_0_holds_and_never_the_largest(tmp_path: Path, order: list[int])
     assert [reason for _, reason in dropped(folder)] == ["superseded", "superseded"]
 
 
-def test_a_course_of_which_only_superseded_rows_are_left_is_none(tmp_path: Path) -> None:
-    folder = staged(tmp_path, [row(1), row(2, 32000)])
+@pytest.mark.parametrize("versions", [("32000", "31999"), ("1",), ("0.0",)])
+def test_a_course_without_a_current_row_is_asked_once_and_not_used(tmp_path: Path, versions: tuple[str, ...]) -> None:
+    folder = staged(tmp_path, [row(1), *(row(2, version) for version in versions)])
     assert courses(folder) == [("1", Decimal("37.5"), 5)]
+    assert dropped(folder) == [(f"Treatment Summary!{6 + n}", "no_current_row") for n in range(len(versions))]
+    columns = "rule_id, source_row, field, value_received, expected"
+    assert rows(folder / "findings.parquet", columns, "rule_id = 'structure/no_current_row'") == [
+        ("structure/no_current_row", "Treatment Summary!6", "Version", None, "a row of this record with Version 0")
+    ]
+
+
+def test_a_plan_that_was_never_delivered_supersedes_its_old_rows(tmp_path: Path) -> None:
+    folder = staged(tmp_path, [row(1), row(2, 0, Frac_Act=0, Dose_Act=0), row(2, 32000)])
+    assert [reason for _, reason in dropped(folder)] == ["plan_never_delivered", "superseded"]
+    assert findings(folder) == []
 
 
 def test_test_patients_are_told_by_the_guard_column_which_never_lands(tmp_path: Path) -> None:

@@ -106,9 +106,20 @@ def test_a_draft_is_dropped_and_what_refers_to_it_is_asked(tmp_path: Path, appro
     draft = plan("1.2", ("60",), approval)
     folder = staged(tmp_path, plan(), draft, SESSION, record("2.2", 2, *WHOLE, of="1.2"))
     assert planned(folder) == [("C1", Decimal(30), 10, "robotic_srt")]
-    assert rows(folder / "dropped.parquet", "distinct source_file, reason") == [("1.dcm", "plan_not_approved")]
+    assert sorted(rows(folder / "dropped.parquet", "distinct source_file, reason")) == [
+        ("0.dcm", "no_treatment_beam"), ("1.dcm", "plan_not_approved"),
+    ]  # fmt: skip
     assert [(number, dose) for number, _, dose, _ in fractions(folder)] == [(1, Decimal(3)), (2, None)]
     assert {(rule, file) for rule, file, *_ in findings(folder)} == {("structure/unreadable_number", "3.dcm")}
+
+
+def test_a_beam_without_its_type_is_asked(tmp_path: Path) -> None:
+    """It may be a treatment: it is not taken, and not left out in silence."""
+    session = record("2.1", 1, (1, "", "150", "NORMAL"))
+    folder = staged(tmp_path, plan(), session)
+    assert fractions(folder) == []
+    (asked,) = findings(folder)
+    assert asked[:2] == ("structure/unused_row", "1.dcm") and asked[-1] == "TreatmentDeliveryType: -"
 
 
 def test_the_same_file_twice_counts_once(tmp_path: Path) -> None:

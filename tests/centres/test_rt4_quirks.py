@@ -114,6 +114,44 @@ def test_a_resource_entered_in_error_is_gone_with_its_older_versions(tmp_path):
     assert dropped(folder) == reasons
 
 
+@pytest.mark.parametrize(("one", "other"), [("2", "2"), ("f3", "a1"), ("2", "2.0"), (None, "1"), ("2", "2015-03-09")])
+def test_two_contents_of_which_none_is_the_newest_are_asked_and_not_used(tmp_path, one, other):
+    """In FHIR a versionId is opaque: neither the first in the file nor the last by text is the one that holds."""
+    versions = [course(1, dose(3000), version=one), course(1, dose(2100), version=other)]
+    folder = stage(Home(tmp_path), *versions, course(2))
+    assert rows(folder, "courses", DELIVERED) == [("ck-2", "30.000", "3")]
+    asked = "rule_id, usubjid, field, value_received, expected, source_file, source_row"
+    told = "one content under one id, version, here and in row 2"
+    assert rows(folder, "findings", asked, "table_name = 'courses'") == [
+        ("structure/two_contents", "RCC-ME1-001-X", "id, version", "course-1", told, "Procedure.ndjson", "1")
+    ]
+    assert dropped(folder) == [("Procedure.ndjson", row, "two_contents") for row in "12"]
+
+
+def test_versions_alike_with_one_content_are_one_and_older_twins_do_not_matter(tmp_path):
+    twins = [course(1, dose(100.0), version="1"), course(1, dose(200.0), version="1"), course(1, version="2")]
+    folder = stage(Home(tmp_path), *twins, *(course(2, version=v) for v in ("f3", "a1")))
+    assert rows(folder, "courses", DELIVERED) == [("ck-1", "30.000", "3"), ("ck-2", "30.000", "4")]
+    assert rows(folder, "findings", "rule_id", "rule_id like '%contents'") == []
+    assert dropped(folder) == [("Procedure.ndjson", row, "superseded") for row in "125"]
+
+
+def test_courses_without_a_profile_are_asked_for(tmp_path):
+    meta = {"versionId": "1"}
+    folder = stage(Home(tmp_path), course(1), *(course(n, meta=meta) for n in (2, 3)))
+    assert rows(folder, "courses", DELIVERED) == [("ck-1", "30.000", "1")]
+    columns = "table_name, field, value_received, source_file, source_row"
+    assert rows(folder, "findings", columns, "rule_id = 'structure/not_read'") == [
+        ("courses", "meta.profile", "2", "Procedure.ndjson", "2")
+    ]
+
+
+def test_versions_are_told_by_their_time(tmp_path):
+    times = ("2015-03-09T10:00:00+01:00", "2015-03-09T09:30:00Z", "2015-03-01")
+    versions = [course(1, dose(100.0 * n), version=time) for n, time in enumerate(times, 1)]
+    assert rows(stage(Home(tmp_path), *versions), "courses", DELIVERED) == [("ck-1", "2.000", "2")]
+
+
 def test_resources_without_an_id_are_no_versions_of_each_other(tmp_path):
     folder = stage(Home(tmp_path), *({k: v for k, v in course(n).items() if k != "id"} for n in (1, 2)))
     assert len(rows(folder, "courses", DELIVERED)) == 2 and dropped(folder) == []
@@ -123,7 +161,19 @@ def test_a_dose_without_unit_is_asked_for_and_never_assumed(tmp_path):
     folder = stage(Home(tmp_path), course(1, dose(3000, None)), planned=dose(30, None, "totalDose"))
     assert rows(folder, "courses", "delivered_dose_gy, planned_dose_gy") == [(None, None)]
     assert asked(folder, "delivered_dose_gy") == [("total_dose_delivered", "3000", "Procedure.ndjson", "1")]
-    assert [(f, v) for f, v, *_ in asked(folder, "planned_dose_gy")] == [("total_dose", "30")]
+    # where it stands, though only courses look it up
+    assert asked(folder, "planned_dose_gy") == [("total_dose", "30", "ServiceRequest.ndjson", "1")]
+
+
+def test_a_unit_that_the_code_contradicts_is_asked_and_a_code_alone_is_one(tmp_path):
+    def quantity(**about: str) -> Resource:
+        return {"url": "totalDoseDelivered", "valueQuantity": {"value": 3500.0, **about}}
+
+    courses = [course(1, quantity(unit="Gy", code="cGy")), course(2, quantity(code="cGy"))]
+    folder = stage(Home(tmp_path), *courses)
+    assert rows(folder, "courses", DELIVERED) == [("ck-1", None, "1"), ("ck-2", "35.000", "2")]
+    found = rows(folder, "findings", "rule_id, source_row", "staged_field = 'delivered_dose_gy'")
+    assert found == [("structure/missing_unit", "1")]
 
 
 def test_a_dose_in_gy_is_read_beside_those_in_cgy(tmp_path):
@@ -156,7 +206,7 @@ def test_two_prescriptions_of_a_course_are_asked_and_never_chosen(tmp_path):
     second = prescription(1, dose(2500, name="totalDose")) | {"id": "rx-2"}
     folder = stage(Home(tmp_path), course(1), more=[second])
     assert rows(folder, "courses", "planned_dose_gy, delivered_dose_gy::varchar") == [(None, "30.000")]
-    assert asked(folder, "planned_dose_gy") == [("total_dose", "2500 | 3000", "Procedure.ndjson", "1")]
+    assert asked(folder, "planned_dose_gy") == [("total_dose", "2500 | 3000", "ServiceRequest.ndjson", "1")]
 
 
 @pytest.mark.parametrize("start", ["2015-03", "2015"])

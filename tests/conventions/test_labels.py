@@ -2,8 +2,9 @@
 
 import pytest
 
-from pipelines import study
+from pipelines import centres, study
 from pipelines.query_words import called, field_label, forms, short, words
+from pipelines.reports.centre_report import words as page_words
 from pipelines.rules.load import LANGUAGES, load_rules
 
 LISTED = "staged.replies"  # a list of queries that came back: its columns keep the names that its legend explains
@@ -32,3 +33,11 @@ def test_every_form_and_field_that_a_centre_sends_is_said_in_every_language(lang
     wanted = {short(table.label) for table in tables}
     wanted |= {c.label for t in tables for c in t.columns if c.name not in study.PROVENANCE and not c.derived}
     assert wanted - called(language).keys() == set()
+
+
+@pytest.mark.parametrize("language", [language for language in LANGUAGES if language != "en"])
+def test_every_reason_for_which_a_row_is_left_out_is_said_in_every_language(language: str) -> None:
+    """Also of a centre that reads another one today."""
+    mapped = centres.load_all(study.ROOT / "centres").values()
+    reasons = {drop["reason"] for c in mapped for source in c.sources.values() for drop in source.drop_rows}
+    assert reasons and reasons - page_words(language)["words"].keys() == set()

@@ -92,6 +92,19 @@ def test_another_layout_of_the_same_source_is_read_in_its_own_way(tmp_path: Path
     assert rows(folder / "log.parquet", "source_file, Code") == [("twin.csv", "X-1")]
 
 
+def test_a_file_that_comes_twice_is_read_once_and_noted(tmp_path: Path, centre: Centre) -> None:
+    """Else each of its rows would be asked as a record that stands there twice."""
+    folder = landed(tmp_path, centre, {"log.csv": GOOD, "log (1).csv": GOOD, "log_2.csv": GOOD.replace("X-", "Y-")})
+    assert sorted(rows(folder / "log.parquet", "source_file, Code")) == [
+        ("log.csv", "X-1"), ("log.csv", "X-2"), ("log_2.csv", "Y-1"), ("log_2.csv", "Y-2"),
+    ]  # fmt: skip
+    assert sorted(rows(folder / "_received.parquet", "source, source_file, n_rows")) == [
+        ("log", "log (1).csv", 0), ("log", "log.csv", 2), ("log", "log_2.csv", 2),
+    ]  # fmt: skip
+    noted = rows(folder / "_notes.parquet", "rule_id, source_file, value_received, expected")
+    assert ("structure/file_twice", "log (1).csv", "log.csv", "each file once") in noted and len(noted) == 2
+
+
 def test_a_file_in_an_archive_lands_under_its_path_there(tmp_path: Path, centre: Centre) -> None:
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("sub/log.csv", GOOD)

@@ -316,3 +316,19 @@ def test_a_circle_of_any_length_is_seen() -> None:
     with pytest.raises(CycleError):
         TopologicalSorter(causes(ring)).prepare()
     TopologicalSorter(causes(ring[:-1])).prepare()
+
+
+@pytest.mark.parametrize(
+    ("rule_id", "example", "said"),
+    [
+        ("eligibility/oligo_progression", {"oligodt": "2014-09-01"}, "under pazopanib, whose first day is not known"),
+        ("structure/reply_unknown_query", {"newest_fl": "Y", "epoch": 2}, "to a line without the number of a query."),
+        ("structure/reply_unknown_query", {"newest_fl": "Y", "query_id": "Q2"}, "to Q2, which is no query of yours."),
+    ],
+)
+def test_a_message_is_a_sentence_where_something_is_not_given(
+    con: duckdb.DuckDBPyConnection, rule_id: str, example: Mapping[str, Any], said: str
+) -> None:
+    (rule,) = [r for r in RULES if r.rule_id == rule_id]
+    _, found = examples.judge(con, rule, example)
+    assert said in found[0]["message"]

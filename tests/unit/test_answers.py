@@ -53,6 +53,30 @@ def test_a_workbook_is_read_and_lines_without_a_reply_are_none(tmp_path: Path) -
     assert (found["query_id"], found["source_row"]) == ("Q1", "queries!2")
 
 
+def test_a_comment_is_kept_as_the_next_list_shows_it(tmp_path: Path) -> None:
+    """Or the list sent back untouched would hold another comment than the one that we have."""
+    home, path = Home(tmp_path / "home"), tmp_path / "queries.xlsx"
+    with xlsxwriter.Workbook(str(path)) as book:
+        sheet = book.add_worksheet("queries")
+        for row, line in enumerate([HEAD, ("Q1", "a", "confirmed", "one\ntwo", "A. Rossi", "")]):
+            sheet.write_row(row, 0, line)
+    (found,) = read_replies(home, CENTRE, answered(home, "queries.xlsx", path.read_bytes()))
+    assert found["site_comment"] == "one<line end>two"
+
+
+@pytest.mark.parametrize("name", ["Queries.CSV", "queries (1).csv", "QUERIES(12).csv"])
+def test_a_list_is_known_whatever_a_browser_made_of_its_name(tmp_path: Path, name: str) -> None:
+    home = Home(tmp_path)
+    delivery = answered(home, name, text(",", LINE).encode())
+    assert delivery.state == "answer" and len(read_replies(home, CENTRE, delivery)) == 1
+
+
+@pytest.mark.parametrize("name", ["queries.csv.txt", "my queries.csv", "lists/queries.csv", "queries (1) (2).csv"])
+def test_another_file_is_no_list(tmp_path: Path, name: str) -> None:
+    (tmp_path / "inbox" / CENTRE.name / "2017-05-01" / name).parent.mkdir(parents=True)
+    assert answered(Home(tmp_path), name, b"a").state == "received"
+
+
 def test_two_replies_that_differ_are_none(tmp_path: Path) -> None:
     home = Home(tmp_path)
     lines: list[Any] = [LINE, ("Q1", "", "confirmed", "", "", ""), ("Q2", "", "confirmed", "", "", "")]

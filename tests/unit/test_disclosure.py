@@ -11,6 +11,7 @@ from scipy.optimize import linprog
 
 from pipelines.disclosure import (
     escape_formula,
+    in_one_line,
     readable,
     suppress,
     suppress_rows,
@@ -50,9 +51,24 @@ def test_what_comes_back_from_a_centre_is_what_was_sent(text: str) -> None:
     assert unescape_formula(f" {escape_formula(text)} ") == text
 
 
+@pytest.mark.parametrize("text", ["line one\nline two", "=long " * 150, "a\n" * 300, "\u202e=1" * 80, "=" * 501])
+def test_what_was_shown_once_comes_back_and_is_shown_as_the_same(text: str) -> None:
+    """However a list changes a comment to show it: sent back as it is, the comment is the one that we have."""
+    kept = in_one_line(text)
+    assert unescape_formula(escape_formula(text)) == kept == unescape_formula(escape_formula(kept))
+
+
 def test_a_very_long_text_is_cut_and_says_so() -> None:
     assert readable("x" * 500) == "x" * 500
-    assert readable("x" * 100_000) == "x" * 500 + "… (100000)"
+    assert readable("x" * 100_000) == "x" * 500 + "… (100000)" == readable(readable("x" * 100_000))
+    assert readable("\t" * 500) == "<tab>" * 100 + "… (500)"
+
+
+@settings(max_examples=500)
+@given(st.text(alphabet="=+'; \n\u202ex…(1)", max_size=40), st.sampled_from([0, 480, 499, 500, 501]))
+def test_a_reply_that_is_sent_back_as_it_is_reads_as_before(text: str, at: int) -> None:
+    kept = in_one_line(unescape_formula("x" * at + text))
+    assert in_one_line(unescape_formula(escape_formula(kept))) == kept
 
 
 PIECES = [*",;|\t\"' =+-@＝－\r\n1a.\xa0", "cmd|' /C calc'!A0", "-2", "\u202e"]

@@ -50,7 +50,7 @@ def test_what_nobody_knows_stops_instead_of_giving_no_rows(declared: Path, folde
 def test_an_analysis_is_the_endpoint_but_for_what_it_says(declared: Path) -> None:
     text = "{order: 1, of: {OS: {start: first_fraction}}, bounds: {max_new_lesions: 4}, instead_of: [a/b]}"
     (declared / "sensitivity" / "late.yaml").write_text(text, encoding="utf-8")
-    censors = ["last_followup", "last_assessment", "first_dose"]
+    censors = ["last_known_alive", "first_dose"]
     assert study_schema.analyses() == [
         ("main", "OS", "first_dose", ["death"], [], censors, None, None, []),
         ("late", "OS", "first_fraction", ["death"], [], censors, None, 4, ["a/b"]),

@@ -161,6 +161,7 @@ def test_two_readings_of_a_date_and_a_unit_are_asked_for(tmp_path: Path, others:
         ("a.csv", b"", "is empty"),
         ("a.csv", b"x\0\1\2" * 40, "NUL"),
         ("a.csv", b"one column\nonly\n", "no delimiter"),
+        ("a.csv", b"ID;Dose;Date;Dose\n1;2;2014-01-01;3\n", "columns 2, 4 have one name"),
         ("a.csv", b"ROSSI;1;2014-01-01\nBIANCHI;2;2014-01-02\n", "no line holds the names"),
         ("a.xlsx", b"PK\x03\x04 not a workbook", "workbook"),
         ("a.xml", b"<?xml version='1.0'?><ODM/>", "without clinical data"),

@@ -161,15 +161,20 @@ def test_the_data_manager_has_a_list_of_what_is_to_be_decided(
         from (values
             ('Q1', 'a', 'query', 'answered', 'confirmed', '=1+1', null),
             ('Q2', 'a', 'query', 'answered', 'corrected', '', null),
-            ('Q3', 'b', 'query', 'resolved', 'confirmed', '', 'confirmed_but_changed'),
-            ('Q4', 'b', 'query', 'open', null, '', null)
+            ('Q3', 'b', 'query', 'open', 'corrected', '', 'correction_not_arrived'),
+            ('Q4', 'b', 'query', 'open', null, '', null),
+            ('Q5', 'b', 'query', 'resolved', 'confirmed', '', 'confirmed_but_changed'),
+            ('Q6', 'b', 'exclude', 'answered', 'confirmed', '', null),
+            ('Q7', 'b', 'exclude', 'open', 'corrected', '', 'corrected_but_fails')
         ) t(query_id, centre, severity, state, site_reply, site_comment, conflict)
     """)
     with write_to_decide(con, tmp_path).open(encoding="utf-8-sig", newline="") as file:
         found = list(csv.DictReader(file))
     assert [(r["query_id"], r["message"], r["conflict"], r["site_comment"]) for r in found] == [
-        ("Q1", "Problem", "", "'=1+1"), ("Q3", "Problem", "confirmed_but_changed", ""),
+        ("Q1", "Problem", "", "'=1+1"), ("Q3", "Problem", "correction_not_arrived", ""),
+        ("Q7", "", "corrected_but_fails", ""),
     ]  # fmt: skip
+    assert [r["to_do"].split(",")[0] for r in found] == ["accept it", "asked again", "asked again"]
 
 
 def test_no_study_code_of_another_centre_leaves_the_house(store: tuple[duckdb.DuckDBPyConnection, Home]) -> None:

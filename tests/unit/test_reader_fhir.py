@@ -11,7 +11,7 @@ import pytest
 from pipelines import study
 from pipelines.errors import UnreadableFile
 from pipelines.readers import fhir
-from pipelines.readers.read import batches, read
+from pipelines.readers.read import batches, notes_of, read
 
 SAMPLES = Path(os.environ.get("RESTAGE_SAMPLES", study.ROOT.parent / "shared" / "samples")) / "fhir"
 SPEC = {"format": "fhir", "resource": "Patient", "columns": {"id": "id", "version": "meta.versionId"}}
@@ -38,6 +38,32 @@ def test_byte_order_mark_line_ends_and_blank_lines(tmp_path):
     path.write_bytes(b"")
     assert rows(path) == []
     assert read([("p.ndjson", path)], SPEC).column_names == ["source_file", "source_row", "id", "version"]
+
+
+def test_a_profile_is_the_same_with_its_version(tmp_path):
+    path = tmp_path / "p.ndjson"
+    profiles = ("https://x.org/one|1.0.0", "https://x.org/one", "https://x.org/other|1.0.0")
+    path.write_text("\n".join(patient(n, meta={"profile": [p]}) for n, p in enumerate(profiles)))
+    assert [r[1] for r in rows(path, profile="one")] == ["p0", "p1"]
+    assert [r[1] for r in rows(path, profile="one|1.0.0")] == ["p0"]
+
+
+def test_what_nothing_reads_is_noted_once_with_its_number_and_first_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(fhir, "BATCH", 2)
+    path = tmp_path / "p.ndjson"
+    named = {"meta": {"profile": ["https://x.org/one"]}}
+    bundle = json.dumps({"resourceType": "Bundle", "entry": [{"resource": json.loads(patient(9, **named))}]})
+    other = json.dumps({"resourceType": "Group", "id": "Bundle"})
+    path.write_text("\n".join([patient(1, **named), other, patient(2), bundle, patient(3), patient(4, meta={})]))
+
+    def notes(**spec: object) -> list[list[str | None]]:
+        return [note for _, batch in batches([("p", path)], {**SPEC, **spec}) for note in notes_of(batch)]
+
+    in_bundle = ["structure/not_read", "4", "Bundle", "1", "one resource a line, outside of a Bundle"]
+    without = ["structure/not_read", "3", "meta.profile", "3", "a resource that names its profile"]
+    assert sorted(notes(profile="one")) == [without, in_bundle]
+    assert notes() == [in_bundle]
+    assert [r[1] for r in rows(path, profile="one")] == ["p1"]
 
 
 def test_a_line_separator_inside_a_text_ends_no_line(tmp_path):

@@ -81,6 +81,13 @@ def test_vendor_attributes_elements_and_audit_texts_are_no_values(tmp_path):
     assert row["X"] == "a"
 
 
+@pytest.mark.parametrize("space", ["http://www.cdisc.org/ns/odm/v1.2", ""])
+def test_a_subject_in_another_namespace_is_refused(tmp_path, space):
+    body = f'<SubjectData SubjectKey="1"/>\n<SubjectData xmlns="{space}" SubjectKey="2"/>'
+    path = odm_file(tmp_path / "o.xml", body)
+    assert refusal(path) == [("line 2", "SubjectData in the namespace of the ODM element")]
+
+
 def test_in_odm_2_the_outermost_item_group_is_the_form(tmp_path):
     inner = group("IG", '<ItemData ItemOID="X"><Value>1</Value></ItemData>', 'ItemGroupRepeatKey="2"')
     outer = group("F", group("S", inner, 'ItemGroupRepeatKey="7"'))

@@ -13,9 +13,9 @@ import pytest
 
 from pipelines import centres, models, study, warehouse
 from pipelines.figures.words import printed
-from pipelines.reports.centre_report import write_centre
-from pipelines.reports.index import write_index
-from pipelines.reports.pages import TEMPLATES
+from pipelines.reports.centre_report import _others, words, write_centre
+from pipelines.reports.index import _centres, write_index
+from pipelines.reports.pages import TEMPLATES, reading
 from pipelines.reports.study_report import write_study
 from pipelines.status import patience
 from pipelines.warehouse import Home
@@ -54,6 +54,27 @@ def text_of(path: Path) -> str:
 
 def named(identifier: str, text: str) -> bool:
     return re.search(rf"(?<![\w-]){re.escape(identifier)}(?![\w-])", text) is not None
+
+
+def open_queries(con: duckdb.DuckDBPyConnection, name: str) -> tuple[int, int]:
+    """As the table of a centre beside the others has them, and as the index."""
+    with reading(con):
+        own, _ = _others(con, name, words("en"))["others"]
+        (row,) = [row for row in _centres(con, 50) if row["centre"] == name]
+    return own[2], row["n_queries"]
+
+
+def test_an_open_query_waits_for_somebody_in_every_count(copied: Study) -> None:
+    """As the key figure has it: what was accepted or cannot be obtained is settled."""
+    con, _ = copied
+    name = next(iter(CENTRES))
+    before, _ = open_queries(con, name)
+    for at, state in enumerate(("new", "open", "answered", "reopened", "accepted", "unobtainable")):
+        con.execute(f"""
+            insert into store.validated.findings by name
+            select 'Q{at}' as query_id, '{name}' as centre, 'query' as severity, '{state}' as state
+        """)
+    assert open_queries(con, name) == (before + 4, before + 4)
 
 
 def test_a_centre_reads_of_its_own_subjects_only(copied: Study) -> None:

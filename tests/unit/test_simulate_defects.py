@@ -79,7 +79,10 @@ NOT_PLANTED = {
     "structure/reply_not_understood": "of a reply, not of an export",
     "structure/reply_unknown_query": "of a reply, not of an export",
     "structure/reply_without_name": "of a reply, not of an export",
+    "structure/row_below_footer": "of all rows below a line, asked at the first: tests/unit",
+    "structure/two_labels": "of a dictionary, not of a record: tests/unit",
     "structure/unreadable_dose": "none of the seven mappings reads a schedule from text",
+    "structure/unused_row": "of all rows of a kind, asked at the first: tests/unit",
     "structure/vanished_record": "needs a second delivery: tests/acceptance",
 }
 

@@ -107,6 +107,16 @@ def test_numbers_are_exact(tmp_path: Path, field: str, texts: list[str | None], 
     assert findings == []
 
 
+def test_thousands_are_no_whole_number_with_zeros(tmp_path: Path) -> None:
+    """`1.000` is one where the point is the decimal sign, else perhaps a thousand: asked."""
+    texts: list[str | None] = ["1.000", "1,000", "2.0", "2,00", "3", "1.0000"]
+    for decimal, values in (("either", [None, None]), (".", [1, None]), (",", [None, 1])):
+        staged, findings = one_field(tmp_path, "measurements", f"visitnum: {{from: raw, decimal: '{decimal}'}}", texts)
+        assert staged == [*values, 2, 2, 3, 1]
+        asked = [(text, "structure/unreadable_number") for text, v in zip(texts, values, strict=False) if v is None]
+        assert sorted(f[:2] for f in findings) == sorted(asked)
+
+
 def test_dates_follow_the_declared_formats(tmp_path: Path) -> None:
     texts: list[str | None] = ["28/02/2014", "28/02/14", "03/2014", "31/02/2014", "2014-02-28", None]
     values, findings = one_field(tmp_path, "measurements", "trdt: {from: raw}", texts)
@@ -204,6 +214,33 @@ def test_redcap_codes_and_labels_read_the_same(tmp_path: Path) -> None:
     ]
 
 
+def test_a_code_with_two_labels_has_none(tmp_path: Path) -> None:
+    """Two dictionaries in one delivery, or a code listed twice: what it means is asked and never chosen."""
+    sources = """\
+  data: {files: d.csv, read: {format: csv}}
+  dictionary: {files: x*.csv, read: {format: csv}}
+"""
+    tables = """\
+  subjects:
+    - source: data
+      fields: {local_id: {from: id}, sex: {from: sex, choices: dictionary, map: {Male: M, Female: F}}}
+"""
+    rows: list[list[str | None]] = [["1", "1"], ["2", "2"], ["3", "Female"], ["4", "3"]]
+    dictionary: list[list[str | None]] = [
+        ["sex", "1, Male | 2, Female | 3, Male | 3, Male"],
+        ["sex", "1, Female|2,Female"],
+        ["other", "1, A | 1, B"],
+    ]
+    landed: Landed = {"data": (["id", "sex"], rows), "dictionary": (list(DICTIONARY), dictionary)}
+    staged = stage(tmp_path, sources, tables, landed)
+    assert staged.rows("subjects", "sex") == [(None,), ("F",), ("F",), ("M",)]
+    assert staged.rows("findings", "value_received", "rule_id = 'structure/unmapped_code'") == [("1",)]
+    asked = "source_file, source_row, field, value_received, expected"
+    assert staged.rows("findings", asked, "rule_id = 'structure/two_labels'") == [
+        ("dictionary.csv", "3", DICTIONARY[1], "sex 1: Male | Female", "one label for each code")
+    ]
+
+
 def test_rows_that_are_no_records_are_dropped_with_a_reason(tmp_path: Path) -> None:
     sources = """\
   data:
@@ -236,6 +273,82 @@ def test_rows_that_are_no_records_are_dropped_with_a_reason(tmp_path: Path) -> N
     ]
     dropped = [("2", "superseded"), ("4", "total"), ("7", "footer"), ("8", "footer")]
     assert staged.rows("dropped", "source_row, reason") == dropped
+
+
+def test_records_below_the_footer_are_asked(tmp_path: Path) -> None:
+    """What is written below the last row is none; a row with all of its key may be one, and is no silent footer."""
+    sources = """\
+  data:
+    files: d.csv
+    read: {format: csv}
+    key: [id, les]
+    stop_at: {id: {matches: ^Compiled}}
+    drop_rows: [{where: {id: {in: [Total]}}, reason: total}]
+"""
+    tables = "  lesions:\n    - {source: data, fields: {local_id: {from: id}, lesion_id: {from: les}}}\n"
+    rows: list[list[str | None]] = [
+        ["1", "L1"], ["Compiled by", "me"], ["in", None], ["1", "L2"], ["Total", "2"], ["2", "L1"],
+    ]  # fmt: skip
+    staged = stage(tmp_path, sources, tables, {"data": (["id", "les"], rows)})
+    assert staged.rows("lesions", "lesion_id") == [("L1",)]
+    asked = "source_row, table_name, field, value_received, expected"
+    expected = "no record below the line that ends the table (there are: 2)"
+    assert staged.rows("findings", asked, "rule_id = 'structure/row_below_footer'") == [
+        ("5", "data", "id, les", None, expected)
+    ]
+
+
+def test_rows_of_no_part_are_asked_once_a_kind(tmp_path: Path) -> None:
+    """A form by another name reaches no table; what is dropped on purpose is no question."""
+    sources = """\
+  data:
+    files: d.csv
+    read: {format: csv}
+    drop_rows: [{where: {form: {in: [note]}}, reason: note}]
+"""
+    tables = """\
+  lesions:
+    - source: data
+      where: {form: {in: [lesions]}}
+      fields: {local_id: {from: id}, lesion_id: {from: les}}
+  responses:
+    - source: data
+      where: {form: {in: [visit]}, day: {blank: false}}
+      fields: {local_id: {from: id}, rsdt: {from: day}}
+"""
+    rows: list[list[str | None]] = [
+        ["1", "lesions", "L1", None],
+        ["1", "Lesions", "L2", None],
+        ["2", "Lesions", "L3", None],
+        ["2", "visit", None, "NI"],
+        ["2", "visit", None, "28/02/2014"],
+        ["2", "Visits", None, "28/02/2014"],
+        ["2", "Visits", None, "28/03/2014"],
+        ["2", "note", None, None],
+    ]
+    staged = stage(tmp_path, sources, tables, {"data": (["id", "form", "les", "day"], rows)})
+    asked = "source_file, source_row, table_name, field, value_received, expected, local_id"
+    of_kind = "a kind of row that is agreed (of this kind there are: {})"
+    assert sorted(staged.rows("findings", asked, "rule_id = 'structure/unused_row'")) == [
+        ("data.csv", "3", "data", "form, day", "form: Lesions, day: -", of_kind.format(2), None),
+        ("data.csv", "5", "data", "form, day", "form: visit, day: -", of_kind.format(1), None),
+        ("data.csv", "7", "data", "form, day", "form: Visits, day: …", of_kind.format(2), None),
+    ]
+    keys = staged.rows("findings", "record_key", "rule_id = 'structure/unused_row'")
+    assert len(set(keys)) == 3 and not any("isit" in key or "esion" in key for (key,) in keys)
+
+
+def test_a_part_that_takes_every_row_leaves_none_unused(tmp_path: Path) -> None:
+    sources = "  data: {files: d.csv, read: {format: csv}}\n"
+    tables = """\
+  lesions:
+    - {source: data, where: {form: {in: [lesions]}}, fields: {local_id: {from: id}, lesion_id: {from: les}}}
+  subjects:
+    - {source: data, fields: {local_id: {from: id}, sex: {from: sex, map: {m: M}}}}
+"""
+    rows: list[list[str | None]] = [["1", "lesions", "L1", None], ["1", "Lesions", "L2", "m"]]
+    staged = stage(tmp_path, sources, tables, {"data": (["id", "form", "les", "sex"], rows)})
+    assert staged.rows("findings", "source_row", "rule_id = 'structure/unused_row'") == []
 
 
 def test_current_row_can_be_a_value(tmp_path: Path) -> None:

@@ -1,0 +1,56 @@
+"""Whether a delivery that cannot be read names a subject: its bytes are searched, whatever they are meant to be."""
+
+import mmap
+import re
+import tempfile
+import zipfile
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from pipelines.deliveries import unpack
+from pipelines.deliveries.ledger import Delivery, object_path
+from pipelines.warehouse import Home
+
+ENCODINGS = ("utf-8", "cp1252", "utf-16-le", "utf-16-be")
+TELLING = 5  # characters: a shorter number says nothing outside its column
+# a letter or digit beside it makes it another word, in encodings of one byte and of two
+BEFORE, AFTER = rb"(?<![0-9A-Za-z])(?<![0-9A-Za-z]\x00)", rb"(?!\x00?[0-9A-Za-z])"
+
+
+def names(home: Home, delivery: Delivery, words: Collection[str]) -> bool | None:
+    """Whether any file of a delivery holds one of these words; None where none does and a file cannot be opened.
+
+    Archives and workbooks are searched member by member. Words that are too short to tell anything are left out.
+    """
+    forms = {w.encode(e, "ignore") for w in words if len(w) >= TELLING for e in ENCODINGS}
+    pattern = re.compile(BEFORE + b"(" + b"|".join(map(re.escape, sorted(forms))) + b")" + AFTER, re.IGNORECASE)
+    if not forms:
+        return False
+    closed = False
+    for name, about in delivery.files.items():
+        with tempfile.TemporaryDirectory(prefix=".erasing-", dir=home.archive) as scratch:
+            for path in _opened(name, object_path(home, str(about["sha256"])), Path(scratch)):
+                if path is None:
+                    closed = True
+                elif _holds(path, pattern):
+                    return True
+    return None if closed else False
+
+
+def _opened(name: str, path: Path, scratch: Path) -> Iterator[Path | None]:
+    """A file, or the members of an archive or workbook; None for what cannot be opened."""
+    if not zipfile.is_zipfile(path):
+        yield None if Path(name).suffix.lower() in unpack.ARCHIVES else path
+        return
+    members, problems = unpack.unpack(name, path, scratch / "members")
+    if problems:
+        yield None
+    for number, (member, where) in enumerate(members):
+        yield from _opened(member, where, scratch / str(number))
+
+
+def _holds(path: Path, pattern: re.Pattern[bytes]) -> bool:
+    if path.stat().st_size == 0:
+        return False
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return pattern.search(content) is not None

@@ -1,0 +1,249 @@
+"""A subject leaves deliveries that share files, byte for byte, and those of nobody else go with it."""
+
+import io
+import os
+import shutil
+import time
+import zipfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines import centres, study, warehouse
+from pipelines.deliveries import denylist, erase, ledger, search
+from pipelines.deliveries.intake import intake
+from pipelines.deliveries.ledger import Delivery
+from pipelines.orchestration.take_in import TakenIn, take_in
+from pipelines.warehouse import Home
+from pipelines.withdraw import withdraw
+from tests.centres.delivered import FOLDER, write_export
+
+BROKEN = "ARIA_ristadiazioni.csv"
+Deliver = Callable[[str, str], Path]
+
+
+@pytest.fixture(scope="module")
+def exports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """One clean delivery of each of two centres, invented."""
+    found = {name: write_export(name, tmp_path_factory.mktemp(name)) for name in ("me1", "rt1")}
+    for folder in found.values():
+        (folder / "manifest.yaml").unlink(missing_ok=True)
+    return found
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path / "home")
+
+
+@pytest.fixture
+def deliver(home: Home, exports: dict[str, Path]) -> Deliver:
+    def put(centre: str, name: str) -> Path:
+        return Path(shutil.copytree(exports[centre], home.inbox / centre / name))
+
+    return put
+
+
+def run(home: Home, centre: str) -> TakenIn:
+    """What a run does for the centre, without the tables."""
+    intake(home, [centre])
+    pending = tuple(d for d in ledger.read(home) if d.centre == centre and d.state == "received")
+    return take_in(home, centres.load(FOLDER / centre), pending, "1")
+
+
+def take_out(home: Home, centre: str, usubjid: str) -> TakenIn:
+    """What `restage withdraw` does for the centre, without the tables."""
+    withdraw(home, usubjid, {centre: centres.load(FOLDER / centre)})
+    return run(home, centre)
+
+
+def staged(home: Home, centre: str, but: str = "") -> dict[str, list[tuple[Any, ...]]]:
+    """The staged rows by table, without a subject, the sums of files and the numbers of rows."""
+    found = {}
+    with closing(warehouse.memory()) as con:
+        for path in sorted((home.staged / centre).glob("*.parquet")):
+            if path.stem not in ("received", "dropped"):
+                told = "columns(c -> c <> 'file_sha256' and c[1] <> '_')"
+                rows = f"select {told} from '{path}' where local_id is distinct from '{but}' order by all"
+                found[path.stem] = con.execute(rows).fetchall() if _named(con, path) else []
+    return found
+
+
+def _named(con: Any, path: Path) -> bool:
+    return "local_id" in {c for (c,) in con.execute(f"select column_name from (describe from '{path}')").fetchall()}
+
+
+def somebody(home: Home, centre: str) -> tuple[str, str]:
+    """Own id and study code of the last subject that the centre linked."""
+    with closing(warehouse.memory()) as con:
+        path = home.staged / centre / "links.parquet"
+        (found,) = con.execute(f"select local_id, usubjid from '{path}' order by all desc limit 1").fetchall()
+    return found
+
+
+def naming(home: Home, word: str) -> list[str]:
+    """Files of the archive and the inbox that hold a word, by sum or name."""
+    files = [p for part in (home.archive / "objects", home.inbox) for p in part.rglob("*") if p.is_file()]
+    return [p.name for p in files if word.encode() in p.read_bytes()]
+
+
+def test_a_good_delivery_keeps_what_it_shares_with_a_rejected_one(home: Home, deliver: Deliver) -> None:
+    bad = deliver("rt1", "2017-05-02")
+    text = (bad / BROKEN).read_bytes()
+    (bad / BROKEN).write_bytes(text + b'"no end;')
+    assert run(home, "rt1").rejected
+    deliver("rt1", "2017-05-03")
+    assert not run(home, "rt1").rejected
+    local_id, usubjid = somebody(home, "rt1")
+    before = staged(home, "rt1", local_id)
+    assert not take_out(home, "rt1", usubjid).rejected
+    rejected, accepted = ledger.read(home)
+    assert (rejected.files, len(accepted.files), accepted.state) == ({}, 5, "accepted")
+    assert staged(home, "rt1") == before
+    assert not naming(home, usubjid) and not naming(home, local_id)
+    assert not list(bad.iterdir())
+
+
+def test_deliveries_with_the_same_file_follow_each_other(home: Home, deliver: Deliver) -> None:
+    deliver("me1", "2017-05-02")
+    log = deliver("me1", "2017-08-02") / "ME1_DATA.csv"
+    log.write_bytes(log.read_bytes() + b"\n")
+    assert not run(home, "me1").rejected
+    local_id, usubjid = somebody(home, "me1")
+    before = staged(home, "me1", local_id)
+    assert not take_out(home, "me1", usubjid).rejected
+    assert staged(home, "me1") == before
+    assert not naming(home, usubjid)
+
+
+def test_a_copy_that_nothing_reads_takes_nothing_with_it(home: Home, deliver: Deliver) -> None:
+    """Neither in its own delivery nor in a later one that reads the same bytes."""
+    first = deliver("rt1", "2017-05-02")
+    shutil.copy(first / BROKEN, first / "old.csv")
+    later = deliver("rt1", "2017-05-03")
+    (later / BROKEN).write_bytes((later / BROKEN).read_bytes() + b"\r\n")
+    shutil.copy(later / BROKEN, first / "draft.csv")
+    assert not run(home, "rt1").rejected
+    local_id, usubjid = somebody(home, "rt1")
+    before = staged(home, "rt1", local_id)
+    assert not take_out(home, "rt1", usubjid).rejected
+    assert staged(home, "rt1") == before
+    assert not naming(home, usubjid) and not naming(home, local_id)
+
+
+def test_a_run_that_is_cut_off_leaves_nothing_behind(
+    home: Home, deliver: Deliver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ledger says what is to go: what a crash left in archive and inbox goes with the next run."""
+    deliver("me1", "2017-05-02")
+    log = deliver("me1", "2017-08-02") / "ME1_DATA.csv"
+    log.write_bytes(log.read_bytes() + b"\n")
+    run(home, "me1")
+    _, usubjid = somebody(home, "me1")
+
+    def crash(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    for cut in ("forget_in_inbox", "_let_go"):
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(erase, cut, crash)
+            take_out(home, "me1", usubjid)
+        assert naming(home, usubjid)
+    assert not run(home, "me1").rejected
+    assert not naming(home, usubjid)
+
+
+def test_files_that_are_stored_side_by_side_do_not_mix(home: Home, tmp_path: Path) -> None:
+    """As when two centres are freed of a subject at once: one file is finished while another is being copied."""
+    pipe, file = tmp_path / "pipe", tmp_path / "file"
+    os.mkfifo(pipe)
+    file.write_bytes(b"second")
+    with ThreadPoolExecutor(1) as aside:
+        first = aside.submit(ledger.store, home, pipe)
+        with pipe.open("wb") as end:
+            end.write(b"first")
+            end.flush()
+            while not list((home.archive / "objects").glob(".part-*")):
+                time.sleep(0.01)
+            second = ledger.store(home, file)
+    for (sha256, _), content in ((first.result(), b"first"), (second, b"second")):
+        assert ledger.object_path(home, sha256).read_bytes() == content
+
+
+def zipped(data: bytes) -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.csv", data)
+    return made.getvalue()
+
+
+WORD = "ABC-XY1-001-M"
+HOLDS = {
+    "a.csv": (f"1;{WORD}\r\n".encode("cp1252"), True),
+    "utf16.csv": (f"1;{WORD}\r\n".encode("utf-16"), True),
+    "big.csv": (f"1;{WORD}\r\n".encode("utf-16-be"), True),
+    "lower.csv": (WORD.lower().encode(), True),
+    "a.zip": (zipped(f'"{WORD}"'.encode()), True),
+    "a.xlsx": (zipped(WORD.encode()), True),
+    "other.csv": (f"{WORD}1;x{WORD}".encode(), False),
+    "wide.csv": (f"{WORD}1;x{WORD}".encode("utf-16"), False),
+    "short.csv": (b"1234", False),
+    "empty.csv": (b"", False),
+    "b.zip": (zipped(b"nothing"), False),
+    "a.7z": (b"7z..", None),
+    "broken.zip": (b"PK\x03\x04", None),
+    "inside.zip": (zipped(b"PK").replace(b"a.csv", b"b.zip"), None),
+}
+
+
+@pytest.mark.parametrize("name", HOLDS)
+def test_a_word_is_found_in_any_file_that_can_be_opened(home: Home, tmp_path: Path, name: str) -> None:
+    content, holds = HOLDS[name]
+    file = tmp_path / "file"
+    file.write_bytes(content)
+    sha256, size = ledger.store(home, file)
+    delivery = Delivery("d", "rt1", "d", "2017", "2017", {name: {"sha256": sha256, "size": size}}, "rejected")
+    assert search.names(home, delivery, {WORD, "1234"}) is holds
+    assert search.names(home, delivery, {"1234"}) is False
+
+
+def test_a_rejected_delivery_of_a_centre_that_does_not_know_the_subject_is_searched(
+    home: Home,
+) -> None:
+    """It goes where it holds the code or an id, another one stays, and one that cannot be opened is named."""
+    for name, word in (("rt8", "RCC-ZZ9-001-M"), ("rt9", "RCC-ZZ9-001-MM")):
+        (home.inbox / name / "bad").mkdir(parents=True)
+        (home.inbox / name / "bad" / "a.csv").write_bytes(f"1;{word};2".encode("utf-16"))
+    (home.inbox / "me1" / "closed").mkdir(parents=True)
+    (home.inbox / "me1" / "closed" / "a.7z").write_bytes(b"7z")
+    intake(home, ["me1"])  # the others are no centres of this study
+    rejected = (d for d in ledger.read(home) if d.state == "received")
+    for each in [*rejected]:
+        ledger.append(home, each.decided("rejected"))
+    assert {d.state for d in ledger.read(home)} == {"rejected"}
+    done = withdraw(home, "RCC-ZZ9-001-M", {"me1": centres.load(FOLDER / "me1")})
+    assert (done.deliveries, [d.name for d in done.unsearched]) == ({}, ["closed"])
+    assert [d.centre for d in done.removed] == ["rt8"]
+    assert [p.parts[-3] for p in sorted(home.inbox.glob("*/*/*"))] == ["me1", "rt9"]
+    assert len(list((home.archive / "objects").iterdir())) == 2
+
+
+@pytest.mark.parametrize(("kind", "gone"), [("xlsx", {"3", "4", "6"}), ("csv", {"3", "6"})])
+def test_rows_below_a_merged_cell_are_the_subjects_above(tmp_path: Path, kind: str, gone: set[str]) -> None:
+    """In a workbook a cell that stands for several rows is read in the first of them; in a text file it is a gap."""
+    centre = centres.load(FOLDER / "me2")
+    source = next(p.source for p in centre.tables["labs"])
+    landed = tmp_path / "d1"
+    landed.mkdir()
+    ids = ["PZ-001", "PZ-002", None, "Totale", "PZ-002", "PZ-003", " "]
+    listed = ", ".join(f"('d1', 'a.{kind}', '{n}', {study.sql_literal(i)})" for n, i in enumerate(ids, 2))
+    with closing(warehouse.memory()) as con:
+        con.execute(f"""
+            copy (from (values {listed}) t(delivery_id, source_file, source_row, "Codice"))
+            to '{landed / f"{source}.parquet"}' (format parquet)
+        """)
+    assert denylist.rows_of(centre, landed, ["pz-002"]) == {f"a.{kind}": gone}
