@@ -182,6 +182,7 @@ NO_WAY = re.compile(
 )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("table", study.tables())
 def test_a_row_of_every_table_leads_somewhere_or_it_is_said_why_not(
     con: "duckdb.DuckDBPyConnection", demo_home: Path, table: str
@@ -200,6 +201,11 @@ def test_a_row_of_every_table_leads_somewhere_or_it_is_said_why_not(
             else:
                 assert len(list(found.lines())) > 1
                 assert found.data()["steps"] or found.cell
+
+
+def test_a_figure_of_a_column_that_is_no_text_leads_on(demo_home: Path) -> None:
+    found = trace.trace_cell(Home(demo_home), "exposure/drug/days_off")
+    assert found.cell and len(list(found.lines())) > 1
 
 
 def test_a_settled_query_leads_to_its_row(tmp_path: Path, demo_home: Path) -> None:
