@@ -1,4 +1,4 @@
--- one row per: eligible subject, term and onset; the same event from two units is one
+-- one row per: eligible subject, term and onset; the same event from two units is one, what has no onset or no term is not
 -- unit: CTCAE grade
 -- why: both units follow the patient; the worst grade of the two records holds
 -- source: CDISC ADaM ADAE; PROTOCOL, Toxicity (window from the first fraction)
@@ -8,8 +8,8 @@ with event as (
         -- still ongoing when any record has no end
         case when bool_and(a.aeendt is not null) then max(a.aeendt) end as aeendt,
         -- a range that reaches higher than every single grade leaves the worst grade open
-        case when max(a.aetoxgr) >= any_value(p.severe_grade_min) or not bool_or(r.is_range) then max(a.aetoxgr) end as aetoxgr,
-        bool_or(a.aetoxgr between p.severe_grade_min and p.severe_grade_max or r.is_range) as is_severe,
+        case when max(r.grade) >= any_value(p.severe_grade_max) or not bool_or(r.is_range) then max(r.grade) end as aetoxgr,
+        bool_or(r.grade between p.severe_grade_min and p.severe_grade_max or r.is_range) as is_severe,
         case when min(nullif(a.aerel, 'none')) <> max(nullif(a.aerel, 'none')) then 'both'
             else coalesce(max(nullif(a.aerel, 'none')), max(a.aerel)) end as aerel,
         arg_max(a.aeout, coalesce(a.aeendt, a.aestdt)) as aeout,
@@ -21,16 +21,20 @@ with event as (
     left join study.toxicity_groups g on g.code = a.aedecod
     cross join study.protocol p
     cross join lateral (
-        select coalesce(a.aetoxgr_txt = printf('%d-%d', p.severe_grade_min, p.severe_grade_max), false) as is_range
+        select
+            case when a.aetoxgr between 1 and p.max_grade then a.aetoxgr end as grade,
+            coalesce(a.aetoxgr_txt = printf('%d-%d', p.severe_grade_min, p.severe_grade_max), false) as is_range,
+            case when a.aestdt is null or a.aedecod = 'Other' then struct_pack(centre := a.centre, last_dt := a.aeendt) end as alone
     ) r
     where a.aedecod is not null
-    group by a.usubjid, a.aedecod, onset_dt
+    group by a.usubjid, a.aedecod, onset_dt, r.alone
 ),
 placed as (
     select
         e.*, e.onset_dt as aestdt, s.rtstdt, s.rtendt, p.acute_days,
         least(s.next_therapy_dt, s.seconddt + p.toxicity_tail_days) as last_day,
-        coalesce(e.aeendt, s.rtstdt) >= s.rtstdt and coalesce(e.onset_dt <= last_day, true) as is_after
+        -- an end before the onset cannot be right: the onset counts
+        greatest(coalesce(e.aeendt, s.rtstdt), e.onset_dt) >= s.rtstdt and coalesce(e.onset_dt <= last_day, true) as is_after
     from event e
     join derived.adsl s using (usubjid)
     cross join study.protocol p

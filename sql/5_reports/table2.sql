@@ -34,8 +34,11 @@ per_patient as (
     from study.response c left join eligible e on e.srt_response = c.code
     group by c.code, c.label, c.list_order having count(e.usubjid) > 0
     union all
-    select 10, 'Second progression', min(c.list_order), 'second_pattern.' || c.code, c.label, count(*)
-    from study.pattern c join eligible e on e.second_pattern = c.code group by c.code, c.label
+    -- with those not placed yet and those without one, so that the rows add up
+    select 10, 'Second progression', min(c.list_order), 'second_pattern.' || e.code,
+        coalesce(any_value(c.label), case e.code when 'none' then 'None on record' else 'Not placed yet by the radiotherapy centre' end), count(*)
+    from (select coalesce(second_pattern, case when seconddt is null then 'none' else 'unplaced' end) as code from eligible) e
+    left join study.pattern c using (code) group by e.code
 ),
 per_site as (
     select

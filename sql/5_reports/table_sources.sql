@@ -64,8 +64,8 @@ behind as (
     join eligible e using (usubjid)
     join assessed.srt_responses r on r.usubjid = t.usubjid and r.target_id = t.target_id and r.restagingdt is null
     union all
-    select 'second_pattern.' || second_pattern, usubjid, second_centre, second_source_file, second_source_row
-    from assessed.progressions join eligible using (usubjid, second_pattern)
+    select 'second_pattern.' || coalesce(p.second_pattern, 'unplaced'), usubjid, p.second_centre, p.second_source_file, p.second_source_row
+    from assessed.progressions p join eligible using (usubjid)
     union all
     select unnest(['tox_any.' || g.toxicity_group, case when d.grade34_fl = 'Y' and w.after <= p.severe_grade_max::varchar then 'tox_g34.' || g.toxicity_group end]), a.usubjid, a.centre,
         a.source_file, a.source_row
@@ -73,6 +73,7 @@ behind as (
     join study.toxicity_groups g on g.code = a.aedecod
     left join derived.merged_events m on m.usubjid = a.usubjid and m.aedecod = a.aedecod and m.aestdt = a.aestdt
     join derived.adae d on d.usubjid = a.usubjid and d.aedecod = a.aedecod and d.aestdt is not distinct from coalesce(m.event_dt, a.aestdt)
+        and (a.aestdt is not null or d.centres = a.centre and d.aeendt is not distinct from a.aeendt)
     join derived.worst_grades w on w.usubjid = a.usubjid and w.term_level = 'group' and w.term = g.toxicity_group
     cross join study.protocol p
     where d.srt_window_fl = 'Y'

@@ -89,7 +89,9 @@ def test_a_lower_haemoglobin_is_never_a_better_grade(unit: str, values: list[int
 def merged(records: list[tuple[str, int, int | None]]) -> list[tuple[int, int]]:
     """Day of an onset and of the event it belongs to, for (centre, day of onset, length or open)."""
     con = connection()
-    fill(con, "harmonised.adverse_events", None)
+    for name in MERGED.deps:
+        if not name.startswith("study."):
+            fill(con, name, None)
     con.executemany(
         "insert into harmonised.adverse_events (usubjid, aedecod, centre, aestdt, aeendt) "
         "values ('S1', 'Fatigue', ?, ?, ?)",
