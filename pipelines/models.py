@@ -174,11 +174,16 @@ def show(con: "duckdb.DuckDBPyConnection", names: Iterable[str], where: str = ""
 
 
 def shares(con: "duckdb.DuckDBPyConnection", model: Model, only_touched: bool = False) -> list[str]:
-    """Conditions that divide the subjects whose rows are made into about `AT_ONCE` each; an empty one where all go at
-    once. Ranges, so that the rows of a share lie together in every table that was made by shares.
-    """
-    known = touched.whom(model.table) if only_touched else "store.harmonised.links"
-    if model.table.by != "subject" or model.schema == "harmonised" or not exists(con, "harmonised.links"):
+    """Conditions that divide the subjects whose rows are made; an empty one where all go at once."""
+    if model.table.by != "subject" or model.schema == "harmonised":
+        return [""]
+    return ranges(con, touched.whom(model.table) if only_touched else "store.harmonised.links")
+
+
+def ranges(con: "duckdb.DuckDBPyConnection", known: str = "store.harmonised.links") -> list[str]:
+    """Conditions that divide the subjects of a table into about `AT_ONCE` each; ranges, so that the rows of a share lie
+    together in every table that was made by shares."""
+    if not exists(con, "harmonised.links"):
         return [""]
     (n,) = con.execute(f"select count(distinct usubjid) from {known}").fetchall()[0]
     starts = con.execute(

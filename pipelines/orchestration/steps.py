@@ -134,11 +134,14 @@ def _passes() -> list[Step]:
 
 def _judge(con: "duckdb.DuckDBPyConnection", rules: Iterable["Rule"]) -> None:
     """All rules, the texts for a centre in its language; one whose examples do not hold judges nobody."""
+    from pipelines.rules.load import tables_read
     from pipelines.rules.run import run_rules
 
     problems = dict(con.execute("from slice.main.rule_problems").fetchall())
     rules = [replace(rule, problem=rule.problem or problems.get(rule.rule_id, "")) for rule in rules]
-    run_rules(con, rules, dict(con.execute("select centre, language from study.centres").fetchall()))
+    read = tables_read(rules)
+    languages = dict(con.execute("select centre, language from study.centres").fetchall())
+    run_rules(con, rules, languages, models.ranges(con), lambda where: models.show(con, read, where))
 
 
 def load_steps() -> list[Step]:

@@ -1,12 +1,12 @@
 """All rules in one pass of DuckDB that keeps every failing row."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pipelines.errors import MappingError
 from pipelines.rules.load import Rule, counted
-from pipelines.rules.statements import FAILURES, MACROS, checked, failing, groups
+from pipelines.rules.statements import FAILURES, MACROS, by_subject, checked, failing, groups
 from pipelines.study import sql_literal as lit
 from pipelines.warehouse import with_room
 
@@ -17,15 +17,21 @@ LOG = logging.getLogger(__name__)
 
 
 def run_rules(
-    con: "duckdb.DuckDBPyConnection", rules: Sequence[Rule], languages: Mapping[str, str] | None = None
+    con: "duckdb.DuckDBPyConnection",
+    rules: Sequence[Rule],
+    languages: Mapping[str, str] | None = None,
+    shares: Sequence[str] = ("",),
+    show: Callable[[str], None] = lambda where: None,
 ) -> None:
     """Make `validated.rule_failures` (one row per rule, record and field that fails or cannot be judged) and
     `validated.rule_counts` (one row per rule and centre).
 
     Reads `tables_read(rules)` by their plain names. `languages`: centre -> language of its `local_` texts; English for
-    a centre that is not named. Nothing checked is `not_applicable`, and so is a rule that a later version of the
-    protocol asks; a rule that has a `problem` or that DuckDB cannot run has status `error`, leaves no failing rows, and
-    the others go on. Raises `MappingError` where staging raised a rule that no file describes. Source: QUALITY, Rules.
+    a centre that is not named. `shares`: conditions that divide the subjects, to bound the memory; `show` lets the
+    names resolve to the rows of one of them, or to all for an empty one. Nothing checked is `not_applicable`, and so is
+    a rule that a later version of the protocol asks; a rule that has a `problem` or that DuckDB cannot run has status
+    `error`, leaves no failing rows, and the others go on. Raises `MappingError` where staging raised a rule that no
+    file describes. Source: QUALITY, Rules.
     """
     rules = counted(rules)
     columns = ", ".join(f"{c} varchar" for c in FAILURES)
@@ -36,7 +42,7 @@ def run_rules(
     rules = _not_withdrawn(con, rules)
     able = [r for r in rules if not r.problem and not r.not_yet]
     broken = {r.rule_id: r.problem for r in rules if r.problem}
-    broken |= _judge(con, able, languages or {})
+    broken |= _judge(con, able, languages or {}, shares, show)
     for rule_id, problem in sorted(broken.items()):
         LOG.warning("rule %s cannot run: %s", rule_id, problem)
     _ask_once(con, able)
@@ -51,25 +57,54 @@ def _not_withdrawn(con: "duckdb.DuckDBPyConnection", rules: Sequence[Rule]) -> S
     return [r for r in rules if r.withdrawn is None or (day is not None and day < r.withdrawn)]
 
 
-def _judge(con: "duckdb.DuckDBPyConnection", rules: Sequence[Rule], languages: Mapping[str, str]) -> dict[str, str]:
-    """Fill both tables group by group; where that fails, rule by rule. Returns the rules that are broken, and why."""
+def _judge(
+    con: "duckdb.DuckDBPyConnection",
+    rules: Sequence[Rule],
+    languages: Mapping[str, str],
+    shares: Sequence[str],
+    show: Callable[[str], None],
+) -> dict[str, str]:
+    """Fill both tables, share by share what is judged by subject. Returns the rules that are broken, and why."""
+    broken: dict[str, str] = {}
+    passes = [("", groups(rules))]
+    if len(shares) > 1:
+        one_by_one = [group for group in groups(rules) if by_subject(group)]
+        # who has no study code yet is nobody else's
+        parts = [f"({shares[0]} or usubjid is null)", *shares[1:]]
+        passes = [("", [g for g in groups(rules) if not by_subject(g)]), *((part, one_by_one) for part in parts)]
+    for where, some in passes:
+        show(where)
+        for group in some:
+            broken |= _judge_group(con, [r for r in group if r.rule_id not in broken], languages)
+    show("")
+    for rule_id in broken:  # what it left of earlier shares
+        con.execute("delete from validated.rule_failures where rule_id = ?", [rule_id])
+        con.execute("delete from rule_checked where rule_id = ?", [rule_id])
+    return broken
+
+
+def _judge_group(
+    con: "duckdb.DuckDBPyConnection", group: Sequence[Rule], languages: Mapping[str, str]
+) -> dict[str, str]:
+    """Fill both tables for a group; where that fails, rule by rule. Returns the rules that are broken, and why."""
     import duckdb
 
+    if not group:
+        return {}
+    try:
+        _judge_together(con, group, languages)
+        return {}
+    except duckdb.Error:
+        pass  # one of them is broken; the others of the group are not
     broken = {}
-    for group in groups(rules):
+    for rule in group:
         try:
-            _judge_together(con, group, languages)
-            continue
-        except duckdb.Error:
-            pass  # one of them is broken; the others of the group are not
-        for rule in group:
-            try:
-                _judge_together(con, [rule], languages)
-            except duckdb.Error as error:
-                # a conversion error quotes the row's value, which belongs in no log
-                spoken = isinstance(error, duckdb.BinderException | duckdb.CatalogException | duckdb.ParserException)
-                said = str(error).splitlines()[0] if spoken else type(error).__name__
-                broken[rule.rule_id] = f"{rule.file}: {said}"
+            _judge_together(con, [rule], languages)
+        except duckdb.Error as error:
+            # a conversion error quotes the row's value, which belongs in no log
+            spoken = isinstance(error, duckdb.BinderException | duckdb.CatalogException | duckdb.ParserException)
+            said = str(error).splitlines()[0] if spoken else type(error).__name__
+            broken[rule.rule_id] = f"{rule.file}: {said}"
     return broken
 
 
@@ -152,6 +187,7 @@ def _count(con: "duckdb.DuckDBPyConnection", rules: Sequence[Rule], broken: Mapp
             from {listed}
         ),
         asked as (select distinct centre from staged.received union select centre from rule_checked),
+        checked as (select rule_id, centre, sum(n_checked)::bigint as n_checked from rule_checked group by all),
         failed as (select rule_id, centre, count(*) as n_failed from validated.rule_failures group by all)
         select
             r.rule_id, r.family, r.title, r.severity, r.table_name, r.rule_order::integer as rule_order, a.centre,
@@ -162,7 +198,7 @@ def _count(con: "duckdb.DuckDBPyConnection", rules: Sequence[Rule], broken: Mapp
             r.problem::varchar as problem
         from rule r
         cross join asked a
-        left join rule_checked c on c.rule_id = r.rule_id and c.centre = a.centre
+        left join checked c on c.rule_id = r.rule_id and c.centre = a.centre
         left join failed f on f.rule_id = r.rule_id and f.centre = a.centre
         order by r.rank, a.centre
     """)

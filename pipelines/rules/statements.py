@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from pipelines import study
 from pipelines.rules.load import LANGUAGES, PLACEHOLDER, Rule, table_columns
 from pipelines.study import sql_literal as lit
 
@@ -34,6 +35,12 @@ def groups(rules: Iterable[Rule]) -> list[tuple[Rule, ...]]:
         key = (rule.table, rule.joins, rule.places, rule.centre, rule.rule_id if alone else "")
         found.setdefault(key, []).append(rule)
     return [tuple(group) for group in found.values()]
+
+
+def by_subject(group: Sequence[Rule]) -> bool:
+    """Whether each row of a group is judged by rows of its own subject: a rule about a centre says so (`about`)."""
+    table = study.tables().get(group[0].table)
+    return table is not None and table.by == "subject" and all(rule.about is None for rule in group)
 
 
 def failing(group: Sequence[Rule], languages: Mapping[str, str]) -> str:
