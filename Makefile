@@ -38,7 +38,7 @@ demo: $(READY) ## Makes the reference study's deliveries and runs the whole line
 test: $(READY) ## Runs the tests (under ten minutes)
 	@$(BIN)/python -m pytest -n 2 -m "not slow and not long"
 
-long: $(READY) ## Runs the tests that take several whole runs each (ten minutes)
+long: $(READY) ## Runs the tests that take several whole runs each (half an hour)
 	@$(BIN)/python -m pytest -n 2 -m "long and not slow"
 
 ui: $(READY) ## Opens the Dagster UI of the study on this machine
