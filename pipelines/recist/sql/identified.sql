@@ -1,4 +1,4 @@
--- one row per: read and record of TU
+-- one row per: read, record of TU and place of the body that its words name
 select
     r.read_id, t.lesion_id, t.lesion_role, coalesce(t.tuloc, 'no TULOC, ' || t.lesion_id) as tuloc, coalesce(l.nodal_fl, 'N') as node_fl,
     case when t.lesion_role = 'target' then coalesce(l.measurable_fl, 'Y') end as measurable_fl,
