@@ -49,7 +49,7 @@ step as (
     from derived.adsl
     union all
     select 4 + row_number() over (order by endpoint_order), 'evaluable_' || lower(paramcd), 'Evaluable for ' || paramcd, n,
-        nullif(concat_ws('; ', case when n_begun < n_eligible then 'not known, ' || label || ': ' || (n_eligible - n_begun) end,
+        nullif(concat_ws('; ', case when n_begun < n_eligible then 'without a day, ' || label || ': ' || (n_eligible - n_begun) end,
             case when n < n_begun then 'nothing on record from then on: ' || (n_begun - n) end), '')
     from evaluable
 )
