@@ -1,6 +1,7 @@
 """The command `restage`: one file a command; here are only their list and the way errors end."""
 
 import sys
+from typing import Annotated
 
 import typer
 
@@ -26,7 +27,6 @@ from pipelines.cli.withdraw import withdraw
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # they show locals, which may hold a patient's values
-    help="Raw exports of oncology and radiotherapy units in; endpoints, tables and data-quality reports out.",
 )
 commands = (
     run, demo, status, trace, accept, send, rebuild, withdraw, freeze, backup, restore, doctor, simulate, recist,
@@ -36,6 +36,28 @@ for command in commands:
     app.command()(command)
 app.command("open")(open_reports)
 app.add_typer(centre, name="centre")
+
+
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        from pipelines.orchestration.plan import code_version
+
+        print(f"restage {version('restage')}, code {code_version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_tell_version, is_eager=True, help="Version, and the code that a freeze cites."
+        ),
+    ] = False,
+) -> None:
+    """Raw exports of oncology and radiotherapy units in; endpoints, tables and data-quality reports out."""
 
 
 def main() -> None:

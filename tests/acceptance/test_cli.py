@@ -7,17 +7,26 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.main import get_command
+from typer.testing import CliRunner
 
 from pipelines.cli.console import answering
 from pipelines.cli.main import app
+from pipelines.orchestration.plan import code_version
 from tests.conftest import Restage
 
 HEAVY = ("dagster", "great_expectations", "matplotlib", "pandas", "lifelines", "pydicom", "jsonschema")
+
+
+def test_the_version_is_the_one_of_the_package_and_the_code_the_one_that_a_freeze_cites() -> None:
+    said = CliRunner().invoke(app, ["--version"])
+    assert said.exit_code == 0
+    assert said.output == f"restage {version('restage')}, code {code_version()}\n"
 
 
 def test_demo_ends_with_the_headline_figures_and_where_the_reports_are(demo_run: tuple[Path, str]) -> None:

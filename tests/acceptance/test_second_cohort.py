@@ -62,6 +62,7 @@ def test_the_truth_of_a_random_cohort_is_found(tmp_path: Path, seed: int) -> Non
     assert kinds == [(4,)]
 
 
+@pytest.mark.long
 def test_what_a_centre_reports_is_compared_and_never_copied(tmp_path: Path) -> None:
     """Reported responses, sums and progression dates are spoilt: responses and endpoints stay, and it is asked why."""
     reference = study.ROOT / "examples" / "reference_study"

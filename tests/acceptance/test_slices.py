@@ -32,6 +32,7 @@ def made(root: Path, folder: Path) -> tuple[Home, duckdb.DuckDBPyConnection]:
     return home, con
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.slow)])
 def test_centres_that_come_one_after_the_other_end_in_equal_tables(
     whole: tuple[Path, dict[str, list[tuple[object, ...]]]], tmp_path: Path, seed: int

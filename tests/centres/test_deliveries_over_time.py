@@ -220,7 +220,10 @@ def changes_of(seed: int) -> list[tuple[str, Callable[[list[Row]], list[Row]] | 
     return [(f"2017-0{month}-01", draw.choice(pool)) for month in range(1, 6)]
 
 
-@pytest.mark.parametrize("seed", [1, 2, *(pytest.param(n, marks=pytest.mark.slow) for n in range(3, 20))])
+@pytest.mark.parametrize(
+    "seed",
+    [2, pytest.param(1, marks=pytest.mark.long), *(pytest.param(n, marks=pytest.mark.slow) for n in range(3, 20))],
+)
 def test_deliveries_in_any_order_and_a_rebuild_end_in_equal_rows(tmp_path: Path, export: Path, seed: int) -> None:
     made = changes_of(seed)
     at_once, one_by_one = Home(tmp_path / "at_once"), Home(tmp_path / "one_by_one")

@@ -17,6 +17,7 @@ from served import START_SECONDS, post, served
 
 from pipelines import study
 
+pytestmark = pytest.mark.long
 Restage = Callable[..., Any]
 CENTRES = sorted(p.parent.name for p in (study.ROOT / "centres").glob("[!_]*/sample"))
 RUNS = """{ runsOrError { ... on Runs { results { runId tags { key value } } } } }"""

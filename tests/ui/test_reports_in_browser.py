@@ -28,7 +28,9 @@ def opened(browser: Any, demo_home: Path, request: pytest.FixtureRequest) -> Ite
 
 
 def every(names: list[str]) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("opened", names, indirect=True, ids=names)
+    """Each of the pages; the one of all records takes half a minute to look through."""
+    marked = [pytest.param(n, id=n, marks=[pytest.mark.long] * (n == "study/sources.html")) for n in names]
+    return pytest.mark.parametrize("opened", marked, indirect=True)
 
 
 @every(PAGES)
