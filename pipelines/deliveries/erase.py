@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pipelines.deliveries import denylist, ledger, unpack
 from pipelines.deliveries.answers import read_answer
 from pipelines.deliveries.erase_rows import WRITERS
-from pipelines.deliveries.intake import forget_in_inbox
+from pipelines.deliveries.intake import let_go
 from pipelines.deliveries.land import layout_of
 from pipelines.deliveries.ledger import Delivery, object_path
 from pipelines.deliveries.manifest import NAME, manifest_of
@@ -170,13 +170,7 @@ def _begun(home: Home, centre: str) -> Path:
 
 def _let_go(home: Home, centre: str, changed: Iterable[Delivery]) -> None:
     """Take out of archive and inbox what the ledger says that these deliveries of a centre no longer hold."""
-    gone: set[str] = set()
-    for each in changed:
-        forget_in_inbox(home, each)
-        gone.update(each.erased.values(), *(str(f.get("was", "")).split() for f in each.files.values()))
-    still = {f["sha256"] for d in ledger.read(Home(home.root)) for f in d.files.values()}
-    for old in gone - still:
-        object_path(home, old).unlink(missing_ok=True)
+    let_go(home, changed)
     _begun(home, centre).unlink(missing_ok=True)
 
 

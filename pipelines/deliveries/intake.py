@@ -4,7 +4,7 @@ import json
 import re
 import shutil
 import stat
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from threading import Lock
 
@@ -64,7 +64,18 @@ def _write_seen(home: Home, seen: dict[str, str]) -> None:
     write_whole(home.archive / "seen.json", json.dumps(seen, indent=0, sort_keys=True))
 
 
-def forget_in_inbox(home: Home, delivery: Delivery) -> None:
+def let_go(home: Home, deliveries: Iterable[Delivery]) -> None:
+    """Take out of archive and inbox what the ledger says that these deliveries no longer hold."""
+    gone: set[str] = set()
+    for each in deliveries:
+        _forget_in_inbox(home, each)
+        gone.update(each.erased.values(), *(str(f.get("was", "")).split() for f in each.files.values()))
+    still = {f["sha256"] for d in ledger.read(Home(home.root)) for f in d.files.values()}
+    for old in gone - still:
+        ledger.object_path(home, old).unlink(missing_ok=True)
+
+
+def _forget_in_inbox(home: Home, delivery: Delivery) -> None:
     """Let the inbox hold what the archive now holds, where a subject was taken out of a delivery's files."""
     folder = home.inbox / delivery.centre / delivery.name
     came = {name: str(about["was"]).split() for name, about in delivery.files.items() if "was" in about}
@@ -119,7 +130,8 @@ def _take(home: Home, centre: str, folder: Path, known: bool) -> Delivery | None
         not problems, day is not None, removes=bool(manifest.removed),
     )  # fmt: skip
     before = ledger.read(home)
-    if any(d.delivery_id == delivery.delivery_id for d in before):
+    if again := [d for d in before if d.delivery_id == delivery.delivery_id]:
+        let_go(home, again)  # a subject may have been taken out of it since it first came
         return None
     if not problems and all(ANSWER.fullmatch(name) for name in content):
         return delivery.decided("answer")

@@ -15,6 +15,7 @@ import pytest
 
 from pipelines import centres, study, warehouse
 from pipelines.deliveries import denylist, erase, ledger, search
+from pipelines.deliveries import intake as taking
 from pipelines.deliveries.intake import intake
 from pipelines.deliveries.ledger import Delivery
 from pipelines.orchestration.take_in import TakenIn, take_in
@@ -120,6 +121,21 @@ def test_deliveries_with_the_same_file_follow_each_other(home: Home, deliver: De
     assert not naming(home, usubjid)
 
 
+def test_the_same_export_put_there_again_brings_nothing_back(home: Home, deliver: Deliver) -> None:
+    """Under the name that the ledger knows: neither archive nor inbox keep what came with it."""
+    sent = deliver("rt1", "2017-05-02")
+    assert not run(home, "rt1").rejected
+    local_id, usubjid = somebody(home, "rt1")
+    assert not take_out(home, "rt1", usubjid).rejected
+    before, entries = staged(home, "rt1"), ledger.read(home)
+    shutil.rmtree(sent)
+    deliver("rt1", "2017-05-02")
+    assert naming(home, local_id)
+    assert not run(home, "rt1").rejected
+    assert not naming(home, usubjid) and not naming(home, local_id)
+    assert (staged(home, "rt1"), ledger.read(home)) == (before, entries)
+
+
 def test_a_copy_that_nothing_reads_takes_nothing_with_it(home: Home, deliver: Deliver) -> None:
     """Neither in its own delivery nor in a later one that reads the same bytes."""
     first = deliver("rt1", "2017-05-02")
@@ -148,9 +164,9 @@ def test_a_run_that_is_cut_off_leaves_nothing_behind(
     def crash(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    for cut in ("forget_in_inbox", "_let_go"):
+    for where, cut in ((taking, "_forget_in_inbox"), (erase, "_let_go")):
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(erase, cut, crash)
+            patch.setattr(where, cut, crash)
             take_out(home, "me1", usubjid)
         assert naming(home, usubjid)
     assert not run(home, "me1").rejected
