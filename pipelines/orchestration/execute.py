@@ -1,5 +1,6 @@
 """The assets executed as one run in this process, recorded in `<home>/dagster`."""
 
+import json
 import os
 import sqlite3
 from collections.abc import Collection, Iterable
@@ -9,6 +10,7 @@ import dagster as dg
 import sqlalchemy
 
 from pipelines.orchestration.plan import Plan, concerned
+from pipelines.orchestration.records import KeptConnections
 from pipelines.orchestration.session import TAKEN_IN
 from pipelines.orchestration.settings import load_settings
 from pipelines.warehouse import Home, write_whole
@@ -22,6 +24,7 @@ concurrency: {{runs: {{max_concurrent_runs: 1}}}}
 run_monitoring: {{enabled: true, start_timeout_seconds: 300, poll_interval_seconds: 30}}
 run_retries: {{enabled: true, max_retries: 0}}
 freshness: {{enabled: true}}
+event_log_storage: {{module: {module}, class: {storage}, config: {{base_dir: {records}}}}}
 retention:
   sensor: {{purge_after_days: {days}}}
   schedule: {{purge_after_days: {{skipped: {days}, failure: {runs}, success: {runs}}}}}
@@ -32,7 +35,13 @@ def prepare_dagster(home: Home) -> None:
     """Make the folder that holds Dagster's records of this study; this process and its children use it."""
     folder = home.dagster.resolve()
     path, settings = folder / "dagster.yaml", load_settings(home)
-    text = OURS + SETTINGS.format(days=settings.keep_ticks_days, runs=settings.keep_runs_days)
+    text = OURS + SETTINGS.format(
+        days=settings.keep_ticks_days,
+        runs=settings.keep_runs_days,
+        module=KeptConnections.__module__,
+        storage=KeptConnections.__name__,
+        records=json.dumps(str(folder / "history" / "runs")),
+    )
     there = path.read_text(encoding="utf-8") if path.exists() else OURS
     if there.startswith(OURS) and there != text:
         write_whole(path, text)
