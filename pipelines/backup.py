@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pipelines.deliveries import denylist
 from pipelines.deliveries.ledger import now
 from pipelines.errors import RestageError, UsageError
 from pipelines.warehouse import Home
@@ -127,7 +128,7 @@ def _unpacked(source: Path, draft: Path) -> dict[str, Any]:
 
 
 def _merge_withdrawn(newer: Home, draft: Home) -> None:
-    """Take over the denylist of another home of the same study."""
+    """Take over the denylist of another home of the same study; the first run takes out whom it adds."""
     listed, key = (newer.archive / "withdrawn.txt", newer.root / "keys" / "withdrawn.key")
     if not listed.exists() or not key.exists():
         raise UsageError(f"{newer.root}: archive/withdrawn.txt and keys/withdrawn.key are expected there.")
@@ -138,4 +139,5 @@ def _merge_withdrawn(newer: Home, draft: Home) -> None:
     shutil.copy2(key, own_key)
     known = own_list.read_text(encoding="ascii").split() if own_list.exists() else []
     both = dict.fromkeys([*known, *listed.read_text(encoding="ascii").split()])
+    denylist.begin(draft)
     own_list.write_text("".join(f"{d}\n" for d in both), encoding="ascii")

@@ -66,7 +66,16 @@ def read(home: Home, name: str) -> dict[str, Any]:
     if not path.exists():
         known = ", ".join(frozen(home)) or "nothing yet"
         raise UsageError(f"Nothing is frozen as {name!r} here. There is: {known}.")
-    return dict(json.loads(path.read_text(encoding="utf-8")))
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except ValueError as error:
+        raise _damaged(path, home) from error
+
+
+def _damaged(path: Path, home: Home) -> RestageError:
+    """What cannot be read may name a subject who withdraws, so that nothing goes on without it."""
+    where = path.relative_to(home.root).as_posix()
+    return RestageError(f"{where} is damaged. Put it back from a backup, or remove frozen/{path.parts[-2]}.")
 
 
 def frozen(home: Home) -> list[str]:
@@ -100,14 +109,15 @@ def verify(home: Home, name: str, make: Callable[[Home, str], None]) -> tuple[li
     return [f"{table}: derived anew it differs" for table in _differing(about["tables"], found)], len(found)
 
 
-def take_out(home: Home, usubjid: str, ids: Collection[str]) -> list[str]:
-    """A subject has withdrawn: its rows leave every frozen table, files that name it go; returns the names concerned.
+def take_out(home: Home, names: Collection[str]) -> list[str]:
+    """Who is known by these codes and ids has withdrawn: rows leave every frozen table, files that name one go; returns
+    the states concerned.
 
     The hash changes; `amended` keeps the old one. Counts that were frozen with the subject stay.
     """
     concerned = []
-    known = ", ".join(lit(i) for i in {usubjid, *ids})
-    for name in frozen(home):
+    known = ", ".join(lit(i) for i in names)
+    for name in frozen(home) if names else ():
         folder, about, touched = home.frozen / name, read(home, name), False
         for path in sorted((folder / "tables").glob("*.parquet")):
             with closing(memory()) as con:
@@ -119,7 +129,7 @@ def take_out(home: Home, usubjid: str, ids: Collection[str]) -> list[str]:
                     con.execute(f"copy ({here} where ({test}) is not true) to {lit(str(draft))} (format parquet)")
                     draft.replace(path)
                     touched = True
-        words = [w.encode() for w in {usubjid, *ids}]
+        words = [w.encode() for w in names]
         for path in [p for p in (folder / "reports").rglob("*") if p.is_file()]:
             if any(re.search(rb"(?<![\w-])" + re.escape(w) + rb"(?![\w-])", path.read_bytes()) for w in words):
                 path.unlink()

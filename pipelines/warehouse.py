@@ -41,6 +41,11 @@ class Home:
         return self.root / "archive"
 
     @property
+    def withdrawing(self) -> Path:
+        """Lies there while a withdrawal is not done; in the archive, because it goes with every copy of it."""
+        return self.archive / "withdrawing"
+
+    @property
     def landed(self) -> Path:
         return self.root / "landed"
 

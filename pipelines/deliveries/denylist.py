@@ -40,6 +40,21 @@ def add(home: Home, centre: str, identifiers: Iterable[str]) -> None:
         write_whole(_list(home), listed + "".join(f"{d}\n" for d in new))
 
 
+def begin(home: Home, codes: Iterable[str] = ()) -> None:
+    """Note that a withdrawal is to be done (see `withdraw.finish`), with the study codes where they are known."""
+    write_whole(home.withdrawing, "".join(f"{c}\n" for c in sorted({*codes, *(begun(home) or ())})), 0o600)
+
+
+def begun(home: Home) -> set[str] | None:
+    """The study codes of a withdrawal that was begun and not ended, where they are known; None where there is none."""
+    path = home.withdrawing
+    return set(path.read_text(encoding="utf-8").splitlines()) if path.exists() else None
+
+
+def end(home: Home) -> None:
+    home.withdrawing.unlink(missing_ok=True)
+
+
 def digest(home: Home, centre: str, identifier: str) -> str:
     """HMAC-SHA256 of centre and identifier under the study's own key; case does not count."""
     text = f"{centre}\n{identifier.strip(INVISIBLE).upper()}"
@@ -55,21 +70,33 @@ def withdrawn(home: Home, centre: "Centre", landed: Path) -> set[str]:
         return {i.strip(INVISIBLE) for i in _denied(home, centre, con, landed, denied)}
 
 
+def codes(home: Home, centre: "Centre", landed: Path) -> set[str]:
+    """The study codes, among those that were landed, of subjects who have withdrawn."""
+    denied = read(home)
+    with closing(warehouse.memory()) as con:
+        named = {code.strip(INVISIBLE) for _, code in _linked(centre, con, landed)}
+    return {form for c in named if digest(home, CODE, c) in denied for form in (c, c.upper())}
+
+
 def _denied(home: Home, centre: "Centre", con: "duckdb.DuckDBPyConnection", landed: Path, denied: set[str]) -> set[str]:
-    found: set[str] = set()
-    for part in centre.tables["links"]:
-        fields = {f.name: text_sql(f) for f in part.fields}
-        path = landed / f"{part.source}.parquet"
-        if path.exists() and {"local_id", "usubjid"} <= fields.keys():
-            pairs = con.execute(
-                f"select distinct {fields['local_id']}, {fields['usubjid']} from {_read(path)}"
-            ).fetchall()
-            found |= {i for i, code in pairs if i and code and digest(home, CODE, code) in denied}
+    found = {i for i, code in _linked(centre, con, landed) if digest(home, CODE, code) in denied}
     for source in centre.sources:
         path = landed / f"{source}.parquet"
         for text in subject_sql(centre, source, con, path):
             ids = con.execute(f"select distinct {text} as i from {_read(path)} where i is not null").fetchall()
             found |= {i for (i,) in ids if digest(home, centre.name, i) in denied}
+    return found
+
+
+def _linked(centre: "Centre", con: "duckdb.DuckDBPyConnection", landed: Path) -> set[tuple[str, str]]:
+    """Pairs of own id and study code that were landed."""
+    found: set[tuple[str, str]] = set()
+    for part in centre.tables["links"]:
+        fields = {f.name: text_sql(f) for f in part.fields}
+        path = landed / f"{part.source}.parquet"
+        if path.exists() and {"local_id", "usubjid"} <= fields.keys():
+            pairs = f"select distinct {fields['local_id']}, {fields['usubjid']} from {_read(path)}"
+            found |= {(i, code) for i, code in con.execute(pairs).fetchall() if i and code}
     return found
 
 
