@@ -135,6 +135,7 @@ def _merge_withdrawn(newer: Home, draft: Home) -> None:
     own_list, own_key = draft.archive / "withdrawn.txt", draft.root / "keys" / "withdrawn.key"
     if own_key.exists() and own_key.read_text() != key.read_text():
         raise UsageError(f"{newer.root} has the key of another study, so its list says nothing about this one.")
+    denylist.read(newer)
     own_key.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy2(key, own_key)
     known = own_list.read_text(encoding="ascii").split() if own_list.exists() else []

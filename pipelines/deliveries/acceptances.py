@@ -7,6 +7,8 @@ from pathlib import Path
 
 from pipelines.warehouse import Home
 
+NAME = "acceptances.jsonl"
+
 
 @dataclass(frozen=True)
 class Acceptance:
@@ -28,7 +30,7 @@ class Acceptance:
 
 def trail(home: Home) -> Path:
     """In the archive, because nothing else can say it again."""
-    return home.archive / "acceptances.jsonl"
+    return home.archive / NAME
 
 
 def append(home: Home, acceptance: Acceptance) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import re
 import secrets
 from collections import defaultdict
 from collections.abc import Iterable
@@ -22,13 +23,25 @@ if TYPE_CHECKING:
     from pipelines.mapping import Centre
 
 WORKBOOK = r"(?i)\.xls[xmb]?$"
+OF_KEY = "key:"  # what begins so in the list tells whether the key is the one that it was made with
 CODE = ""  # stands for the centre in the digest of a study code, which all centres share
 
 
 def read(home: Home) -> set[str]:
-    """The digests of withdrawn subjects; empty in nearly every study."""
-    path = _list(home)
-    return set(path.read_text(encoding="ascii").split()) if path.exists() else set()
+    """The digests of withdrawn subjects; empty in nearly every study.
+
+    Raises `RestageError` where there is a list that cannot be used: with another key it would keep nobody out.
+    """
+    if not _list(home).exists():
+        return set()
+    listed = set(_list(home).read_text(encoding="ascii").split())
+    if not listed:
+        raise RestageError("archive/withdrawn.txt is empty: withdrawn subjects could come back. Restore it.")
+    of_key = {entry for entry in listed if entry.startswith(OF_KEY)}  # lists of earlier versions have none
+    if of_key and _of_key(home) not in of_key:
+        raise RestageError("keys/withdrawn.key is not that of archive/withdrawn.txt: it keeps nobody out. Restore it.")
+    _key(home)
+    return listed - of_key
 
 
 def add(home: Home, centre: str, identifiers: Iterable[str]) -> None:
@@ -37,6 +50,7 @@ def add(home: Home, centre: str, identifiers: Iterable[str]) -> None:
     new = sorted({digest(home, centre, i) for i in identifiers} - known)
     if new:
         listed = _list(home).read_text(encoding="ascii") if _list(home).exists() else ""
+        new = [d for d in (_of_key(home), *new) if d not in listed]
         write_whole(_list(home), listed + "".join(f"{d}\n" for d in new))
 
 
@@ -163,4 +177,11 @@ def _key(home: Home) -> bytes:
         raise RestageError("keys/withdrawn.key is missing: without it withdrawn subjects could come back. Restore it.")
     if not path.exists():
         write_whole(path, secrets.token_hex(32), 0o600)
-    return bytes.fromhex(path.read_text(encoding="ascii").strip())
+    text = path.read_text(encoding="utf-8", errors="replace").strip()
+    if not re.fullmatch(r"[0-9a-f]{64}", text):
+        raise RestageError("keys/withdrawn.key is damaged: without it withdrawn subjects could come back. Restore it.")
+    return bytes.fromhex(text)
+
+
+def _of_key(home: Home) -> str:
+    return OF_KEY + hmac.new(_key(home), b"key", hashlib.sha256).hexdigest()

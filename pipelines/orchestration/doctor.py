@@ -9,7 +9,8 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 
-from pipelines.deliveries import ledger
+from pipelines import freeze
+from pipelines.deliveries import denylist, ledger
 from pipelines.errors import RestageError
 from pipelines.orchestration.plan import code_version, read_state
 from pipelines.warehouse import Home, open_read
@@ -35,7 +36,7 @@ def examine(home: Home, deep: bool = False) -> list[Finding]:
     """Look at everything that can be wrong; `deep` reads every archived file. Nothing is changed."""
     if not home.root.is_dir():
         return [Finding("home", "wrong", f"{home.root} is no folder", "Name the study's home with --home.")]
-    looks = (_home, _permissions, _disk, _clock, _archive(deep), _warehouse, _versions, _leftovers, _runs)
+    looks = (_home, _permissions, _disk, _clock, _archive(deep), _warehouse, _withdrawn, _versions, _leftovers, _runs)
     return [finding for look in looks for finding in look(home)]
 
 
@@ -136,6 +137,25 @@ def _warehouse(home: Home) -> Iterator[Finding]:
         yield Finding(
             "warehouse", state, str(error), f"restage rebuild --home {home.root}" if state == "wrong" else "Wait."
         )
+
+
+def _withdrawn(home: Home) -> Iterator[Finding]:
+    """Whether who withdrew is kept out, and can be taken out of what is frozen."""
+    try:
+        n = len(denylist.read(home))
+        for name in freeze.frozen(home):
+            freeze.read(home, name)
+    except RestageError as error:
+        yield Finding(
+            "withdrawn", "wrong", str(error), "From a backup; until then nobody can be taken out or kept out."
+        )
+        return
+    if home.withdrawing.exists():
+        yield Finding(
+            "withdrawn", "wrong", "a withdrawal was not brought to its end", f"restage run --home {home.root}"
+        )
+    elif n:
+        yield Finding("withdrawn", "ok", "list and key of withdrawn subjects belong together")
 
 
 def _versions(home: Home) -> Iterator[Finding]:
