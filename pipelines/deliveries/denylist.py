@@ -92,6 +92,12 @@ def codes(home: Home, centre: "Centre", landed: Path) -> set[str]:
     return {form for c in named if digest(home, CODE, c) in denied for form in (c, c.upper())}
 
 
+def among(home: Home, centre: str, ids: Iterable[str]) -> set[str]:
+    """Those of a centre's own ids that are of subjects who have withdrawn."""
+    denied = read(home)
+    return {i for i in ids if digest(home, centre, i) in denied} if denied else set()
+
+
 def _denied(home: Home, centre: "Centre", con: "duckdb.DuckDBPyConnection", landed: Path, denied: set[str]) -> set[str]:
     found = {i for i, code in _linked(centre, con, landed) if digest(home, CODE, code) in denied}
     for source in centre.sources:
