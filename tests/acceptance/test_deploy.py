@@ -3,7 +3,9 @@
 import base64
 import json
 import os
+import pwd
 import re
+import shlex
 import shutil
 import socket
 import subprocess
@@ -24,6 +26,7 @@ from pipelines import study
 DEPLOY = study.ROOT / "deploy"
 BIN = Path(sys.executable).parent
 SECONDS = 90
+ME = pwd.getpwuid(os.geteuid()).pw_name
 
 
 def needed(name: str) -> str:
@@ -75,50 +78,40 @@ def asked(url: str, query: str = "", login: str = "") -> tuple[int, Any]:
             time.sleep(0.2)
 
 
+def settings(**places: str) -> dict[str, str]:
+    """What `restage.env` sets, read by a shell, with other places than the server's."""
+    text = (DEPLOY / "restage.env").read_text()
+    for old, new in {
+        "/srv/restage/study": places["home"], "restage@": f"{ME}@", "/var/run/postgresql": places["socket"],
+    }.items():  # fmt: skip
+        assert old in text
+        text = text.replace(old, new)
+    shell = ["sh", "-ec", f"set -a; {text}\nenv -0"]
+    done = subprocess.run(shell, env={}, check=True, capture_output=True, text=True)
+    return dict(line.split("=", 1) for line in done.stdout.split("\0") if line)
+
+
 @pytest.fixture(scope="module")
-def postgres() -> Iterator[dict[str, str]]:
-    """A real PostgreSQL on a free port, with a password; what the services find in their environment."""
+def socket_folder() -> Iterator[str]:
+    """Where a real PostgreSQL listens that knows users as Debian's does: by the user of the machine, no password."""
     initdb, server, psql = needed("initdb"), needed("postgres"), needed("psql")
     user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
     with tempfile.TemporaryDirectory() as place, ExitStack() as stack:
-        root, port = Path(place), free_port()
-        secret = root / "password"
-        secret.write_text("invented\n")
-        for path in (root, secret):
-            path.chmod(0o755 if path == root else 0o644)
+        root = Path(place)
+        root.chmod(0o755)
         if user:
             shutil.chown(root, "postgres")
         data = str(root / "data")
-        subprocess.run(
-            [*user, initdb, "-D", data, "-U", "restage", "-A", "scram-sha-256", "--pwfile", str(secret), "-N"],
-            check=True, capture_output=True,
-        )  # fmt: skip
-        options = ["-D", data, "-p", str(port), "-h", "127.0.0.1", "-k", str(root), "-c", "fsync=off"]
+        made = [*user, initdb, "-D", data, "-U", ME, "--auth-local=peer", "--auth-host=reject", "-N"]
+        subprocess.run(made, check=True, capture_output=True)
+        options = ["-D", data, "-h", "", "-k", str(root), "-c", "fsync=off"]
         stack.enter_context(running([*user, server, *options]))
-        passes = root / "pgpass"
-        passes.write_text(f"127.0.0.1:{port}:*:restage:invented\n")
-        passes.chmod(0o600)
-        env = {
-            "PGPASSFILE": str(passes), "RESTAGE_POSTGRES": f"postgresql+psycopg2://restage@127.0.0.1:{port}/restage",
-            "GX_ANALYTICS_ENABLED": "false",
-        }  # fmt: skip
-        command = [
-            psql,
-            "-h",
-            "127.0.0.1",
-            "-p",
-            str(port),
-            "-U",
-            "restage",
-            "postgres",
-            "-c",
-            "create database restage",
-        ]
+        command = [psql, "-h", str(root), "-U", ME, "postgres", "-c", "create database restage"]
         deadline = time.monotonic() + SECONDS
-        while subprocess.run(command, env={**os.environ, **env}, capture_output=True, check=False).returncode:
+        while subprocess.run(command, capture_output=True, check=False).returncode:
             assert time.monotonic() < deadline, "PostgreSQL does not start"
             time.sleep(0.2)
-        yield env
+        yield str(root)
 
 
 def unit(name: str, env: dict[str, str], ports: dict[str, int], workspace: Path) -> list[str]:
@@ -134,14 +127,14 @@ def unit(name: str, env: dict[str, str], ports: dict[str, int], workspace: Path)
 
 @pytest.mark.long
 def test_services_work_on_one_study_whose_records_lie_in_postgres(
-    postgres: dict[str, str], tmp_path: Path, demo_home: Path
+    socket_folder: str, tmp_path: Path, demo_home: Path
 ) -> None:
     home = tmp_path / "home"
     shutil.copytree(demo_home, home, ignore=shutil.ignore_patterns("dagster"))
     (home / "dagster").mkdir()
     shutil.copy(DEPLOY / "dagster.yaml", home / "dagster")
     (home / "state.json").unlink()
-    env = {**os.environ, **postgres, "RESTAGE_HOME": str(home), "DAGSTER_HOME": str(home / "dagster")}
+    env = {**os.environ, **settings(home=str(home), socket=socket_folder)}
     code = "from pipelines.cli.main import main; main()"
     done = subprocess.run([sys.executable, "-c", code, "run"], env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-1500:]
@@ -174,6 +167,69 @@ def test_services_work_on_one_study_whose_records_lie_in_postgres(
             "__repository__", sensorName: "inbox"}) { __typename } }'
         refused = asked(viewer, start)[1]
         assert "UnauthorizedError" in json.dumps(refused), refused
+
+
+def by_hand(folder: Path, program: str, user: str = ME, env: dict[str, str] | None = None) -> Path:
+    """The command of the server in a folder, for this user, with these settings and another program."""
+    given = "".join(f"{name}={shlex.quote(value)}\n" for name, value in (env or {}).items())
+    (folder / "restage.env").write_text(given)
+    text = (DEPLOY / "restage").read_text()
+    for old, new in {
+        "user=restage": f"user={user}", "/etc/restage": str(folder), "HOME=/srv/restage": f"HOME={folder}",
+        "/opt/restage/.venv/bin/restage": program,
+    }.items():  # fmt: skip
+        assert old in text
+        text = text.replace(old, new)
+    command = folder / "restage"
+    command.write_text(text)
+    command.chmod(0o755)
+    return command
+
+
+def test_the_command_by_hand_opens_the_records_as_the_services_do(socket_folder: str, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    (home / "dagster").mkdir(parents=True)
+    shutil.copy(DEPLOY / "dagster.yaml", home / "dagster")
+    command = by_hand(tmp_path, str(BIN / "restage"), env=settings(home=str(home), socket=socket_folder))
+    told = subprocess.run(
+        [command, "doctor", "--json"], env={"PATH": os.defpath}, capture_output=True, text=True, check=False
+    )
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert {"check": "runs", "state": "ok"}.items() <= json.loads(told.stdout)["findings"][-1].items()
+
+
+def test_the_command_by_hand_is_the_services_user_or_says_how(tmp_path: Path) -> None:
+    """As root it becomes the services' user, so that no file of root's lies in the home."""
+    if os.geteuid():
+        pytest.skip("only root can become another user")
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        folder.chmod(0o755)
+        command = by_hand(folder, "sh -c 'id -un; umask; echo $HOME $X'", "nobody", {"X": "a & b"})
+        done = subprocess.run([command], capture_output=True, text=True, check=True)
+        assert done.stdout.split() == ["nobody", "0077", str(folder), "a", "&", "b"]
+        other = subprocess.run([command], capture_output=True, text=True, check=False, user="www-data")
+        assert (other.returncode, other.stdout) == (2, "")
+        assert "sudo -u nobody restage" in other.stderr
+
+
+@pytest.mark.parametrize("address", ["", "postgresql+psycopg2://restage@/restage?host=/nowhere"])
+def test_records_that_cannot_be_opened_are_told_with_what_to_do(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipelines.orchestration import doctor
+    from pipelines.warehouse import Home
+
+    home = Home(tmp_path)
+    home.dagster.mkdir()
+    shutil.copy(DEPLOY / "dagster.yaml", home.dagster)
+    monkeypatch.delenv("RESTAGE_POSTGRES", raising=False)
+    if address:
+        monkeypatch.setenv("RESTAGE_POSTGRES", address)
+    found = [f for f in doctor.examine(home) if f.check == "runs"]
+    assert [f.state for f in found] == ["wrong"]
+    assert ("not set" in found[0].what) is (not address)
+    assert "PostgreSQL" in found[0].advice
 
 
 def checked_config(nginx: str, folder: Path, server: str) -> Path:
