@@ -8,6 +8,7 @@ import re
 import shlex
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -207,7 +208,7 @@ def test_the_command_by_hand_is_the_services_user_or_says_how(tmp_path: Path) ->
         folder.chmod(0o755)
         command = by_hand(folder, "sh -c 'id -un; umask; echo $HOME $X'", "nobody", {"X": "a & b"})
         done = subprocess.run([command], capture_output=True, text=True, check=True)
-        assert done.stdout.split() == ["nobody", "0077", str(folder), "a", "&", "b"]
+        assert done.stdout.split() == ["nobody", "0027", str(folder), "a", "&", "b"]
         other = subprocess.run([command], capture_output=True, text=True, check=False, user="www-data")
         assert (other.returncode, other.stdout) == (2, "")
         assert "sudo -u nobody restage" in other.stderr
@@ -236,7 +237,7 @@ def checked_config(nginx: str, folder: Path, server: str) -> Path:
     """The whole configuration of an nginx whose files lie in a folder, found right by nginx itself."""
     kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     temporary = "".join(f"{kind}_temp_path {folder}/{kind};\n" for kind in kinds)
-    owner = "user root;\n" if os.geteuid() == 0 else ""
+    owner = "user www-data;\n" if os.geteuid() == 0 else ""  # as Debian's own nginx.conf
     config = folder / "nginx.conf"
     config.write_text(
         f"{owner}daemon off;\npid {folder}/pid;\nerror_log {folder}/error.log;\nevents {{}}\n"
@@ -273,40 +274,91 @@ def test_the_hospitals_login_knows_the_page_that_was_asked_for(tmp_path: Path) -
         assert answer == (200, f"{login}127.0.0.1http/oauth2/start".encode())
 
 
-def test_nothing_is_seen_without_a_login(tmp_path: Path) -> None:
-    nginx, openssl = needed("nginx"), needed("openssl")
-    ports = {name: free_port() for name in ("443", "3000", "3001")}
-    for who in ("editor", "viewer"):
-        made = subprocess.run(
-            [openssl, "passwd", "-apr1", "invented"], check=True, capture_output=True, text=True
-        ).stdout
-        (tmp_path / f"{who}s.htpasswd").write_text(f"{who}:{made}")
-    (tmp_path / "tls").mkdir()
+@pytest.fixture
+def server_folder() -> Iterator[Path]:
+    """A folder that other users reach, with what the how-to's own commands make in it in place of the server's.
+
+    "nobody" stands for the services' user. Without root everything is the one user's, as it is.
+    """
+    page = (study.ROOT / "docs" / "how-to" / "server.md").read_text()
+    page = page[page.index("## With systemd") : page.index("## With containers")]
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        folder.chmod(0o755)
+        for name in ("etc/tls", "bin", "srv"):
+            (folder / name).mkdir(parents=True)
+        for who in ("editor", "viewer"):
+            made = subprocess.run(
+                [needed("openssl"), "passwd", "-apr1", "invented"], check=True, capture_output=True, text=True
+            ).stdout
+            (folder / "etc" / f"{who}s.htpasswd").write_text(f"{who}:{made}")
+        for line in re.findall(r"^ +sudo ((?:install|chown|chmod) .*)$", page, re.M):
+            words = line.replace("-o restage", "-o nobody").replace("-g restage", "-g nogroup")
+            for old, new in {
+                "/etc/restage": folder / "etc", "/srv/restage": folder / "srv", "/usr/local/bin": folder / "bin",
+                "/opt/restage": study.ROOT,
+            }.items():  # fmt: skip
+                words = words.replace(old, str(new))
+            if os.geteuid():
+                words = re.sub(r"-[og] \S+", "", words)
+                if words.startswith("chown"):
+                    continue
+            subprocess.run(["sh", "-ec", words], check=True, capture_output=True)
+        yield folder
+
+
+@contextmanager
+def over_tls(folder: Path) -> Iterator[None]:
+    """An invented certificate, trusted by what this process asks for."""
     subject = ["-subj", "/CN=127.0.0.1", "-nodes", "-days", "1"]
-    files = ["-keyout", str(tmp_path / "tls" / "key.pem"), "-out", str(tmp_path / "tls" / "certificate.pem")]
-    subprocess.run([openssl, "req", "-x509", "-newkey", "rsa:2048", *subject, *files], check=True, capture_output=True)
-    (tmp_path / "home" / "reports").mkdir(parents=True)
-    (tmp_path / "home" / "reports" / "index.html").write_text("overview")
-    server = (DEPLOY / "nginx" / "restage.conf").read_text()
+    files = ["-keyout", str(folder / "key.pem"), "-out", str(folder / "certificate.pem")]
+    made = [needed("openssl"), "req", "-x509", "-newkey", "rsa:2048", *subject, *files]
+    subprocess.run(made, check=True, capture_output=True)
+    context = ssl.create_default_context(cafile=str(folder / "certificate.pem"))
+    context.check_hostname = False
+    urllib.request.install_opener(urllib.request.build_opener(urllib.request.HTTPSHandler(context=context)))
+    try:
+        yield
+    finally:
+        urllib.request.install_opener(None)  # type: ignore[arg-type]
+
+
+def served(nginx: str, folder: Path, server: str, ports: dict[str, int]) -> Path:
+    """The configuration of the server with the places of a folder and free ports."""
     for old, new in {
-        "listen 443 ssl": f"listen 127.0.0.1:{ports['443']} ssl", "/etc/restage": str(tmp_path),
-        "/srv/restage/study": str(tmp_path / "home"), ":3000": f":{ports['3000']}", ":3001": f":{ports['3001']}",
+        "listen 443 ssl": f"listen 127.0.0.1:{ports['443']} ssl", "/etc/restage": str(folder / "etc"),
+        "/srv/restage": str(folder / "srv"), ":3000": f":{ports['3000']}", ":3001": f":{ports['3001']}",
     }.items():  # fmt: skip
         assert old in server
         server = server.replace(old, new)
-    config, echo = checked_config(nginx, tmp_path, server), echo_server(tmp_path, "Authorization")
+    return checked_config(nginx, folder, server)
+
+
+def test_nothing_is_seen_without_a_login(server_folder: Path) -> None:
+    nginx = needed("nginx")
+    ports = {name: free_port() for name in ("443", "3000", "3001")}
+    home = server_folder / "srv" / "study"
+    as_service: dict[str, Any] = {"user": "nobody", "group": "nogroup", "extra_groups": []} if not os.geteuid() else {}
+    (umask,) = {
+        m for p in (DEPLOY / "systemd").glob("*.service") for m in re.findall(r"^UMask=(.*)$", p.read_text(), re.M)
+    }
+    made = "mkdir reports/study archive; echo rows > archive/rows; echo overview > reports/.index.part; \
+        mv reports/.index.part reports/index.html; cp reports/index.html reports/study/report.html"
+    subprocess.run(["sh", "-ec", made], cwd=home, umask=int(umask, 8), check=True, **as_service)
+    if as_service:
+        command = ["cat", str(home / "archive" / "rows"), str(home / "dagster" / "dagster.yaml")]
+        read = subprocess.run(
+            command, user="www-data", group="www-data", extra_groups=[], capture_output=True, check=False
+        )
+        assert (read.returncode, read.stdout) == (1, b""), "nginx reads the reports alone"
     with ExitStack() as stack:
+        stack.enter_context(over_tls(server_folder / "etc" / "tls"))
+        config = served(nginx, server_folder, (DEPLOY / "nginx" / "restage.conf").read_text(), ports)
+        echo = echo_server(server_folder, "Authorization")
         for port in ("3000", "3001"):
             stack.enter_context(running([sys.executable, str(echo), str(ports[port])]))
             assert asked(f"http://127.0.0.1:{ports[port]}")[0] == 200
         stack.enter_context(running([nginx, "-c", str(config)]))
-        import ssl
-
-        context = ssl.create_default_context(cafile=str(tmp_path / "tls" / "certificate.pem"))
-        context.check_hostname = False
-        opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=context))
-        stack.callback(urllib.request.install_opener, None)
-        urllib.request.install_opener(opener)
         base = f"https://127.0.0.1:{ports['443']}"
         for path in ("/", "/view", "/reports/index.html", "/graphql"):
             assert asked(base + path)[0] == 401, path
@@ -314,7 +366,8 @@ def test_nothing_is_seen_without_a_login(tmp_path: Path) -> None:
         # the login is not passed on
         assert asked(f"{base}/", login="editor:invented") == (200, f"{ports['3000']}None".encode())
         assert asked(f"{base}/view", login="viewer:invented") == (200, f"{ports['3001']}None".encode())
-        assert asked(f"{base}/reports/index.html", login="editor:invented") == (200, b"overview")
+        for path in ("/reports/", "/reports/index.html", "/reports/study/report.html"):
+            assert asked(base + path, login="editor:invented") == (200, b"overview\n"), path
         for path in ("/", "/reports/index.html", "/graphql"):
             assert asked(base + path, login="viewer:invented")[0] == 401, path
 
