@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from pipelines import study
 
@@ -395,6 +396,48 @@ def test_compose_finds_nothing_wrong_with_the_services(tmp_path: Path) -> None:
     for name in ("code", "daemon", "webserver", "viewer"):
         (stated,) = re.findall(r"bin/(.*)$", "\n".join(unit_line(name)), re.M)
         assert same_command(stated) in same_command(done.stdout), name
+
+
+def test_containers_write_into_the_home_and_nginx_sees_its_reports_alone(tmp_path: Path) -> None:
+    """An empty volume takes over the folder of the image with its owner: one that is not there would be root's."""
+    services = yaml.safe_load((DEPLOY / "compose" / "compose.yaml").read_text())["services"]
+    places = {name: [str(v).split(":")[1] for v in s.get("volumes", ())] for name, s in services.items()}
+    ours = set(places["code"])
+    assert ours == set(places["daemon"]) == set(places["webserver"]) == set(places["viewer"])
+    assert [p for p in places["nginx"] if p.startswith("/srv")] == ["/srv/restage/study/reports"]
+    image = (DEPLOY / "compose" / "Dockerfile").read_text().replace("\\\n", "")
+    (made,) = [line for line in re.findall(r"^RUN (.*)$", image, re.M) if "/srv/restage" in line]
+    assert image.index(made) < image.index("\nUSER restage")
+    owner = "-o restage -g restage"
+    for install in made.split("&&"):
+        assert owner in install, install
+    words = made.replace(owner, "").replace("/srv/restage", str(tmp_path))
+    subprocess.run(["sh", "-ec", words], cwd=study.ROOT, check=True)
+    modes = {path: (tmp_path / Path(path).relative_to("/srv/restage")).stat().st_mode & 0o777 for path in ours}
+    assert modes == {"/srv/restage/study": 0o700, "/srv/restage/study/reports": 0o755}
+    assert (tmp_path / "study/dagster/dagster.yaml").read_text() == (DEPLOY / "dagster.yaml").read_text()
+
+
+def test_a_delivery_and_a_backup_go_through_the_containers_by_the_how_tos_lines(
+    tmp_path: Path,
+) -> None:
+    """The lines as they stand, with a Compose that starts its command here."""
+    page = (study.ROOT / "docs" / "how-to" / "server.md").read_text()
+    deliver, keep = re.findall(r"^    (.*docker-compose .*(?:inbox/|restage backup).*)$", page, re.M)
+    (tmp_path / "home" / "archive").mkdir(parents=True)
+    (tmp_path / "home" / "archive" / "ledger.jsonl").touch()
+    (tmp_path / "DELIVERY").mkdir()
+    (tmp_path / "DELIVERY" / "patients.csv").write_text("invented\n")
+    compose = tmp_path / "docker-compose"
+    compose.write_text('#!/bin/sh\nwhile [ "$1" != code ]; do shift; done\nshift\nexec "$@"\n')
+    compose.chmod(0o755)
+    env = {**os.environ, "PATH": f"{tmp_path}:{BIN}:{os.environ['PATH']}", "RESTAGE_HOME": str(tmp_path / "home")}
+    for line in (deliver, keep.replace("--to /backups", f"--to {tmp_path}/backups")):
+        subprocess.run(["sh", "-ec", line], cwd=tmp_path, env=env, check=True, capture_output=True)
+    taken = tmp_path / "home" / "inbox" / "me1"
+    assert [p.relative_to(taken).as_posix() for p in taken.rglob("*.csv")] == ["2026-11-30/patients.csv"]
+    (archive,) = (tmp_path / "backups").iterdir()
+    assert archive.stat().st_size
 
 
 def unit_line(name: str) -> list[str]:
