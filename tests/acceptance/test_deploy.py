@@ -251,7 +251,7 @@ def checked_config(nginx: str, folder: Path, server: str) -> Path:
 
 def echo_server(folder: Path, *headers: str) -> Path:
     """A program that answers on the port it is given, with the port and what it got in these headers."""
-    told = " + ".join(f"str(self.headers.get({name!r}))" for name in headers)
+    told = " + ".join(["''", *(f"str(self.headers.get({name!r}))" for name in headers)])
     path = folder / "echo.py"
     path.write_text(
         "import sys\nfrom http.server import BaseHTTPRequestHandler, HTTPServer\n"
@@ -371,6 +371,64 @@ def test_nothing_is_seen_without_a_login(server_folder: Path) -> None:
             assert asked(base + path, login="editor:invented") == (200, b"overview\n"), path
         for path in ("/", "/reports/index.html", "/graphql"):
             assert asked(base + path, login="viewer:invented")[0] == 401, path
+
+
+def login_server(folder: Path) -> Path:
+    """A program that answers `/oauth2/auth` as oauth2-proxy does: no session 401, not in the group 403, else 202.
+
+    The session's group is told by the name in its Authorization; any other page tells its own address.
+    """
+    path = folder / "login.py"
+    path.write_text("""import base64, sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from urllib.parse import parse_qs, urlsplit
+class H(BaseHTTPRequestHandler):
+    def do_GET(self):
+        asked, known = urlsplit(self.path), self.headers.get("Authorization", "").removeprefix("Basic ")
+        name = base64.b64decode(known).decode().split(":")[0]
+        allowed = parse_qs(asked.query).get("allowed_groups", [f"restage-{name}s"])
+        code = 401 if not name else 202 if f"restage-{name}s" in allowed else 403
+        code = code if asked.path == "/oauth2/auth" else 200
+        self.send_response(code); self.end_headers(); self.wfile.write(asked.path.encode())
+HTTPServer(("127.0.0.1", int(sys.argv[1])), H).serve_forever()
+""")
+    return path
+
+
+def test_the_hospitals_login_lets_in_those_of_the_group_alone(server_folder: Path) -> None:
+    """Changed as the comments of oidc.conf say."""
+    nginx = needed("nginx")
+    ports = {name: free_port() for name in ("443", "3000", "3001", "4180")}
+    basic, oidc = ((DEPLOY / "nginx" / name).read_text() for name in ("restage.conf", "oidc.conf"))
+    swaps = re.findall(r"with (\w+)\.htpasswd by: +(auth_request .*;)$", oidc, re.M)
+    for who, instead in swaps:
+        pair = rf"auth_basic .*;\n *auth_basic_user_file /etc/restage/{who}.htpasswd;"
+        assert re.search(pair, basic)
+        basic = re.sub(pair, instead, basic)
+    assert "auth_basic" not in basic
+    server = basic.rstrip().removesuffix("}") + oidc.replace(":4180", f":{ports['4180']}") + "}\n"
+    (server_folder / "srv" / "study" / "reports" / "index.html").write_text("overview")
+    (server_folder / "srv" / "study" / "reports" / "index.html").chmod(0o644)
+    with ExitStack() as stack:
+        stack.enter_context(over_tls(server_folder / "etc" / "tls"))
+        config = served(nginx, server_folder, server, ports)
+        for program, names in (
+            (echo_server(server_folder), ("3000", "3001")),
+            (login_server(server_folder), ("4180",)),
+        ):
+            for port in names:
+                stack.enter_context(running([sys.executable, str(program), str(ports[port])]))
+                assert asked(f"http://127.0.0.1:{ports[port]}")[0] == 200
+        stack.enter_context(running([nginx, "-c", str(config)]))
+        base = f"https://127.0.0.1:{ports['443']}"
+        for path in ("/", "/view", "/reports/index.html", "/graphql"):
+            assert asked(base + path) == (200, b"/oauth2/sign_in"), path
+            assert asked(base + path, login="stranger:x")[0] == 403, path
+        for path in ("/", "/reports/index.html", "/graphql"):
+            assert asked(base + path, login="viewer:x")[0] == 403, path
+        assert asked(f"{base}/", login="editor:x") == (200, str(ports["3000"]).encode())
+        assert asked(f"{base}/reports/", login="editor:x") == (200, b"overview")
+        assert asked(f"{base}/view", login="viewer:x") == (200, str(ports["3001"]).encode())
 
 
 def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path) -> None:
