@@ -441,6 +441,36 @@ def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path) -> None:
     assert (done.returncode, ours) == (0, [])
 
 
+def test_the_nightly_backup_thins_out_only_after_one_that_went_well(tmp_path: Path) -> None:
+    """The unit's own lines on a home of this machine; before the first delivery nothing is started."""
+    unit_text = (DEPLOY / "systemd" / "restage-backup.service").read_text()
+    home, backups = tmp_path / "study", tmp_path / "backups"
+    for old, new in {"/srv/restage": tmp_path, "/opt/restage/.venv/bin": BIN, "%%": "%"}.items():
+        unit_text = unit_text.replace(str(old), str(new))
+    (needs,) = re.findall(r"^ConditionPathExists=(.*)$", unit_text, re.M)
+    start, after = (re.findall(rf"^ExecStart{which}=(.*)$", unit_text, re.M) for which in ("", "Post"))
+    backups.mkdir()
+    for name, days in (("study-old.tar.gz", 31), ("study-new.tar.gz", 29), ("before-upgrade.tar.gz", 400)):
+        (backups / name).touch()
+        os.utime(backups / name, (time.time() - days * 86400,) * 2)
+
+    def night() -> set[str]:
+        # as systemd: what comes after follows what went well
+        env = {**os.environ, "RESTAGE_HOME": str(home)}
+        command = " && ".join([*start, *after])
+        done = subprocess.run(["sh", "-c", command], env=env, capture_output=True, check=False)
+        assert (done.returncode == 0) is Path(needs).exists()
+        return {p.name for p in backups.iterdir()}
+
+    assert len(night()) == 3, "nothing was written, so nothing goes"
+    (home / "archive").mkdir(parents=True)
+    (home / "archive" / "ledger.jsonl").touch()
+    kept = night()
+    assert kept > {"study-new.tar.gz", "before-upgrade.tar.gz"}
+    assert len(kept) == 3
+    assert "study-old.tar.gz" not in kept
+
+
 def test_compose_finds_nothing_wrong_with_the_services(tmp_path: Path) -> None:
     compose = needed("docker-compose")
     shutil.copytree(DEPLOY, tmp_path / "deploy")
@@ -476,26 +506,37 @@ def test_containers_write_into_the_home_and_nginx_sees_its_reports_alone(tmp_pat
     assert (tmp_path / "study/dagster/dagster.yaml").read_text() == (DEPLOY / "dagster.yaml").read_text()
 
 
-def test_a_delivery_and_a_backup_go_through_the_containers_by_the_how_tos_lines(
-    tmp_path: Path,
-) -> None:
-    """The lines as they stand, with a Compose that starts its command here."""
+def test_a_delivery_gets_in_and_a_backup_out_by_the_how_tos_lines(tmp_path: Path) -> None:
+    """The lines as they stand, with a Compose and a sudo that start the command here."""
     page = (study.ROOT / "docs" / "how-to" / "server.md").read_text()
-    deliver, keep = re.findall(r"^    (.*docker-compose .*(?:inbox/|restage backup).*)$", page, re.M)
-    (tmp_path / "home" / "archive").mkdir(parents=True)
-    (tmp_path / "home" / "archive" / "ledger.jsonl").touch()
+    deliver = re.findall(r"^    (tar .*inbox/.*)$", page, re.M)
+    assert [word in line for line, word in zip(deliver, ("sudo -u restage", "docker-compose"), strict=True)] == [
+        True
+    ] * 2
+    (keep,) = re.findall(r"^    (docker-compose .*restage backup.*)$", page, re.M)
     (tmp_path / "DELIVERY").mkdir()
     (tmp_path / "DELIVERY" / "patients.csv").write_text("invented\n")
-    compose = tmp_path / "docker-compose"
-    compose.write_text('#!/bin/sh\nwhile [ "$1" != code ]; do shift; done\nshift\nexec "$@"\n')
-    compose.chmod(0o755)
+    for name, last in (("docker-compose", "code"), ("sudo", "restage")):
+        (tmp_path / name).write_text(f'#!/bin/sh\nwhile [ "$1" != {last} ]; do shift; done\nshift\nexec "$@"\n')
+        (tmp_path / name).chmod(0o755)
     env = {**os.environ, "PATH": f"{tmp_path}:{BIN}:{os.environ['PATH']}", "RESTAGE_HOME": str(tmp_path / "home")}
-    for line in (deliver, keep.replace("--to /backups", f"--to {tmp_path}/backups")):
+
+    def said(line: str) -> None:
+        places = {"--to /backups": f"--to {tmp_path}/backups", "/srv/restage/study": env["RESTAGE_HOME"]}
+        for old, new in places.items():
+            line = line.replace(old, new)
         subprocess.run(["sh", "-ec", line], cwd=tmp_path, env=env, check=True, capture_output=True)
+
     taken = tmp_path / "home" / "inbox" / "me1"
-    assert [p.relative_to(taken).as_posix() for p in taken.rglob("*.csv")] == ["2026-11-30/patients.csv"]
-    (archive,) = (tmp_path / "backups").iterdir()
-    assert archive.stat().st_size
+    for line in deliver:
+        (tmp_path / "home").mkdir()
+        said(line)
+        assert [p.relative_to(taken).as_posix() for p in taken.rglob("*")] == ["2026-11-30", "2026-11-30/patients.csv"]
+        shutil.rmtree(tmp_path / "home")
+    (tmp_path / "home" / "archive").mkdir(parents=True)
+    (tmp_path / "home" / "archive" / "ledger.jsonl").touch()
+    said(keep)
+    assert len(list((tmp_path / "backups").iterdir())) == 1
 
 
 def unit_line(name: str) -> list[str]:
