@@ -481,9 +481,24 @@ def test_compose_finds_nothing_wrong_with_the_services(tmp_path: Path) -> None:
     file = tmp_path / "deploy" / "compose" / "compose.yaml"
     done = subprocess.run([compose, "-f", str(file), "config"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-1500:]
+    services = yaml.safe_load(done.stdout)["services"]
+    expected = settings(home="/srv/restage/study", socket="/var/run/postgresql")
     for name in ("code", "daemon", "webserver", "viewer"):
         (stated,) = re.findall(r"bin/(.*)$", "\n".join(unit_line(name)), re.M)
-        assert same_command(stated) in same_command(done.stdout), name
+        assert same_command(stated) == same_command(services[name]["command"]), name
+        given = services[name]["environment"]
+        assert [k for k, v in expected.items() if k != "PWD" and given.get(k) != v] == ["RESTAGE_POSTGRES"]
+        assert given["RESTAGE_POSTGRES"] == "postgresql+psycopg2://restage@postgres:5432/restage"
+
+
+def test_a_look_into_the_inbox_may_take_as_long_as_with_restage_watch() -> None:
+    from pipelines.orchestration.serve import LOOK_SECONDS
+
+    given = settings(home="/srv/restage/study", socket="/var/run/postgresql")
+    assert given["DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS"] == LOOK_SECONDS
+    for name in ("code", "daemon", "webserver", "viewer"):
+        text = (DEPLOY / "systemd" / f"restage-{name}.service").read_text()
+        assert "\nEnvironmentFile=/etc/restage/restage.env\n" in text, name
 
 
 def test_containers_write_into_the_home_and_nginx_sees_its_reports_alone(tmp_path: Path) -> None:
