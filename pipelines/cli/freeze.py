@@ -74,7 +74,7 @@ def _verify(home: Home, name: str, answer: dict[str, Any]) -> None:
     for change in about["amended"]:
         print(f"Amended on {change['when'][:10]}: {change['why']}. It was sha256 {change['was']}")
     if wrong and about["amended"]:
-        print("What counts or ranks subjects was frozen with who withdrew, and is derived without: it has to differ.")
+        print("What counts or ranks subjects, or names the files that were written anew, has to differ since then.")
     if wrong:
         raise typer.Exit(1)
     print(f"{name}: all {n} tables derived anew are equal. sha256 {about['hash']}")
