@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipelines import backup as care
+from pipelines.cli.rebuild import rebuild
 from pipelines.deliveries import denylist
 from pipelines.errors import RestageError
 from pipelines.orchestration.doctor import examine
@@ -77,3 +78,12 @@ def test_a_list_without_its_key_is_not_taken_over(home: Home, tmp_path: Path) ->
     with pytest.raises(RestageError, match="not that of"):
         care._merge_withdrawn(home, draft)
     assert not draft.root.exists()
+
+
+def test_a_rebuild_without_the_key_costs_no_tables(home: Home) -> None:
+    (home.archive / "ledger.jsonl").touch()
+    home.database.touch()
+    (home.root / "keys" / "withdrawn.key").unlink()
+    with pytest.raises(RestageError, match="key is missing"):
+        rebuild(home.root, None, None, False)
+    assert home.database.exists()
