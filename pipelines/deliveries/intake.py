@@ -53,11 +53,12 @@ def intake(
 
 
 def read_seen(home: Home) -> dict[str, str]:
-    """Place in the inbox -> signature of what was taken in from there; without the file all is looked at again."""
-    try:
-        return dict(json.loads((home.archive / "seen.json").read_text(encoding="utf-8")))
-    except (FileNotFoundError, ValueError):
-        return {}
+    """Place in the inbox -> signature of what was taken in from there, where ledger and archive hold it still: what a
+    damaged disk has lost is taken from the inbox again."""
+    here = Home(home.root)
+    known = {f"{d.centre}/{d.name}" for d in ledger.read(here)}
+    known -= {f"{d.centre}/{d.name}" for d, _, _ in ledger.unsound(here)}
+    return {place: signature for place, signature in ledger.seen(home).items() if _spoken(place) in known}
 
 
 def _write_seen(home: Home, seen: dict[str, str]) -> None:
