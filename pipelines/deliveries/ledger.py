@@ -146,6 +146,19 @@ def append(home: Home, delivery: Delivery) -> None:
 
 def read(home: Home) -> list[Delivery]:
     """All deliveries in their order, each with its last state; in a home with `as_of` those received by then."""
+    known = (d for d in _found(home) if home.as_of is None or d.received[:10] <= home.as_of)
+    return sorted(known, key=lambda d: d.order)
+
+
+def by_place(home: Home) -> dict[tuple[str, str], list[Delivery]]:
+    """Centre and name -> what came under that name, one after the other, whatever its dates and the clock say."""
+    found: dict[tuple[str, str], list[Delivery]] = {}
+    for d in _found(home):
+        found.setdefault((d.centre, d.name), []).append(d)
+    return found
+
+
+def _found(home: Home) -> list[Delivery]:
     found: dict[str, Delivery] = {}
     for _, _, raw in lines(home):
         if raw is None:
@@ -160,8 +173,7 @@ def read(home: Home) -> list[Delivery]:
             "into a new folder (`restage restore`). Without one remove seen.json there: then the next run takes in "
             "what still lies in the inbox, as received now."
         )
-    known = (d for d in found.values() if home.as_of is None or d.received[:10] <= home.as_of)
-    return sorted(known, key=lambda d: d.order)
+    return list(found.values())
 
 
 def lines(home: Home) -> Iterator[tuple[int, bytes, dict[str, Any] | None]]:
