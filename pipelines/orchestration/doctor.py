@@ -222,9 +222,17 @@ def _leftovers(home: Home) -> Iterator[Finding]:
 
 def _runs(home: Home) -> Iterator[Finding]:
     """Runs that Dagster believes to be at work although nothing has been heard of them for an hour."""
-    if not (home.dagster / "dagster.yaml").exists():
+    if not (home.dagster / "dagster.yaml").exists() or not os.access(home.dagster, os.W_OK):
         return
     import dagster as dg
+
+    from pipelines.orchestration.records import damaged
+
+    if files := damaged(home.dagster):
+        names = ", ".join(path.relative_to(home.root).as_posix() for path in files)
+        advice = f"restage run --home {quoted(home)} puts them aside and begins new ones; no table rests on them."
+        yield Finding("runs", "wrong", f"Dagster's records are damaged: {names}", advice)
+        return
 
     with dg.DagsterInstance.from_config(str(home.dagster.resolve())) as instance:
         states = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.CANCELING]
