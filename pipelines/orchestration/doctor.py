@@ -152,7 +152,7 @@ def _archive(home: Home, deep: bool) -> Iterator[Finding]:
                 yield Finding(
                     "archive", "wrong", f"ledger.jsonl:{n} is damaged, and what it said is lost",
                     f"restage run --home {quoted(home)} takes the delivery in again where it lies in the inbox still; "
-                    "else restore a backup into a new folder.",
+                    "else restore a backup into a new folder. Then take this line out of the file.",
                 )  # fmt: skip
     if not ledger.read(home):
         yield Finding("archive", "note", "nothing was taken in yet", "Put deliveries into inbox/<centre>/ and run.")
