@@ -1,38 +1,22 @@
 """What can be wrong with a home, looked for one thing after the other; each finding says what to do."""
 
 import os
-import re
 import shutil
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from shlex import quote
 
-from pipelines.deliveries import ledger
 from pipelines.errors import RestageError
 from pipelines.lock import is_free
+from pipelines.orchestration.doctor_archive import Finding, archive, clock, quoted
 from pipelines.orchestration.plan import code_version, read_state
 from pipelines.warehouse import Home, open_read
 
 OWNER = "Run as the user that owns the home, or let it read and write there."
 FREE_FACTOR = 2  # a run writes the warehouse anew beside the old one
-SLACK = timedelta(minutes=5)
-
-
-@dataclass(frozen=True)
-class Finding:
-    """`state` is ok, note (nothing to do now) or wrong; `advice` says what to do."""
-
-    check: str
-    state: str
-    what: str
-    advice: str = ""
-
-    def row(self) -> dict[str, str]:
-        return asdict(self)
 
 
 def examine(home: Home, deep: bool = False) -> list[Finding]:
@@ -44,7 +28,7 @@ def examine(home: Home, deep: bool = False) -> list[Finding]:
         return [Finding("home", "wrong", f"{home.root} is no folder", "Name the study's home with --home.")]
     looks: dict[str, Callable[[Home], Iterator[Finding]]] = {
         "home": _home, "inbox": _inbox, "permissions": _permissions, "disk": _disk,
-        "archive": partial(_archive, deep=deep), "clock": _clock, "warehouse": _warehouse, "version": _versions,
+        "archive": partial(archive, deep=deep), "clock": clock, "warehouse": _warehouse, "version": _versions,
         "leftovers": _leftovers, "runs": _runs,
     }  # fmt: skip
     found: list[Finding] = []
@@ -59,11 +43,6 @@ def examine(home: Home, deep: bool = False) -> list[Finding]:
         except Exception as error:  # its text may hold anything
             found.append(Finding(check, "wrong", f"could not be looked at ({type(error).__name__})", "Report this."))
     return found
-
-
-def quoted(home: Home) -> str:
-    """The home as a shell takes it."""
-    return quote(str(home.root))
 
 
 def _home(home: Home) -> Iterator[Finding]:
@@ -115,55 +94,6 @@ def _disk(home: Home) -> Iterator[Finding]:
         yield Finding("disk", "wrong", words, "Make room, or move the home to a larger disk.")
     else:
         yield Finding("disk", "ok", words)
-
-
-def _clock(home: Home) -> Iterator[Finding]:
-    limit = datetime.now(UTC) + SLACK
-    ahead = [d for d in ledger.read(home) if d.received > limit.isoformat(timespec="milliseconds")]
-    if not ahead:
-        yield Finding("clock", "ok", "no delivery was received in the future")
-        return
-    what = f"{len(ahead)} deliveries were received in the future ({ahead[0].name})"
-    written = [p for p in (home.archive / "ledger.jsonl", home.root / "state.json") if p.exists()]
-    if any(p.stat().st_mtime > limit.timestamp() for p in written):
-        advice = "Set this machine's clock, then run; the order of deliveries and --as-of rest on it."
-        yield Finding("clock", "wrong", what, advice)
-    else:  # a run since then was at a time that is past
-        until = max(d.received for d in ahead)[:10]
-        yield Finding(
-            "clock", "note", what,
-            "If this machine's clock is wrong, set it. If it was wrong then, nothing can be done: until "
-            f"{until} --as-of leaves them out, and deliveries without an extract date come before them.",
-        )  # fmt: skip
-
-
-def _archive(home: Home, deep: bool) -> Iterator[Finding]:
-    said = {raw["delivery_id"] for _, _, raw in ledger.lines(home) if raw}
-    for n, line, raw in ledger.lines(home):
-        if raw is None:
-            named = re.search(rb'"delivery_id": "([^"]*)"', line)
-            # one that was cut off before it named a delivery had not been answered for yet
-            if named[1].decode(errors="replace") in said if named else re.match(rb'\{"[^}]*$', line):
-                yield Finding(
-                    "archive", "note", f"ledger.jsonl:{n} was cut off or damaged",
-                    "Nothing: the ledger has that delivery, or the next run takes it in.",
-                )  # fmt: skip
-            else:
-                yield Finding(
-                    "archive", "wrong", f"ledger.jsonl:{n} is damaged, and what it said is lost",
-                    f"restage run --home {quoted(home)} takes the delivery in again where it lies in the inbox still; "
-                    "else restore a backup into a new folder. Then take this line out of the file.",
-                )  # fmt: skip
-    if not ledger.read(home):
-        yield Finding("archive", "note", "nothing was taken in yet", "Put deliveries into inbox/<centre>/ and run.")
-        return
-    unsound = ledger.unsound(home, deep)
-    for word in sorted({fault for _, _, fault in unsound}):
-        names = sorted({f"{d.centre}/{d.name}" for d, _, fault in unsound if fault == word})
-        yield Finding("archive", "wrong", f"files of {', '.join(names)} are {word}", ledger.MEND)
-    if not unsound:
-        n = len({f["sha256"] for d in ledger.read(home) for f in d.files.values()})
-        yield Finding("archive", "ok", f"{n} files, {'every byte read' if deep else 'all there'}")
 
 
 def _warehouse(home: Home) -> Iterator[Finding]:
@@ -226,6 +156,7 @@ def _runs(home: Home) -> Iterator[Finding]:
         return
     import dagster as dg
 
+    from pipelines.orchestration.execute import records
     from pipelines.orchestration.records import damaged
 
     if files := damaged(home.dagster):
@@ -234,11 +165,16 @@ def _runs(home: Home) -> Iterator[Finding]:
         yield Finding("runs", "wrong", f"Dagster's records are damaged: {names}", advice)
         return
 
-    with dg.DagsterInstance.from_config(str(home.dagster.resolve())) as instance:
-        states = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.CANCELING]
-        records = instance.get_run_records(dg.RunsFilter(statuses=states))
+    states = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.CANCELING]
+    try:
+        with records(home) as instance:
+            listed = instance.get_run_records(dg.RunsFilter(statuses=states))
+    except RestageError as error:
+        what, _, advice = str(error).partition(". ")
+        yield Finding("runs", "wrong", what, advice)
+        return
     old = datetime.now(UTC) - timedelta(hours=1)
-    orphans = [r.dagster_run.run_id for r in records if r.update_timestamp < old]
+    orphans = [r.dagster_run.run_id for r in listed if r.update_timestamp < old]
     for run in orphans:
         yield Finding(
             "runs",
@@ -247,4 +183,4 @@ def _runs(home: Home) -> Iterator[Finding]:
             "restage watch (or ui) ends it and starts it again.",
         )
     if not orphans:
-        yield Finding("runs", "ok", f"{len(records)} at work, none orphaned")
+        yield Finding("runs", "ok", f"{len(listed)} at work, none orphaned")
