@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 SHARE = "400MB"  # of a database that works for one centre beside another
 WRITER = "1GB"  # of the one that makes the tables; what does not fit into it is spilled
 QUOTE = "'"
+PATTERN = set("*?[]%")  # in a path DuckDB reads them as a pattern, SQLite's URL as an escape or its end
 Made = TypeVar("Made")
 
 
@@ -31,6 +32,13 @@ class Home:
 
     root: Path
     as_of: str | None = None
+
+    def __post_init__(self) -> None:
+        if found := sorted(PATTERN & set(str(self.root))):
+            raise UsageError(
+                f"{self.root}: a home's path without {' '.join(found)} is needed, which DuckDB and SQLite take for "
+                "patterns or escapes. Rename the folder, or name another one with --home."
+            )
 
     @property
     def inbox(self) -> Path:

@@ -29,11 +29,11 @@ def rebuild(
 
     with answering(as_json) as answer:
         place = home_of(home, day_of(as_of))
-        if not (place.archive / "ledger.jsonl").exists():
+        # an archive that cannot be read must not cost the tables
+        if not ledger.read(place) and not (place.archive / "ledger.jsonl").exists():
             raise UsageError(f"{place.root}: no archive here. Name the study's home with --home.")
-        # what cannot be read must not cost the tables
-        ledger.read(place)
         denylist.read(place)
+        ledger.hold_sound(place)
         _rebuild(place, wait, answer)
 
 

@@ -138,6 +138,26 @@ def test_the_same_export_put_there_again_brings_nothing_back(home: Home, deliver
     assert (staged(home, "rt1"), ledger.read(home)) == (before, entries)
 
 
+def test_the_same_export_put_back_after_another_brings_nothing_back(home: Home, deliver: Deliver) -> None:
+    """The ledger tells that it came back; what is in force holds the subject no more than before."""
+    sent = deliver("rt1", "2017-05-02")
+    assert not run(home, "rt1").rejected
+    local_id, usubjid = somebody(home, "rt1")
+    (sent / "notes.txt").write_text("other content")
+    assert not run(home, "rt1").rejected
+    assert not take_out(home, "rt1", usubjid).rejected
+    shutil.rmtree(sent)
+    deliver("rt1", "2017-05-02")
+    assert naming(home, local_id)
+    assert not run(home, "rt1").rejected
+    first, _, third = ledger.read(home)
+    assert (third.delivery_id, third.state) == (f"{first.delivery_id}-2", "accepted")
+    assert (third.files, third.erased) == (first.files, first.erased)
+    assert not naming(home, usubjid) and not naming(home, local_id)
+    assert not run(home, "rt1").rejected
+    assert ledger.read(home)[2:] == [third]
+
+
 def test_a_copy_that_nothing_reads_takes_nothing_with_it(home: Home, deliver: Deliver) -> None:
     """Neither in its own delivery nor in a later one that reads the same bytes."""
     first = deliver("rt1", "2017-05-02")
