@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import Lock
 
 from pipelines.deliveries import ledger
-from pipelines.deliveries.inbox import entries, sha256_of, signature_of, waiting
+from pipelines.deliveries.inbox import content_hash_of, content_of, entries, sha256_of, signature_of, waiting
 from pipelines.deliveries.ledger import Delivery
 from pipelines.deliveries.manifest import NAME, Manifest, compare, iso_date, read_manifest
 from pipelines.errors import Problem
@@ -60,6 +60,29 @@ def read_seen(home: Home) -> dict[str, str]:
         return {}
 
 
+def archived(home: Home) -> set[str]:
+    """The content hash of every delivery of the archive: in a home that was copied or restored every file of the inbox
+    looks new by its times."""
+    return {
+        content_hash_of(d.centre, d.name, {name: str(f["sha256"]) for name, f in d.files.items()})
+        for d in ledger.read(home)
+    }
+
+
+def unseen(home: Home) -> list[tuple[str, Path]]:
+    """Centre and path of what waits in the inbox to be taken in; what has been from where it lies is not read."""
+    seen, known = read_seen(home), archived(home)
+
+    def is_known(centre: str, folder: Path) -> bool:
+        files = {name: content_of(path) for name, path in entries(folder)}
+        return content_hash_of(centre, folder.name, files) in known
+
+    return [
+        (centre, folder) for centre, folder in waiting(home)
+        if seen.get(f"{centre}/{folder.name}") != signature_of(folder) and not is_known(centre, folder)
+    ]  # fmt: skip
+
+
 def _write_seen(home: Home, seen: dict[str, str]) -> None:
     write_whole(home.archive / "seen.json", json.dumps(seen, indent=0, sort_keys=True))
 
@@ -99,7 +122,7 @@ def _take(home: Home, centre: str, folder: Path, known: bool) -> Delivery | None
     files: dict[str, dict[str, str | int]] = {}
     if not known:
         action = "Correct the folder's name, or add the centre's folder to centres/."
-        problems.append(Problem("", "", "a centre that this study knows", action))
+        problems.append(Problem(centre, "", "a centre that this study knows", action))
     for raw, path in [("", folder), *entries(folder)]:
         name = _spoken(raw)
         if _spoken(path.name) != path.name:
@@ -119,8 +142,10 @@ def _take(home: Home, centre: str, folder: Path, known: bool) -> Delivery | None
     manifest, unread = read_manifest(folder / NAME) if NAME in files else (Manifest(), [])
     problems += unread or compare(manifest, {name: str(f["sha256"]) for name, f in files.items()})
     content = files.keys() - {NAME}
-    if not content:
-        problems.append(Problem("", "", "at least one file", "Put the export's files into the folder."))
+    if not content and not problems:
+        problems.append(
+            Problem(_spoken(folder.name), "", "at least one file", "Put the export's files into the folder.")
+        )
     day = manifest.extract_date or iso_date(folder.name)
     digest = ledger.content_hash({name: str(f["sha256"]) for name, f in files.items()})
     delivery = Delivery(

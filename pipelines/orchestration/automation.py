@@ -5,9 +5,8 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from pipelines.deliveries import ledger
 from pipelines.deliveries.inbox import content_hash_of, content_of, entries, is_whole, signature_of, waiting
-from pipelines.deliveries.intake import read_seen
+from pipelines.deliveries.intake import archived, read_seen
 from pipelines.orchestration import orphans
 from pipelines.orchestration.execute import with_centres
 from pipelines.orchestration.plan import concerned, make_plan
@@ -42,11 +41,7 @@ def load_automation(keys: Sequence[dg.AssetKey]) -> tuple[list[dg.SensorDefiniti
             context.log.warning("runs whose process is gone: %s", ", ".join(gone))
         asked: dict[str, list[str]] = json.loads(context.cursor or "{}")
         seen, still, requests, growing = read_seen(home), {}, [], 0
-        # in a home that was copied or restored every file looks new by its times
-        archived = {
-            content_hash_of(d.centre, d.name, {name: str(f["sha256"]) for name, f in d.files.items()})
-            for d in ledger.read(home)
-        }
+        known = archived(home)
         for centre, folder in waiting(home):
             place, signature = f"{centre}/{folder.name}", signature_of(folder)
             if seen.get(place) == signature:
@@ -58,7 +53,7 @@ def load_automation(keys: Sequence[dg.AssetKey]) -> tuple[list[dg.SensorDefiniti
             else:
                 content = content_hash_of(centre, folder.name, {n: content_of(path) for n, path in entries(folder)})
                 still[place] = [signature, content]
-                if content not in archived:
+                if content not in known:
                     tags = {CENTRE: centre, DELIVERY: folder.name, HASH: content}
                     requests.append(dg.RunRequest(content, asset_selection=with_centres(keys, [centre]), tags=tags))
         cursor = json.dumps(still, sort_keys=True)
