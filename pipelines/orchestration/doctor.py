@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 
 from pipelines.deliveries import ledger
-from pipelines.errors import RestageError
+from pipelines.errors import RestageError, UsageError
 from pipelines.orchestration.plan import code_version, read_state
 from pipelines.warehouse import Home, open_read
 
@@ -131,6 +131,8 @@ def _warehouse(home: Home) -> Iterator[Finding]:
         with closing(open_read(home)) as con:
             n = con.execute("select count(*) from duckdb_tables()").fetchall()[0][0]
         yield Finding("warehouse", "ok", f"{n} tables")
+    except UsageError as error:
+        yield Finding("warehouse", "wrong", str(error), f"ls -l {home.database} tells whose it is.")
     except RestageError as error:
         state = "wrong" if "damaged" in str(error) else "note"
         yield Finding(

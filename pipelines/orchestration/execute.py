@@ -61,7 +61,8 @@ def _commit_without_waiting(connection: Any, _: object) -> None:
 
 
 def execute(home: Home, plan: Plan) -> str:
-    """Run what the plan asks for; returns the run's id. The error that stops a step is raised as it came."""
+    """Run what the plan asks for; returns the run's id. The error that stops a step is raised as it came,
+    `KeyboardInterrupt` where somebody stops the process."""
     prepare_dagster(home)
     from pipelines.orchestration.definitions import defs
 
@@ -69,9 +70,12 @@ def execute(home: Home, plan: Plan) -> str:
     quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     with dg.DagsterInstance.from_config(str(home.dagster.resolve())) as instance:
         selection = _selection(home, plan, defs)
-        done = job.execute_in_process(
-            instance=instance, asset_selection=selection, run_config=quiet, tags={TAKEN_IN: "yes"}
-        )
+        try:
+            done = job.execute_in_process(
+                instance=instance, asset_selection=selection, run_config=quiet, tags={TAKEN_IN: "yes"}
+            )
+        except dg.DagsterExecutionInterruptedError:
+            raise KeyboardInterrupt from None
         return done.run_id
 
 
