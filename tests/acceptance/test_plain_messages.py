@@ -37,7 +37,7 @@ WRONG = {
     "a home below a file": ("run --home NEW/file/home", "NEW/file: is a file where a folder"),
     "no options": (f"{RECIST} --out NEW/rs.csv --options NEW/none.yaml", "NEW/none.yaml: no such file"),
     "a folder of options": (f"{RECIST} --out NEW/rs.csv --options NEW", "NEW: no such file"),
-    "options in another encoding": (f"{RECIST} --out NEW/rs.csv --options NEW/latin.yaml", "latin.yaml: not UTF-8"),
+    "options in another encoding": (f"{RECIST} --out NEW/rs.csv --options NEW/latin.yaml", "not valid YAML in UTF-8"),
     "responses into a folder": (f"{RECIST} --out NEW", "NEW: is a folder"),
     "responses into this folder": (f"{RECIST} --out .", ".: is a folder"),
     "figures into a folder": ("survival --adtte NEW/adtte.csv --out NEW/folder", "NEW/folder: is a folder"),
