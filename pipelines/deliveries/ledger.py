@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import get_ident
 
 from pipelines.errors import RestageError
-from pipelines.warehouse import Home
+from pipelines.warehouse import Home, append_line
 
 CHUNK = 1 << 20
 
@@ -101,15 +101,7 @@ def store(home: Home, path: Path) -> tuple[str, int]:
 def append(home: Home, delivery: Delivery) -> None:
     """Write one more line; a crash can at most leave a last line that is cut off, which `read` leaves out."""
     home.archive.mkdir(parents=True, exist_ok=True)
-    line = json.dumps(asdict(delivery), ensure_ascii=False, sort_keys=True) + "\n"
-    with (home.archive / "ledger.jsonl").open("a+b") as ledger:
-        if ledger.tell():
-            ledger.seek(-1, os.SEEK_END)
-            if ledger.read(1) != b"\n":
-                line = "\n" + line  # after a line that was cut off, or it would go with it
-        ledger.write(line.encode())
-        ledger.flush()
-        os.fsync(ledger.fileno())
+    append_line(home.archive / "ledger.jsonl", json.dumps(asdict(delivery), ensure_ascii=False, sort_keys=True))
 
 
 def read(home: Home) -> list[Delivery]:

@@ -9,7 +9,8 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 
-from pipelines.deliveries import ledger
+from pipelines import freeze
+from pipelines.deliveries import denylist, ledger
 from pipelines.errors import RestageError, UsageError
 from pipelines.orchestration.plan import code_version, read_state
 from pipelines.warehouse import Home, open_read
@@ -35,7 +36,7 @@ def examine(home: Home, deep: bool = False) -> list[Finding]:
     """Look at everything that can be wrong; `deep` reads every archived file. Nothing is changed."""
     if not home.root.is_dir():
         return [Finding("home", "wrong", f"{home.root} is no folder", "Name the study's home with --home.")]
-    looks = (_home, _permissions, _disk, _clock, _archive(deep), _warehouse, _versions, _leftovers, _runs)
+    looks = (_home, _permissions, _disk, _clock, _archive(deep), _warehouse, _withdrawn, _versions, _leftovers, _runs)
     return [finding for look in looks for finding in look(home)]
 
 
@@ -140,6 +141,25 @@ def _warehouse(home: Home) -> Iterator[Finding]:
         )
 
 
+def _withdrawn(home: Home) -> Iterator[Finding]:
+    """Whether who withdrew is kept out, and can be taken out of what is frozen."""
+    try:
+        n = len(denylist.read(home))
+        for name in freeze.frozen(home):
+            freeze.read(home, name)
+    except RestageError as error:
+        yield Finding(
+            "withdrawn", "wrong", str(error), "From a backup; until then nobody can be taken out or kept out."
+        )
+        return
+    if home.withdrawing.exists():
+        yield Finding(
+            "withdrawn", "wrong", "a withdrawal was not brought to its end", f"restage run --home {home.root}"
+        )
+    elif n:
+        yield Finding("withdrawn", "ok", "list and key of withdrawn subjects belong together")
+
+
 def _versions(home: Home) -> Iterator[Finding]:
     state = read_state(home)
     if state and not state.get("complete"):
@@ -175,11 +195,18 @@ def _runs(home: Home) -> Iterator[Finding]:
         return
     import dagster as dg
 
-    with dg.DagsterInstance.from_config(str(home.dagster.resolve())) as instance:
-        states = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.CANCELING]
-        records = instance.get_run_records(dg.RunsFilter(statuses=states))
+    from pipelines.orchestration.execute import records
+
+    states = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.CANCELING]
+    try:
+        with records(home) as instance:
+            listed = instance.get_run_records(dg.RunsFilter(statuses=states))
+    except RestageError as error:
+        what, _, advice = str(error).partition(". ")
+        yield Finding("runs", "wrong", what, advice)
+        return
     old = datetime.now(UTC) - timedelta(hours=1)
-    orphans = [r.dagster_run.run_id for r in records if r.update_timestamp < old]
+    orphans = [r.dagster_run.run_id for r in listed if r.update_timestamp < old]
     for run in orphans:
         yield Finding(
             "runs",
@@ -188,4 +215,4 @@ def _runs(home: Home) -> Iterator[Finding]:
             "restage watch (or ui) ends it and starts it again.",
         )
     if not orphans:
-        yield Finding("runs", "ok", f"{len(records)} at work, none orphaned")
+        yield Finding("runs", "ok", f"{len(listed)} at work, none orphaned")

@@ -14,7 +14,7 @@ from pipelines.deliveries import denylist, ledger
 from pipelines.deliveries.answers import confirm, replies
 from pipelines.deliveries.apart import tell_apart
 from pipelines.deliveries.changes import CHANGE
-from pipelines.deliveries.erase import erase, finish
+from pipelines.deliveries.erase import erase, finish, freed_answer
 from pipelines.deliveries.history import Step, fold
 from pipelines.deliveries.land import land
 from pipelines.deliveries.ledger import Delivery
@@ -162,6 +162,7 @@ def _snapshot(
 
 def _answered(home: Home, centre: "Centre", answer: Delivery, before: Path | None, draft: Path) -> dict[str, Any]:
     """The same state without the records whose absence the answer confirms."""
+    answer = freed_answer(home, centre, answer)
     given = replies(home, centre, answer)
     if before is None:
         draft.mkdir(parents=True)

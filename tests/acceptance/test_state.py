@@ -180,13 +180,13 @@ def test_a_withdrawn_subject_leaves_frozen_states_too(home: Path) -> None:
     with closing(open_read(Home(home))) as con:
         (subject,) = con.execute("select min(usubjid) from derived.adsl").fetchall()[0]
     before = lock.freeze(Home(home), "first", "A. Rossi", "test", "code")
-    assert lock.take_out(Home(home), subject, ["M-0001"]) == ["first"]
+    assert lock.take_out(Home(home), [subject, "M-0001"]) == ["first"]
     after = lock.read(Home(home), "first")
     assert [a["was"] for a in after["amended"]] == [before["hash"]]
     assert after["hash"] != before["hash"]
     left = [p for p in (home / "frozen").rglob("*") if p.is_file() and subject.encode() in p.read_bytes()]
     assert left == []
-    assert lock.take_out(Home(home), subject, []) == []
+    assert lock.take_out(Home(home), [subject]) == []
 
 
 def test_freezing_waits_for_a_run_and_wants_a_name(home: Path, restage: Restage) -> None:

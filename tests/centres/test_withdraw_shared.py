@@ -13,11 +13,13 @@ from typing import Any
 
 import pytest
 
-from pipelines import centres, study, warehouse
+from pipelines import centres, freeze, study, warehouse
+from pipelines import withdraw as withdrawing
 from pipelines.deliveries import denylist, erase, ledger, search
 from pipelines.deliveries import intake as taking
 from pipelines.deliveries.intake import intake
 from pipelines.deliveries.ledger import Delivery
+from pipelines.orchestration.plan import make_plan
 from pipelines.orchestration.take_in import TakenIn, take_in
 from pipelines.warehouse import Home
 from pipelines.withdraw import withdraw
@@ -170,6 +172,34 @@ def test_a_run_that_is_cut_off_leaves_nothing_behind(
             take_out(home, "me1", usubjid)
         assert naming(home, usubjid)
     assert not run(home, "me1").rejected
+    assert not naming(home, usubjid)
+
+
+def test_a_withdrawal_that_is_cut_off_is_ended_by_the_next_run(
+    home: Home, deliver: Deliver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At whatever point: its code is known until it is through, also where no delivery that can be read has it."""
+    deliver("me1", "2017-05-02")
+    run(home, "me1")
+    local_id, usubjid = somebody(home, "me1")
+    before = staged(home, "me1", local_id)
+    known = {"me1": centres.load(FOLDER / "me1")}
+
+    def crash(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    assert withdrawing.finish(home, known) is None
+    for where, cut in ((denylist, "add"), (freeze, "take_out"), (withdrawing, "_remove_what_was_made")):
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(where, cut, crash)
+            withdraw(home, usubjid, known)
+        assert make_plan(home).full
+        assert denylist.begun(home) == {usubjid}
+    done = withdrawing.finish(home, known)
+    assert done and done.deliveries == {"me1": 1}
+    assert denylist.begun(home) is None
+    run(home, "me1")
+    assert staged(home, "me1") == before
     assert not naming(home, usubjid)
 
 
