@@ -100,16 +100,16 @@ def test_a_warehouse_that_one_may_not_read_is_not_called_damaged(place: Path) ->
 
 
 def test_a_file_of_the_inbox_that_may_not_be_read_is_named(place: Path) -> None:
-    folder = place / "inbox" / "me1" / "2020-01-31_export"
+    folder = place / "folder" / "inbox" / "me1" / "2020-01-31_export"
     folder.mkdir(parents=True)
     (folder / "a.csv").write_text("invented\n")
     (folder / "a.csv").chmod(0)
-    run = bound("run", "--home", place)
+    run = bound("run", "--home", place / "folder")
     assert run.returncode == 3
     assert [
         line.split(":")[0] for line in run.stderr.splitlines() + run.stdout.splitlines() if ": expected" in line
     ] == ["  a.csv"]
-    kept = bound("backup", "--home", place, "--to", place / "b.tar.gz")
+    kept = bound("backup", "--home", place / "folder", "--to", place / "b.tar.gz")
     assert (kept.returncode, str(folder / "a.csv") in kept.stderr, kept.stderr.count("\n")) == (2, True, 1), kept.stderr
     assert not (place / "b.tar.gz").exists()
 
