@@ -104,7 +104,7 @@ def _sum(name: str, path: Path) -> str:
     try:
         return sha256(path)
     except PermissionError as error:
-        raise RestageError(f"{name} cannot be read. Change its permissions, then make the backup again.") from error
+        raise UsageError(f"{name} cannot be read. Change its permissions, then make the backup again.") from error
 
 
 def _check_whole(home: Home, sums: Mapping[str, str]) -> None:

@@ -1,12 +1,24 @@
 """Errors that a user can act on: each says which centre, file, row and column, what was expected and what to do."""
 
 import errno
+import os
 from dataclasses import dataclass
+from pathlib import Path
 
 # a quota and a limit on the size of a file stop a run in the same way
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 # what DuckDB and SQLite say of it, which give no number; SQLite does not tell a full disk from one that fails
 NO_SPACE_WORDS = ("no space left on device", "disk is full", "disk quota exceeded", "file too large", "disk i/o error")
+
+# what a user can put right where a path is wrong. A file that is missing is none of these: it may be one of ours
+WRONG_PATH = {
+    errno.EISDIR: "is a folder where a file is expected",
+    errno.ENOTDIR: "is a file where a folder is expected",
+    errno.EEXIST: "is a file where a folder is expected",
+    errno.EACCES: "this user may not read or write it",
+    errno.EPERM: "this user may not read or write it",
+    errno.EROFS: "its file system is mounted for reading only",
+}
 
 
 class RestageError(Exception):
@@ -74,6 +86,17 @@ class DeliveryRejected(RestageError):
         reasons = "\n".join(f"  {p}" for p in problems)
         super().__init__(f"{centre}: delivery {delivery} was rejected\n{reasons}")
         self.centre, self.delivery, self.problems = centre, delivery, problems
+
+
+def wrong_path(error: BaseException) -> UsageError | None:
+    """What an error of the operating system says of the path that it names, in words for the user; None: a fault of
+    ours."""
+    if not isinstance(error, OSError) or error.filename is None or error.filename2 is not None:
+        return None
+    path, words = Path(os.fsdecode(error.filename)), WRONG_PATH.get(error.errno or 0)
+    if error.errno in (errno.ENOTDIR, errno.EEXIST):
+        path = next((p for p in (path, *path.parents) if p.is_file()), path)
+    return UsageError(f"{path}: {words}.") if words else None
 
 
 def disk_full(error: BaseException | None) -> bool:

@@ -64,10 +64,10 @@ def read_yaml(path: Path) -> Any:
     """Read one YAML file with the C loader (eight times faster); a syntax error names file and line."""
     try:
         return yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
-        raise MappingError(f"{path.name}{line}: not valid YAML. Correct the file and run again.") from error
+        raise MappingError(f"{path.name}{line}: not valid YAML in UTF-8. Correct the file and run again.") from error
 
 
 @cache

@@ -202,11 +202,12 @@ def count(con: "duckdb.DuckDBPyConnection", rows: str) -> int:
 
 
 def open_read(home: Home) -> "duckdb.DuckDBPyConnection":
-    """The warehouse for reading only; raises `UsageError` when there is none yet."""
+    """The warehouse for reading only; raises `UsageError` when there is none yet, or it may not be read."""
     import duckdb
 
     if not home.database.exists():
         raise UsageError(f"{home.root}: no warehouse here yet. Run `restage run --home {home.root}` first.")
+    _allowed(home.database, os.R_OK)
     try:
         con = duckdb.connect(str(home.database), read_only=True)
     except duckdb.IOException as error:
@@ -219,14 +220,24 @@ def open_read(home: Home) -> "duckdb.DuckDBPyConnection":
     return con
 
 
+def _allowed(file: Path, mode: int) -> None:
+    """One that may not be opened is not damaged: it is another user's, and stays."""
+    if not os.access(file, mode):
+        word = "write" if os.access(file, os.R_OK) else "read"
+        raise UsageError(f"{file}: this user may not {word} it. Run as the user that owns the home.")
+
+
 def open_write(home: Home) -> "duckdb.DuckDBPyConnection":
     """An in-memory database with the warehouse attached as `store`; the one writer of the study.
 
-    Raises `DamagedWarehouse` where the file cannot be opened, `RestageError` where another process has it open.
+    Raises `DamagedWarehouse` where the file cannot be opened, `UsageError` where this user may not,
+    `RestageError` where another process has it open.
     """
     import duckdb
 
     home.root.mkdir(parents=True, exist_ok=True)
+    if home.database.exists():
+        _allowed(home.database, os.R_OK | os.W_OK)
     con = memory(Path(tempfile.gettempdir()), WRITER)
     try:
         # the newer layout keeps texts as a dictionary of theirs: a quarter less work to write them, and smaller files

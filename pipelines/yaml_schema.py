@@ -33,11 +33,11 @@ def read(path: Path) -> Any:
     """One YAML file; a syntax error names file and line."""
     try:
         return yaml.load(path.read_text(encoding="utf-8"), Loader=Loader)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
         raise MappingError(
-            f"{path.parent.name}/{path.name}{line}: not valid YAML. Correct the file and run again."
+            f"{path.parent.name}/{path.name}{line}: not valid YAML in UTF-8. Correct the file and run again."
         ) from error
 
 

@@ -25,9 +25,8 @@ def backup(
     """
     from pipelines import backup as care
 
-    place = home_of(home)
     # a ledger that grows while it is copied would make a backup that is not whole
-    with answering(as_json) as answer, alone(place) if place.root.is_dir() else nullcontext():
+    with answering(as_json) as answer, alone(place) if (place := home_of(home)).root.is_dir() else nullcontext():
         with progress(f"Writing {to.name}"):
             about = care.backup(place, to)
         n, size = len(about["files"]), to.stat().st_size
@@ -54,8 +53,8 @@ def restore(
     from pipelines import backup as care
     from pipelines.cli.run import bring_up_to_date, finish
 
-    place = home_of(home)
     with answering(as_json) as answer:
+        place = home_of(home)
         with progress(f"Reading {file.name}"):
             about = care.restore(file, place, withdrawn_from)
         answer |= {"files": len(about["files"]), "made": about["made"]}

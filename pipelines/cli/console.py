@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pipelines.errors import DiskFull, RestageError, UsageError, disk_full
+from pipelines.errors import DiskFull, RestageError, UsageError, disk_full, wrong_path
 from pipelines.warehouse import Home
 
 HomeOption = Annotated[
@@ -27,7 +27,11 @@ JsonOption = Annotated[
 
 
 def home_of(path: Path, as_of: str | None = None) -> Home:
-    return Home(path.resolve(), as_of)
+    """The home that the user names, be it there or not; raises `UsageError` for a file."""
+    home = Home(path.resolve(), as_of)
+    if home.root.exists() and not home.root.is_dir():
+        raise UsageError(f"{home.root}: is a file where a folder is expected.")
+    return home
 
 
 def study_of(path: Path) -> Home:
@@ -49,10 +53,8 @@ def day_of(text: str | None) -> str | None:
     """A calendar day as ISO text; raises `UsageError`."""
     from datetime import date
 
-    from pipelines.errors import UsageError
-
     try:
-        return date.fromisoformat(text).isoformat() if text else None
+        return None if text is None else date.fromisoformat(text).isoformat()
     except ValueError:
         raise UsageError(f"{text!r}: a date as YYYY-MM-DD is expected.") from None
 
@@ -60,7 +62,7 @@ def day_of(text: str | None) -> str | None:
 def ours(error: Exception) -> RestageError | None:
     """What a user can act on; Dagster wraps what stops a step or its own records. None: a fault of ours."""
     plain = DiskFull() if disk_full(error) else error
-    return plain if isinstance(plain, RestageError) else None
+    return plain if isinstance(plain, RestageError) else wrong_path(plain)
 
 
 @contextmanager
@@ -109,9 +111,9 @@ def tables_of(home: Home) -> Iterator[None]:
     made = "The tables were made by another version of code or protocol"
     try:
         yield
-    except RestageError:
-        raise
     except Exception as error:
+        if ours(error):
+            raise
         raise UsageError(f"{made}: `restage run --home {home.root}` makes them anew.") from error
     print(f"restage: {made}; `restage run` makes them anew.", file=sys.stderr)
 

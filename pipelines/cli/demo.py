@@ -32,8 +32,8 @@ def demo(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
 
     Example: restage demo --home study-home
     """
-    place = home_of(home)
     with answering(as_json) as answer:
+        place = home_of(home)
         if not any(place.inbox.glob("*/*")):
             from pipelines.simulate.simulate import simulate
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pipelines.deliveries.ledger import Delivery
     from pipelines.withdraw import Withdrawn
 
-OUR_FAULT, REJECTED = 1, 3
+OUR_FAULT, REJECTED, STOPPED = 1, 3, 130
 
 
 def run(
@@ -147,12 +147,18 @@ def _execute(home: Home, plan: object) -> None:
     from pipelines.orchestration import session
     from pipelines.orchestration.execute import execute
 
+    stopped = False
     with progress("restage") as show:
         session.listeners.append(show)
         try:
             execute(home, plan)  # type: ignore[arg-type]
+        except KeyboardInterrupt:
+            stopped = True
         finally:
             session.listeners.remove(show)
+    if stopped:
+        print("restage: stopped; the next run does it again.", file=sys.stderr, flush=True)
+        os._exit(STOPPED)  # with what still works on centres aside, which must not outlast our hold on the home
 
 
 def _shown(path: Path) -> str:

@@ -48,10 +48,10 @@ def _send(place: Home, centre: str | None, dry_run: bool, again: bool, answer: d
     if again and centre is None:
         raise UsageError("--again needs --centre: say whom.")
     mail = settings.load(place, centres)
-    if mail is None and not dry_run:
+    if mail is None:
         raise UsageError(f"{place.root}: no mail.yaml here, so nothing is sent. See docs/how-to/sending-reports.md.")
     meant = {name: about for name, about in centres.items() if centre in (None, name)}
-    if mail is None or dry_run:
+    if dry_run:
         with progress("Packing"):
             waiting = list(send.posts(place, mail, meant, log.read(place), again))
         answer["would_be_sent"] = [_row(post) for post in waiting]

@@ -30,6 +30,7 @@ def status(
     from datetime import date
 
     from pipelines.centres import load_all
+    from pipelines.deliveries.intake import unseen
     from pipelines.orchestration.plan import CENTRES, make_plan
     from pipelines.orchestration.settings import late_after_pct
     from pipelines.status import broken_rules, standings
@@ -37,16 +38,25 @@ def status(
     with answering(as_json) as answer:
         place = study_of(home)
         rows = standings(place, load_all(CENTRES), late_after_pct(place), date.today())
-        behind = not make_plan(place).nothing
+        behind, n_waiting = not make_plan(place).nothing, len(unseen(place))
+        current = not behind and not n_waiting and place.database.exists()
         broken = broken_rules(place)
-        answer |= {"home": place.root, "up_to_date": not behind, "centres": [r.row() for r in rows]}
+        answer |= {"home": place.root, "up_to_date": current, "waiting": n_waiting, "centres": [r.row() for r in rows]}
         answer["broken_rules"] = [{"rule_id": rule_id, "problem": problem} for rule_id, problem in broken.items()]
-        _show(rows, home, behind)
+        _show(rows)
+        if n_waiting:
+            print(f"Deliveries that wait in the inbox: {n_waiting}.")
+        if current:
+            print("Tables and reports are up to date.")
+        elif behind or n_waiting:
+            print(f"Not up to date: `restage run --home {home}` has work to do.")
+        else:
+            print(f"Nothing was made yet: no delivery of {place.inbox} could be taken in.")
         for rule_id, problem in broken.items():
             print(f"rule {rule_id} could not run: {problem}")
 
 
-def _show(rows: "list[Standing]", home: Path, behind: bool) -> None:
+def _show(rows: "list[Standing]") -> None:
     print("".join(f"{name:<{width}}" for name, width in WIDTHS.items()).rstrip())
     for r in rows:
         cells = (r.centre, r.data_cut, r.delivery, r.last_state, r.due, r.freshness, r.queries)
@@ -55,11 +65,6 @@ def _show(rows: "list[Standing]", home: Path, behind: bool) -> None:
                 f"{_cut(cell, width):<{width}}" for cell, width in zip(cells, WIDTHS.values(), strict=True)
             ).rstrip()
         )
-    print(
-        f"Not up to date: `restage run --home {home}` has work to do."
-        if behind
-        else "Tables and reports are up to date."
-    )
 
 
 def _cut(cell: object, width: int) -> str:
@@ -82,6 +87,8 @@ def open_reports(
       restage open --centre ID
     """
     with answering(as_json) as answer:
+        if study and centre:
+            raise UsageError("--study or --centre: one of them is expected.")
         page = _page(home_of(home), centre, study)
         answer["page"] = page
         print(page)

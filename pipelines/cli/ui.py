@@ -10,7 +10,7 @@ from pipelines.warehouse import Home
 
 def ui(
     home: HomeOption = DEFAULT_HOME,
-    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 3000,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 3000,
 ) -> None:
     """Show assets, lineage, checks and runs in the browser, and take in deliveries as they come. Stop it with Ctrl-C.
 

@@ -10,7 +10,15 @@ from pathlib import Path
 from threading import Lock
 
 from pipelines.deliveries import ledger
-from pipelines.deliveries.inbox import StillGrowing, entries, sha256_of, signature_of, waiting
+from pipelines.deliveries.inbox import (
+    StillGrowing,
+    content_hash_of,
+    entries,
+    files_of,
+    sha256_of,
+    signature_of,
+    waiting,
+)
 from pipelines.deliveries.ledger import Delivery
 from pipelines.deliveries.manifest import NAME, Manifest, compare, iso_date, read_manifest
 from pipelines.errors import Problem
@@ -59,6 +67,30 @@ def read_seen(home: Home) -> dict[str, str]:
     return {place: signature for place, signature in ledger.seen(home).items() if _spoken(place) in known}
 
 
+def archived(home: Home) -> dict[tuple[str, str], list[str]]:
+    """Centre and name in the inbox -> content hashes of what came from there, in order: in a home that was copied or
+    restored every file of the inbox looks new by its times."""
+    return {
+        place: [content_hash_of(*place, {n: str(f["sha256"]) for n, f in d.files.items()}) for d in came]
+        for place, came in ledger.by_place(home).items()
+    }
+
+
+def unseen(home: Home) -> list[tuple[str, Path]]:
+    """Centre and path of what waits in the inbox to be taken in; what has been from where it lies is not read."""
+    seen, known = read_seen(home), archived(home)
+
+    def is_known(centre: str, folder: Path) -> bool:
+        files = files_of(folder)
+        before = known.get((centre, folder.name), [])
+        return files is not None and content_hash_of(centre, folder.name, files) in before[-1:]
+
+    return [
+        (centre, folder) for centre, folder in waiting(home)
+        if seen.get(f"{centre}/{folder.name}") != signature_of(folder) and not is_known(centre, folder)
+    ]  # fmt: skip
+
+
 def _write_seen(home: Home, seen: dict[str, str]) -> None:
     write_whole(home.archive / "seen.json", json.dumps(seen, indent=0, sort_keys=True))
 
@@ -100,7 +132,7 @@ def _take(home: Home, centre: str, folder: Path, known: bool) -> Delivery | None
     files: dict[str, dict[str, str | int]] = {}
     if not known:
         action = "Correct the folder's name, or add the centre's folder to centres/."
-        problems.append(Problem("", "", "a centre that this study knows", action))
+        problems.append(Problem(centre, "", "a centre that this study knows", action))
     for raw, path in [("", folder), *entries(folder)]:
         name = _spoken(raw)
         if _spoken(path.name) != path.name:
@@ -123,8 +155,10 @@ def _take(home: Home, centre: str, folder: Path, known: bool) -> Delivery | None
     manifest, unread = read_manifest(folder / NAME) if NAME in files else (Manifest(), [])
     problems += unread or compare(manifest, {name: str(f["sha256"]) for name, f in files.items()})
     content = files.keys() - {NAME}
-    if not content:
-        problems.append(Problem("", "", "at least one file", "Put the export's files into the folder."))
+    if not content and not problems:
+        problems.append(
+            Problem(_spoken(folder.name), "", "at least one file", "Put the export's files into the folder.")
+        )
     day = manifest.extract_date or iso_date(folder.name)
     digest = ledger.content_hash({name: str(f["sha256"]) for name, f in files.items()})
     digest_id = f"{centre}-{re.sub(r'[^0-9A-Za-z_-]+', '_', folder.name)[:40]}-{digest[:8]}"

@@ -45,7 +45,11 @@ def centre_assets(centre: Centre, settings: Settings) -> dg.AssetsDefinition:
     }
     accepted = dg.AssetCheckSpec("deliveries_accepted", asset=landed, description="No delivery was rejected.")
     stop_rules = dg.AssetCheckSpec(
-        "stop_rules", asset=staged, blocking=True, description="The rows in force break no rule that rejects."
+        "stop_rules",
+        asset=staged,
+        blocking=True,
+        description="The rows in force were held against what rejects a delivery: files, formats, key columns, direct "
+        "identifiers, and rules of severity stop.",
     )
 
     @dg.multi_asset(
@@ -90,14 +94,15 @@ def centre_assets(centre: Centre, settings: Settings) -> dg.AssetsDefinition:
             asset_key=landed,
             check_name=accepted.name,
             passed=not rejected,
-            metadata={"n_pending": taken.n_pending, "rejected": rejected, "report": report},
+            metadata={"n_taken_in": taken.n_pending, "rejected": rejected, "report": report},
         )
         yield dg.AssetCheckResult(**lateness.told(session.home, centre.name))
         yield dg.AssetCheckResult(
             asset_key=staged,
             check_name=stop_rules.name,
-            passed=True,
-            metadata={"n_checked": taken.n_checked, "report": report},
+            passed=taken.delivery is not None,  # nothing checked is no pass
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={"n_checked": taken.n_landed, "n_checked_by_rules": taken.n_checked, "report": report},
         )
 
     return take_in_centre

@@ -5,9 +5,8 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from pipelines.deliveries import ledger
 from pipelines.deliveries.inbox import content_hash_of, files_of, is_whole, signature_of, waiting
-from pipelines.deliveries.intake import read_seen
+from pipelines.deliveries.intake import archived, read_seen
 from pipelines.orchestration import orphans
 from pipelines.orchestration.execute import with_centres
 from pipelines.orchestration.plan import concerned, make_plan
@@ -42,11 +41,7 @@ def load_automation(keys: Sequence[dg.AssetKey]) -> tuple[list[dg.SensorDefiniti
             context.log.warning("runs whose process is gone: %s", ", ".join(gone))
         asked: dict[str, list[str]] = json.loads(context.cursor or "{}")
         seen, still, requests, growing = read_seen(home), {}, [], 0
-        # in a home that was copied or restored every file looks new by its times
-        archived = {
-            place: [content_hash_of(*place, {n: str(f["sha256"]) for n, f in d.files.items()}) for d in came]
-            for place, came in ledger.by_place(home).items()
-        }
+        known = archived(home)
         for centre, folder in waiting(home):
             place, signature = f"{centre}/{folder.name}", signature_of(folder)
             if seen.get(place) == signature:
@@ -58,7 +53,7 @@ def load_automation(keys: Sequence[dg.AssetKey]) -> tuple[list[dg.SensorDefiniti
             else:
                 content = content_hash_of(centre, folder.name, named)
                 still[place] = [signature, content]
-                before = archived.get((centre, folder.name), [])
+                before = known.get((centre, folder.name), [])
                 if content not in before[-1:]:
                     # a centre may go back to what it had sent before
                     key = f"{content}-{before.count(content) + 1}" if content in before else content

@@ -8,6 +8,9 @@ from pipelines import models, study
 from pipelines.mapping import Centre
 from pipelines.orchestration.lineage import Origins, shapes
 
+# what staging adds to the columns that a centre's mapping fills
+BESIDE = {"_since": "The delivery that first lacked this row, which is kept until its centre confirms that it is gone"}
+
 
 def asset_key(full_name: str) -> dg.AssetKey:
     return dg.AssetKey(full_name.replace(".", "/").split("/"))
@@ -62,7 +65,7 @@ def filled(centre: Centre) -> dict[str, study.Column]:
         declared = study.staged_columns(table) if parts else {}
         for name in shape:
             if not parts or name in mapped | always:
-                found[f"{table}.{name}"] = declared.get(name) or study.Column(name, "text", "")
+                found[f"{table}.{name}"] = declared.get(name) or study.Column(name, "text", BESIDE.get(name, ""))
     return found
 
 

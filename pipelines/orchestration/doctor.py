@@ -11,7 +11,7 @@ from shlex import quote
 
 from pipelines import freeze
 from pipelines.deliveries import denylist
-from pipelines.errors import RestageError
+from pipelines.errors import RestageError, UsageError
 from pipelines.lock import is_free
 from pipelines.orchestration.doctor_archive import Finding, archive, clock, quoted
 from pipelines.orchestration.plan import code_version, read_state
@@ -106,6 +106,8 @@ def _warehouse(home: Home) -> Iterator[Finding]:
         with closing(open_read(home)) as con:
             n = con.execute("select count(*) from duckdb_tables()").fetchall()[0][0]
         yield Finding("warehouse", "ok", f"{n} tables")
+    except UsageError as error:
+        yield Finding("warehouse", "wrong", str(error), f"ls -l {home.database} tells whose it is.")
     except RestageError as error:
         state = "wrong" if "damaged" in str(error) else "note"
         yield Finding(

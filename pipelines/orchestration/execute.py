@@ -83,7 +83,8 @@ def records(home: Home) -> Iterator[dg.DagsterInstance]:
 
 
 def execute(home: Home, plan: Plan) -> str:
-    """Run what the plan asks for; returns the run's id. The error that stops a step is raised as it came."""
+    """Run what the plan asks for; returns the run's id. The error that stops a step is raised as it came,
+    `KeyboardInterrupt` where somebody stops the process."""
     prepare_dagster(home)
     from pipelines.orchestration.definitions import defs
 
@@ -91,9 +92,12 @@ def execute(home: Home, plan: Plan) -> str:
     quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     with records(home) as instance:
         selection = _selection(home, plan, defs)
-        done = job.execute_in_process(
-            instance=instance, asset_selection=selection, run_config=quiet, tags={TAKEN_IN: "yes"}
-        )
+        try:
+            done = job.execute_in_process(
+                instance=instance, asset_selection=selection, run_config=quiet, tags={TAKEN_IN: "yes"}
+            )
+        except dg.DagsterExecutionInterruptedError:
+            raise KeyboardInterrupt from None
         return done.run_id
 
 

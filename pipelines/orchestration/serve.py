@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from types import FrameType
 
 from pipelines import study
+from pipelines.errors import UsageError
 from pipelines.orchestration.execute import prepare_dagster
 from pipelines.warehouse import Home
 
@@ -21,8 +23,13 @@ END_SECONDS = 60
 def serve(home: Home, port: int | None, say: Callable[[str], None]) -> int:
     """Run the daemon, and with a port the webserver, until one ends or somebody ends this process; its exit code.
 
-    One home has one daemon: where it runs already, it goes on, and this process takes its place when it ends.
+    One home has one daemon: where it runs already, it goes on, and this process takes its place when it ends. Raises
+    `UsageError` where the port cannot be had.
     """
+    if port is not None:
+        _probe(port)
+    if not home.root.exists():
+        say(f"{home.root}: a new home, as there was none.")
     prepare_dagster(home)
     os.environ.setdefault("DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS", LOOK_SECONDS)
     started: list[subprocess.Popen[bytes]] = []
@@ -47,6 +54,17 @@ def serve(home: Home, port: int | None, say: Callable[[str], None]) -> int:
         started.append(_start((*WEBSERVER, str(port))))
         say(f"http://127.0.0.1:{port} (stop with Ctrl-C)")
     return _watch(started, (lambda: True) if daemon else watching)
+
+
+def _probe(port: int) -> None:
+    """Whether the webserver will get its port is known before anything is started."""
+    with socket.socket() as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the webserver does
+        try:
+            trial.bind(("127.0.0.1", port))
+        except OSError as error:
+            said = (error.strerror or str(error)).lower()
+            raise UsageError(f"port {port} of this machine: {said}. Name another one with --port.") from None
 
 
 def _start(command: tuple[str, ...], inherited: tuple[int, ...] = ()) -> "subprocess.Popen[bytes]":

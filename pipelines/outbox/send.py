@@ -48,15 +48,15 @@ class Told:
 
 
 def posts(
-    home: Home, mail: Mail | None, centres: Mapping[str, "Centre"], events: log.Log, again: bool = False
+    home: Home, mail: Mail, centres: Mapping[str, "Centre"], events: log.Log, again: bool = False
 ) -> Iterator[Post]:
     """What is to be sent to each centre now; nothing is opened to the outside. `again`: also to who has it already."""
     for name, centre in centres.items():
         found = newest(home, name)
-        receiver = mail.receivers.get(name) if mail else None
+        receiver = mail.receivers.get(name)
         if found is None:
             yield Post(name, hindrance="nothing in its outbox yet")
-        elif mail is None or receiver is None:
+        elif receiver is None:
             yield Post(name, found[1], hindrance="mail.yaml names nobody to send to")
         else:
             delivery, folder = found

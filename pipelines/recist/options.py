@@ -15,6 +15,8 @@ def read_options(path: Path) -> dict[str, Any]:
     Input: a YAML mapping of switch names to readings (`accept_sd: yes` may be a YAML truth value). Raises `UsageError`
     with every name and reading that does not exist, each with the nearest right word.
     """
+    if not path.is_file():
+        raise UsageError(f"{path}: no such file.")
     given = study.read_yaml(path)
     if given is None:
         return {}

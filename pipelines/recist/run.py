@@ -38,7 +38,9 @@ the baseline and response; and two per subject (`BESTRESP`, `CBRESP`) |
     The first visit of a subject is the baseline and day 0. Source of the rules: RECIST 1.1 as `sql/2_assessed` says.
     Raises `UsageError` for files and options that cannot be read.
     """
-    refused = out.with_name(out.name + ".rejected.csv")
+    refused = Path(f"{out}.rejected.csv")
+    if out.is_dir():
+        raise UsageError(f"{out}: is a folder where a file is expected.")
     if {out.resolve(), refused.resolve()} & {tumours.resolve(), measurements.resolve()}:
         raise UsageError(f"{out}: another file than {tumours.name} and {measurements.name} is expected.")
     chosen = read_options(options) if options else {}

@@ -131,7 +131,6 @@ ANSWERS: dict[str, tuple[str, Callable[[Told], list[str]]]] = {
         lambda told: [f"n {told['cell']['value']},", f"{len(told['subjects'])} subjects"],
     ),
     "check": ("centre check me1", lambda told: [f"{told['centre']}: everything is mapped"]),
-    "send": ("send --home HOME --dry-run", lambda told: [f"{p['centre']}: " for p in told["would_be_sent"]]),
     "recist": (
         "recist --tumours NEW/tu.csv --measurements NEW/tr.csv --out NEW/rs.csv",
         lambda told: [f"{told['subjects']} subjects, {told['responses']} responses"],
@@ -155,6 +154,7 @@ ANSWERS: dict[str, tuple[str, Callable[[Told], list[str]]]] = {
     "no archive": ("rebuild --home NEW/none", lambda told: [told["error"]]),
     "no backup": ("restore NEW/none.tar.gz --home NEW/none", lambda told: [told["error"]]),
     "no report": ("open --centre me9 --home HOME", lambda told: [told["error"]]),
+    "no mail": ("send --home HOME --dry-run", lambda told: [told["error"]]),
     "no centre": ("centre new ! --from NEW/tu.csv", lambda told: [told["error"]]),
 }
 

@@ -1,5 +1,6 @@
 """Every command of the tutorial, in its order, in a copy of the project."""
 
+import csv
 import os
 import re
 import shutil
@@ -26,17 +27,22 @@ def test_the_tutorial_does_what_it_says(demo_home: Path, tmp_path: Path) -> None
     restage.chmod(0o755)
     env = {**os.environ, "PYTHONPATH": str(tmp_path), "PATH": f"{restage.parent}:{os.environ['PATH']}"}
     blocks = re.findall(r"^```sh\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.M | re.S)
-    said, medians = [], []
+    said, medians, met = [], [], []
     for block in blocks:
         done = subprocess.run(["sh", "-ec", block], cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
         assert done.returncode == 0, block + done.stdout + done.stderr
         said.append(done.stdout)
-        rows = (tmp_path / "study-home/reports/study/pfs_summary.csv").read_text().splitlines()
-        medians.append(next(row for row in rows if "PFS2," in row or row.startswith("PFS2")))
-    status, traced, second, changed, back = said
+        medians.append(_row(tmp_path, "pfs_summary", "paramcd", "PFS2"))
+        met.append(_row(tmp_path, "reconciliation", "fact_id", "pfs2")["status"] == "match")
+    status, traced, changed, back, second = said
     assert re.search(r"^me1 .* late ", status, re.M)
     assert "bone" in traced
+    assert medians[2] != medians[1] == medians[3] != medians[4], "another curve, that of before, another cohort's"
+    assert met[:4] == [True, True, False, True], "the paper's median"
     assert "2030-01-31_second: accepted" in second
-    assert medians[2] != medians[3], "the curve is another one"
-    assert medians[4] == medians[2], "and what it was before"
     assert "Up to date" in changed and "Up to date" in back
+
+
+def _row(root: Path, table: str, key: str, value: str) -> dict[str, str]:
+    with (root / f"study-home/reports/study/{table}.csv").open(newline="") as file:
+        return next(row for row in csv.DictReader(file) if row[key] == value)

@@ -11,6 +11,9 @@ import pytest
 from served import START_SECONDS, post, served
 
 from pipelines import models, study
+from pipelines.centres import load_all
+from pipelines.orchestration.columns import staged_schema
+from pipelines.orchestration.plan import CENTRES
 
 Ask = Callable[[str], dict[str, Any]]
 SCREENS = study.ROOT / "build" / "screens"
@@ -136,6 +139,32 @@ def test_a_check_counts_by_severity_and_centre_and_leads_to_the_reports_of_those
             assert all(Path(path).is_file() for path in reports.values())
             failed += bool(asked)
     assert failed > 0
+
+
+def test_a_centre_says_what_was_taken_in_and_held_against_what_rejects(ask: Ask) -> None:
+    number = "metadataEntries { label ... on IntMetadataEntry { intValue } }"
+    nodes = ask(f"""{{ assetNodes {{ assetKey {{ path }} assetMaterializations(limit: 1) {{ {number} }}
+        assetChecksOrError {{ ... on AssetChecks {{ checks {{ name executionForLatestMaterialization {{
+            evaluation {{ success {number} }} }} }} }} }} }} }}""")["assetNodes"]
+
+    def numbers(told: dict[str, Any]) -> dict[str, int]:
+        return {e["label"]: e["intValue"] for e in told["metadataEntries"] if "intValue" in e}
+
+    checks = {
+        (*node["assetKey"]["path"], c["name"]): c["executionForLatestMaterialization"]["evaluation"]
+        for node in nodes for c in node["assetChecksOrError"].get("checks", [])
+    }  # fmt: skip
+    landed = {path[1]: n for n in nodes if (path := n["assetKey"]["path"])[0] == "landed"}
+    for centre, node in landed.items():
+        accepted, held = checks["landed", centre, "deliveries_accepted"], checks["staged", centre, "stop_rules"]
+        assert accepted["success"] and numbers(accepted) == {"n_taken_in": 1}
+        n_rows = numbers(node["assetMaterializations"][0])["dagster/row_count"]
+        assert held["success"] and numbers(held)["n_checked"] == n_rows > 0
+
+
+def test_what_staging_adds_to_a_centres_rows_is_described() -> None:
+    shown = [c for about in load_all(CENTRES).values() for c in staged_schema(about).columns]
+    assert {bool(c.description) for c in shown if c.name.endswith("._since")} == {True}
 
 
 def test_the_tables_of_the_study_are_shown_without_a_range_whose_ends_are_patients(ask: Ask) -> None:

@@ -197,11 +197,9 @@ def test_a_dry_run_shows_everything_and_opens_no_connection(home: Home) -> None:
 
 
 def test_nothing_is_sent_unless_configured(home: Home) -> None:
-    done = restage_send(home)
-    assert isinstance(done.exception, RestageError) and done.exception.exit_code == 2
-    assert "no mail.yaml" in str(done.exception)
-    shown = restage_send(home, "--dry-run")
-    assert shown.exit_code == 0 and shown.output.count("names nobody to send to") == 2
+    for done in (restage_send(home), restage_send(home, "--dry-run")):
+        assert isinstance(done.exception, RestageError) and done.exception.exit_code == 2
+        assert "no mail.yaml" in str(done.exception)
 
 
 def test_a_centre_that_is_not_named_gets_nothing(home: Home, pem: Path) -> None:
