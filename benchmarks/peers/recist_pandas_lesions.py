@@ -177,7 +177,7 @@ def irradiated_lesions(
 ) -> pd.Series:
     """By irradiated lesion: the first fraction of its first course.
 
-    A target without a lesion's label stands for the lesions at its site that progress at the last visit before it.
+    A target without a lesion's label stands for the lesions at its site that progress when last seen before it.
     """
     rows = t["lesion_links"].merge(t["targets"], on=["s", "centre", "target_id"])
     rows = rows.merge(courses, on=["s", "centre", "course_id"])
@@ -185,9 +185,9 @@ def irradiated_lesions(
     found = rows[~labelled]
     if len(found):
         visits, adtr, new = (frame[frame.s.isin(found.s)] for frame in (visits, adtr, new))
-        seen = found[["s", "rtstdt"]].drop_duplicates().merge(visits, on="s")
-        last = seen[seen.adt <= seen.rtstdt].groupby(["s", "rtstdt"], as_index=False).v.max()
-        found = found.merge(last, on=["s", "rtstdt"]).merge(progressing(visits, adtr, new, p), on=["l", "v"])
+        seen = found[["l", "rtstdt"]].drop_duplicates().merge(adtr.loc[adtr.gone.notna(), ["l", "v", "adt"]], on="l")
+        last = seen[seen.adt <= seen.rtstdt].groupby(["l", "rtstdt"], as_index=False).v.max()
+        found = found.merge(last, on=["l", "rtstdt"]).merge(progressing(visits, adtr, new, p), on=["l", "v"])
         rows = pd.concat([rows[labelled], found])
     return rows.sort_values(["rtstdt", "target_id"]).drop_duplicates("l").set_index("l").rtstdt
 

@@ -189,7 +189,7 @@ def irradiated_lesions(
 ) -> pl.LazyFrame:
     """One row per irradiated lesion: the first fraction of its first course.
 
-    A target without a lesion's label stands for the lesions at its site that progress at the last visit before it.
+    A target without a lesion's label stands for the lesions at its site that progress when last seen before it.
     """
     rows = (
         t["lesion_links"].join(t["targets"], on=["s", "centre", "target_id"])
@@ -199,10 +199,10 @@ def irradiated_lesions(
     few = by_site.select("s").unique()
     visits, adtr, new = (frame.join(few, on="s", how="semi") for frame in (visits, adtr, new))
     last = (
-        by_site.select("s", "rtstdt").unique().join(visits, on="s").filter(c("adt") <= c("rtstdt"))
-        .group_by("s", "rtstdt").agg(v=c("v").max())
+        by_site.select("l", "rtstdt").unique().join(adtr.filter(c("gone").is_not_null()), on="l")
+        .filter(c("adt") <= c("rtstdt")).group_by("l", "rtstdt").agg(v=c("v").max())
     )  # fmt: skip
-    found = by_site.join(last, on=["s", "rtstdt"]).join(progressing(visits, adtr, new, p), on=["l", "v"], how="semi")
+    found = by_site.join(last, on=["l", "rtstdt"]).join(progressing(visits, adtr, new, p), on=["l", "v"], how="semi")
     rows = pl.concat([rows.filter(c("link_basis") == "label"), found.drop("v")])
     return (
         rows.sort("rtstdt", "target_id", nulls_last=True).unique("l", keep="first", maintain_order=True)
