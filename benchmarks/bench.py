@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 PEERS = ROOT / "benchmarks" / "peers" / "compare.py"
+COPIES = ROOT / "benchmarks" / "copies.py"
 LIBRARIES = ("dagster", "great_expectations", "matplotlib.pyplot", "lifelines", "pandas", "duckdb")
 RESTAGE = [sys.executable, "-c", "from pipelines.cli.main import main; main()"]
 
@@ -144,16 +145,17 @@ def bench(home: Path, patients: int) -> None:
     shutil.rmtree(home / "apart")
     run = timed([*RESTAGE, "run", "--home", str(home)])
     again = timed([*RESTAGE, "run", "--home", str(home)])
+    copies = timed([sys.executable, str(COPIES), str(home)])
     subprocess.run([sys.executable, str(PEERS), str(home)], check=True)
     again_with_one_centre(home)
     one = timed([*RESTAGE, "run", "--home", str(home)])
     print(f"\n{patients:,} patients, {rows:,} rows in {size / 2**20:,.0f} MiB of CSV, {os.cpu_count()} cores")
     for name, cost in (
         ("simulate", simulate), ("plain DuckDB scan", plain), ("landing and staging", taken), ("whole line", run),
-        ("again, nothing new", again), ("one centre sent again", one),
+        ("its tables, only copied", copies), ("again, nothing new", again), ("one centre sent again", one),
     ):  # fmt: skip
         times = f"{cost.cpu / plain.cpu:6.1f} times the scan" if cost.cpu > plain.cpu else ""
-        print(f"  {name:22} {cost.cpu:8.1f} s cpu {cost.wall:8.1f} s wall {cost.peak_gib:6.2f} GiB {times}")
+        print(f"  {name:24} {cost.cpu:8.1f} s cpu {cost.wall:8.1f} s wall {cost.peak_gib:6.2f} GiB {times}")
     print(f"  one centre sent again / whole line: {one.cpu / run.cpu:.2f}; nothing new: {again.cpu / run.cpu:.3f}")
 
 
