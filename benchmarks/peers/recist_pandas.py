@@ -7,7 +7,7 @@ rows of `assessed.timepoint_responses` and `assessed.best_responses`.
 import numpy as np
 import pandas as pd
 import recist_pandas_lesions as lesions
-from recist_pandas_lesions import FIRST, Frames, Numbers, both, days, grown, lowest_before
+from recist_pandas_lesions import FIRST, Frames, Numbers, both, days, grown, looks, lowest_before
 
 
 def derive(frames: Frames, p: Numbers) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -31,7 +31,7 @@ def states(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """One row per series and visit: counts and sum of the targets, counts of the others, new lesions; and, for the
     words, the non-target lesions that are seen."""
-    rows = roles.merge(adtr, on="l")
+    rows = roles.merge(looks(adtr), on=["series", "l"])
     rows["key"] = rows.series * len(visits) + rows.v
     lit, left, free = ~(rows.rt_dt < rows.adt), rows.gone == 0, rows.nodal_fl == "N"
     is_t = rows.is_target
@@ -46,12 +46,14 @@ def states(
     found = by_visit[["is_target", "t_seen", "t_left", "m_known", "m_left", "worse", "there"]].sum()
     found = found.rename(columns={"is_target": "n", "t_seen": "n_seen"})
     found["all"], found["n_known"], found["measured"] = by_visit.size(), by_visit.known.count(), by_visit.known.sum()
+    sum_dt = rows[is_t].groupby("key").look_dt.max()
     new = new[~(new.rt_dt < new.adt)].sort_values(["sure", "l"], ascending=[False, True])
     by_visit = new.groupby(new.series * len(visits) + new.v)
     newly = by_visit.agg(sure=("sure", "any"), new_lesion_reason=("reason", "; ".join))
     s = both(visits)
     s.index = pd.Index(s.series * len(visits) + s.v)
     s = s.join(found).join(newly)
+    s["sum_dt"] = sum_dt
     counts = found.columns.drop("measured")
     s[counts] = s[counts].fillna(0).astype(int)
     s["new_lesion"] = np.select([s.sure.eq(True), s.sure.eq(False)], ["UNEQUIVOCAL", "EQUIVOCAL"], "NO")
@@ -76,7 +78,7 @@ def timepoints(
     s["nadir"] = lowest_before(s.total, key)
     s["base"] = s.total.where(~key.duplicated()).groupby(key).transform("first")
     # the day of the lowest sum: the first of its value
-    lowest_dt = s.adt.where((s.total < s.nadir) | (s.total.notna() & s.nadir.isna()))
+    lowest_dt = s.sum_dt.where((s.total < s.nadir) | (s.total.notna() & s.nadir.isna()))
     s["nadir_dt"] = lowest_dt.groupby(key).ffill().groupby(key).shift()
     s["grown"], s["incomplete"] = grown(s.measured, s.nadir, p), s.n_known < s.n
     s["target"] = np.select(

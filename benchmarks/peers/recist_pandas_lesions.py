@@ -114,12 +114,24 @@ def both(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(series, ignore_index=True)
 
 
+def looks(adtr: pd.DataFrame) -> pd.DataFrame:
+    """The assessments once per series; at the baseline after radiotherapy each lesion as last seen until then."""
+    rows = both(adtr).assign(look_dt=lambda one: one.adt)
+    known = adtr[(adtr.adt <= adtr.rt_base) & adtr.gone.notna()].drop_duplicates("l", keep="last").set_index("l")
+    late = rows.at_base & (rows.series == AFTER) & rows.gone.isna() & rows.l.isin(known.index)
+    seen = known.loc[rows.l[late]]
+    for column in ("counted", "gone", "state", "slice_um", "method"):
+        rows.loc[late, column] = seen[column].to_numpy()
+    rows.loc[late, "look_dt"] = seen.adt.to_numpy()
+    return rows
+
+
 def new_lesions(t: Frames, adtr: pd.DataFrame, p: Numbers) -> pd.DataFrame:
     """One row per series, lesion that was not there at its baseline, and visit at which it is seen."""
-    rows = both(adtr)
-    looks = rows.series * len(t["lesions"]) + rows.l
-    rows = rows[~looks.isin(looks[rows.at_base & (rows.gone != 1)])].copy()
-    key = looks[rows.index]
+    rows = looks(adtr)
+    lesion = rows.series * len(t["lesions"]) + rows.l
+    rows = rows[~lesion.isin(lesion[rows.at_base & (rows.gone != 1)])].copy()
+    key = lesion[rows.index]
     by_look = rows.gone.groupby(key)
     rows["last_gone"] = by_look.ffill().groupby(key).shift()
     rows["n_gone"] = (rows.gone == 1).groupby(key).cumsum()
@@ -177,7 +189,7 @@ def irradiated_lesions(
 ) -> pd.Series:
     """By irradiated lesion: the first fraction of its first course.
 
-    A target without a lesion's label stands for the lesions at its site that progress at the last visit before it.
+    A target without a lesion's label stands for the lesions at its site that progress when last seen before it.
     """
     rows = t["lesion_links"].merge(t["targets"], on=["s", "centre", "target_id"])
     rows = rows.merge(courses, on=["s", "centre", "course_id"])
@@ -185,9 +197,9 @@ def irradiated_lesions(
     found = rows[~labelled]
     if len(found):
         visits, adtr, new = (frame[frame.s.isin(found.s)] for frame in (visits, adtr, new))
-        seen = found[["s", "rtstdt"]].drop_duplicates().merge(visits, on="s")
-        last = seen[seen.adt <= seen.rtstdt].groupby(["s", "rtstdt"], as_index=False).v.max()
-        found = found.merge(last, on=["s", "rtstdt"]).merge(progressing(visits, adtr, new, p), on=["l", "v"])
+        seen = found[["l", "rtstdt"]].drop_duplicates().merge(adtr.loc[adtr.gone.notna(), ["l", "v", "adt"]], on="l")
+        last = seen[seen.adt <= seen.rtstdt].groupby(["l", "rtstdt"], as_index=False).v.max()
+        found = found.merge(last, on=["l", "rtstdt"]).merge(progressing(visits, adtr, new, p), on=["l", "v"])
         rows = pd.concat([rows[labelled], found])
     return rows.sort_values(["rtstdt", "target_id"]).drop_duplicates("l").set_index("l").rtstdt
 
@@ -199,7 +211,7 @@ def followed_lesions(
     before = adtr[(adtr.base > adtr.rt_dt) & (adtr.adt > adtr.rt_dt) & (adtr.adt <= adtr.base)]
     smaller = ~grown(before.counted, lowest_before(before.counted, before.l), p)
     spoilt = before.l[(before.adt == before.base) & smaller]
-    rows = both(adtr)
+    rows = looks(adtr)
     rows = rows[rows.at_base & (rows.gone != 1)]
     next_dt = rows.v.map(visits.adt.groupby(visits.s).shift(-1))
     outside = (rows.series == FIRST) | ~rows.l.isin(irradiated.index) | (rows.rt_dt > next_dt)

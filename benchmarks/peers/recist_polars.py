@@ -7,7 +7,7 @@ confirmed response. The contested points are read as the protocol's defaults say
 
 import polars as pl
 import recist_polars_lesions as lesions
-from recist_polars_lesions import FIRST, Numbers, Tables, both, done, grown
+from recist_polars_lesions import FIRST, Numbers, Tables, both, done, grown, looks
 from recist_polars_words import SERIES, VISIT, c, explained
 
 
@@ -34,7 +34,7 @@ def states(
     """One row per series and visit: counts and sum of the targets, counts of the others, new lesions; and, for the
     words, the non-target lesions that are seen."""
     dark = c("rt_dt").is_not_null() & (c("rt_dt") < c("adt"))
-    rows = adtr.join(roles, on="l").join(irradiated, on="l", how="left").with_columns(dark=dark)
+    rows = looks(adtr).join(roles, on=["series", "l"]).join(irradiated, on="l", how="left").with_columns(dark=dark)
     is_t, lit = c("is_target"), ~c("dark")
     left = (c("gone") == False).fill_null(False)  # noqa: E712
     node_free = c("nodal_fl") == "N"
@@ -48,12 +48,14 @@ def states(
         m_there=c("m_left") & node_free.fill_null(False),
     )  # fmt: skip
     rows = done(
-        rows.select(*VISIT, "l", "is_target", "known", "t_seen", "t_left", "m_known", "m_left", "m_worse", "m_there")
+        rows.select(
+            *VISIT, "l", "look_dt", "is_target", "known", "t_seen", "t_left", "m_known", "m_left", "m_worse", "m_there"
+        )
     )
     found = rows.group_by(VISIT).agg(
         all=pl.len(), n=is_t.sum(), n_known=c("known").count(), measured=c("known").sum(), n_seen=c("t_seen").sum(),
         t_left=c("t_left").any(), m_known=c("m_known").sum(), m_left=c("m_left").any(), worse=c("m_worse").any(),
-        there=c("m_there").any(),
+        there=c("m_there").any(), sum_dt=c("look_dt").filter(is_t).max(),
     )  # fmt: skip
     newly = (
         new.join(irradiated, on="l", how="left").filter((c("rt_dt") < c("adt")).fill_null(False).not_())
@@ -96,7 +98,7 @@ def timepoints(
         .with_columns(
             nadir=before, base=c("total").first().over(SERIES),
             # the day of the lowest sum: the first of its value
-            lowest_dt=pl.when((c("total") < before).fill_null(c("total").is_not_null())).then(c("adt")),
+            lowest_dt=pl.when((c("total") < before).fill_null(c("total").is_not_null())).then(c("sum_dt")),
             had_cr=is_cr.cum_max().shift().over(SERIES),
         )
         .with_columns(nadir_dt=c("lowest_dt").forward_fill().shift().over(SERIES))

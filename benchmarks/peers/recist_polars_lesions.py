@@ -121,9 +121,22 @@ def both(rows: pl.LazyFrame) -> pl.LazyFrame:
     return pl.concat([one.drop("base", "rt_base") for one in series])
 
 
+def looks(adtr: pl.LazyFrame) -> pl.LazyFrame:
+    """The assessments once per series; at the baseline after radiotherapy each lesion as last seen until then."""
+    shown = ["counted", "state", "gone", "slice_um", "method"]
+    known = (
+        adtr.filter(c("adt") <= c("rt_base"), c("gone").is_not_null())
+        .group_by("l", maintain_order=True).agg(pl.last("adt", *shown).name.suffix("_then"))
+    )  # fmt: skip
+    late = c("at_base") & (c("series") == AFTER) & c("gone").is_null() & c("adt_then").is_not_null()
+    then = [pl.when(late).then(c(f"{name}_then")).otherwise(c(name)).alias(name) for name in shown]
+    day = pl.when(late).then(c("adt_then")).otherwise(c("adt")).alias("look_dt")
+    return both(adtr).join(known, on="l", how="left", maintain_order="left").with_columns(*then, day)
+
+
 def new_lesions(t: Tables, adtr: pl.LazyFrame, p: Numbers) -> pl.LazyFrame:
     """One row per series, lesion that was not there at its baseline, and visit at which it is seen."""
-    looks = ["series", "l"]
+    lesion = ["series", "l"]
     small = printed(mm(c("counted")))
     doubt = (
         pl.when(c("state") == "equivocal").then(pl.lit("not stated as unequivocal"))
@@ -131,20 +144,20 @@ def new_lesions(t: Tables, adtr: pl.LazyFrame, p: Numbers) -> pl.LazyFrame:
         .when((c("nodal_fl") == "Y") & (c("counted") < p["min_node_target_um"]) & (c("state") != "unequivocal"))
         .then(pl.format("node of {} mm, below {} mm", small, pl.lit(int(p["min_node_target_um"] / 1000))))
     )  # fmt: skip
-    rows = both(adtr)
-    old = rows.filter(c("at_base") & c("gone").ne_missing(True)).select(looks)
+    rows = looks(adtr)
+    old = rows.filter(c("at_base") & c("gone").ne_missing(True)).select(lesion)
     again = (c("nodal_fl") == "Y") & ~c("last_gone") & (c("state") != "equivocal")
     sure_dt = pl.when(c("doubt").is_null() | again).then(c("adt"))
     sighting = (
-        rows.join(old, on=looks, how="anti")
+        rows.join(old, on=lesion, how="anti")
         .with_columns(
-            c("gone").forward_fill().shift().over(looks).alias("last_gone"),
-            c("gone").fill_null(False).cum_sum().over(looks).alias("n_gone"),
+            c("gone").forward_fill().shift().over(lesion).alias("last_gone"),
+            c("gone").fill_null(False).cum_sum().over(lesion).alias("n_gone"),
         )
         .filter(~c("at_base"), ~c("gone"))
         .with_columns(doubt=doubt)
     )
-    confirmed_dt = sure_dt.backward_fill().over([*looks, "n_gone"])
+    confirmed_dt = sure_dt.backward_fill().over([*lesion, "n_gone"])
     name = pl.format("{} ({})", "lesion_id", c("anatomic_site"))
     return (
         sighting.with_columns(confirmed_dt=confirmed_dt)
@@ -189,7 +202,7 @@ def irradiated_lesions(
 ) -> pl.LazyFrame:
     """One row per irradiated lesion: the first fraction of its first course.
 
-    A target without a lesion's label stands for the lesions at its site that progress at the last visit before it.
+    A target without a lesion's label stands for the lesions at its site that progress when last seen before it.
     """
     rows = (
         t["lesion_links"].join(t["targets"], on=["s", "centre", "target_id"])
@@ -199,10 +212,10 @@ def irradiated_lesions(
     few = by_site.select("s").unique()
     visits, adtr, new = (frame.join(few, on="s", how="semi") for frame in (visits, adtr, new))
     last = (
-        by_site.select("s", "rtstdt").unique().join(visits, on="s").filter(c("adt") <= c("rtstdt"))
-        .group_by("s", "rtstdt").agg(v=c("v").max())
+        by_site.select("l", "rtstdt").unique().join(adtr.filter(c("gone").is_not_null()), on="l")
+        .filter(c("adt") <= c("rtstdt")).group_by("l", "rtstdt").agg(v=c("v").max())
     )  # fmt: skip
-    found = by_site.join(last, on=["s", "rtstdt"]).join(progressing(visits, adtr, new, p), on=["l", "v"], how="semi")
+    found = by_site.join(last, on=["l", "rtstdt"]).join(progressing(visits, adtr, new, p), on=["l", "v"], how="semi")
     rows = pl.concat([rows.filter(c("link_basis") == "label"), found.drop("v")])
     return (
         rows.sort("rtstdt", "target_id", nulls_last=True).unique("l", keep="first", maintain_order=True)
@@ -232,7 +245,7 @@ def followed_lesions(
     outside = (c("series") == FIRST) | c("is_rt").is_null() | (c("rt_dt") > c("next_dt"))
     rank = pl.int_range(1, pl.len() + 1)
     return (
-        both(adtr).filter("at_base", c("gone").ne_missing(True))
+        looks(adtr).filter("at_base", c("gone").ne_missing(True))
         .join(irradiated, on="l", how="left").join(following, on="v").filter(outside)
         .join(spoilt, on="l", how="left")
         .join(t["lesions"].select("l", "organ", "lesion_role", "measurable_fl"), on="l")

@@ -28,9 +28,12 @@ def kaplan_meier(rows: Rows, endpoint: dict[str, Any], summary: dict[str, Any], 
     text = "median not reached"
     if median is not None:
         low, middle, high = (printed(value, endpoint["decimals"]) for value in (lower, median, upper))
-        text = f"median {middle} months ({confidence}% CI {low} to {high})"
+        # one event for all: no limits, rather than limits that nobody has reached yet
+        limits = "not estimable" if lower is None and upper is None else f"{low} to {high}"
+        text = f"median {middle} months ({confidence}% CI {limits})"
     about = f"{counted(summary['n'], unit)}, {counted(summary['n_event'], 'event')}; {text}"
-    notes = [f"Band: log-log {confidence}% limits. {_ticks(rows)}"]
+    has_band = any(row["lcl"] is not None and row["lcl"] < row["ucl"] for row in rows)
+    notes = [f"Band: log-log {confidence}% limits. {_ticks(rows)}" if has_band else _ticks(rows)]
     figure = style.blank(endpoint["param"], about, 4.3, notes)
     axes = style.panel(figure, 0.75, 0.35, 0.7, style.foot(notes) + 0.4)
     _band(axes, rows)

@@ -6,8 +6,8 @@ with look as (
     select
         i.usubjid, i.lesion_id, i.anatomic_site, i.measurable_fl, i.target_id, i.rtsiteid, a.visitnum, a.adt, a.counted_mm, a.gone_fl,
         a.lesion_state, a.method, a.centre, a.source_file, a.source_row, a.adt > i.first_fraction_dt as is_after,
-        -- its own baseline: the last scan before its own first fraction
-        max(a.adt) filter (a.adt <= i.first_fraction_dt) over (partition by i.usubjid, i.lesion_id) as baseline_dt
+        -- its own baseline: the last scan before its own first fraction that shows it; planning imaging may be of one region alone
+        max(a.adt) filter (a.adt <= i.first_fraction_dt and a.gone_fl is not null) over (partition by i.usubjid, i.lesion_id) as baseline_dt
     from assessed.irradiated_lesions i
     join assessed.adtr a using (usubjid, lesion_id)
 ),
@@ -83,6 +83,9 @@ select
         when counted_mm is not null and baseline_mm is not null
             then printf('%.1f mm, baseline %.1f, nadir %.1f on %s: %+.1f mm', counted_mm, baseline_mm, nadir_mm, nadir_dt, counted_mm - nadir_mm)
         when measurable_fl = 'Y' and gone_fl = 'Y' then 'absent'
+        when measurable_fl = 'Y' and counted_mm is not null
+            then printf('%.1f mm, not measured before the first fraction', counted_mm)
+            || coalesce(printf('; nadir %.1f on %s: %+.1f mm', nadir_mm, nadir_dt, counted_mm - nadir_mm), '')
         when measurable_fl = 'Y' or baseline_mm is not null then 'not measured'
         when by_finding is not null then 'not measurable; the radiotherapy centre saw: ' || finding
         else 'not measurable; the oncology centre saw: ' || coalesce(lesion_state, 'nothing')

@@ -3,10 +3,13 @@
 -- why: what is doubtful at first sight and confirmed later is dated back to that first sight
 -- source: RECIST 1.1, 4.3.5; PROTOCOL, New lesions (nodes by short axis, bone scan alone is equivocal)
 with at_baseline as (
+    -- after radiotherapy each lesion as last seen before it: planning imaging may be of one region alone
     select v.series, a.usubjid, a.lesion_id
     from assessed.series_visits v
-    join assessed.adtr a using (usubjid, visitnum)
-    where v.baseline_fl = 'Y' and a.gone_fl is distinct from 'Y'
+    join assessed.adtr a on a.usubjid = v.usubjid and (a.visitnum = v.visitnum or (v.series = 'after_rt' and a.adt < v.adt))
+    where v.baseline_fl = 'Y'
+    group by v.series, a.usubjid, a.lesion_id
+    having arg_max(a.gone_fl, a.adt) is distinct from 'Y'
 ),
 sighting as (
     select

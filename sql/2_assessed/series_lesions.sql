@@ -22,13 +22,20 @@ no_longer_measurable as (
         b.counted_mm - b.nadir_mm >= p.pd_min_increase_mm and (b.counted_mm - b.nadir_mm) * 100 >= b.nadir_mm * p.pd_min_increase_pct, false
     )
 ),
+last_look as (
+    -- after radiotherapy each lesion as last seen before it: planning imaging may be of one region alone
+    select v.series, v.next_dt, a.* from assessed.adtr a
+    join series_visit v on v.usubjid = a.usubjid
+        and (a.visitnum = v.visitnum or (v.series = 'after_rt' and a.adt < v.adt and a.gone_fl is not null))
+    where v.baseline_fl = 'Y'
+    qualify row_number() over (partition by v.series, a.usubjid, a.lesion_id order by a.gone_fl is null, a.adt desc) = 1
+),
 at_baseline as (
-    select v.series, a.* from assessed.adtr a
-    join series_visit v using (usubjid, visitnum)
+    select l.* from last_look l
     left join assessed.irradiated_lesions i using (usubjid, lesion_id)
-    where v.baseline_fl = 'Y' and a.gone_fl is distinct from 'Y'
+    where l.gone_fl is distinct from 'Y'
         -- what is irradiated before the next scan is judged in the field; what is irradiated later stays outside until then
-        and (v.series = 'first_line' or i.lesion_id is null or i.first_fraction_dt > v.next_dt)
+        and (l.series = 'first_line' or i.lesion_id is null or i.first_fraction_dt > l.next_dt)
 ),
 ranked as (
     select

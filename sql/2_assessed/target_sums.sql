@@ -4,13 +4,16 @@
 -- source: RECIST 1.1, 4.3.1; PROTOCOL, Target response
 with target as (
     select
-        l.series, a.usubjid, a.visitnum, a.gone_fl,
+        v.series, v.usubjid, v.visitnum, a.adt, a.gone_fl,
         -- once irradiated, what is measured is no longer the drug's effect alone
         case when i.lesion_id is null or p.irradiated_target = 'keep' then a.counted_mm end as counted_mm,
         -- there, measured or not; of a node that nobody measured nothing is known
         a.gone_fl = 'N' and (a.counted_mm is not null or a.node_fl = 'N') and (i.lesion_id is null or p.irradiated_target = 'keep') as is_seen
     from assessed.series_lesions l
-    join assessed.adtr a using (usubjid, lesion_id)
+    join assessed.series_visits v using (usubjid, series)
+    -- the sum of the baseline holds what the lesions' own baselines are: they may have been seen on different days
+    join assessed.adtr a on a.usubjid = l.usubjid and a.lesion_id = l.lesion_id
+        and a.visitnum = case v.baseline_fl when 'Y' then l.baseline_visitnum else v.visitnum end
     left join assessed.irradiated_lesions i
         on i.usubjid = a.usubjid and i.lesion_id = a.lesion_id and i.first_fraction_dt < a.adt
     cross join study.protocol p
@@ -18,7 +21,7 @@ with target as (
 ),
 target_sum as (
     select
-        series, usubjid, visitnum, count(*) as n_targets, count(counted_mm) as n_assessed, sum(counted_mm) as measured_mm,
+        series, usubjid, visitnum, max(adt) as sum_dt, count(*) as n_targets, count(counted_mm) as n_assessed, sum(counted_mm) as measured_mm,
         case when count(counted_mm) = count(*) then sum(counted_mm) end as sum_mm,
         count(*) filter (is_seen) as n_seen,
         case when count(counted_mm) = count(*) and bool_and(gone_fl = 'Y') then 'Y' else 'N' end as all_gone_fl
@@ -34,7 +37,7 @@ select
     coalesce(t.all_gone_fl, 'N') as all_gone_fl,
     first_value(t.sum_mm) over (partition by v.usubjid, v.series order by v.adt, v.visitnum) as baseline_mm,
     min(t.sum_mm) over earlier as nadir_mm,
-    arg_min(v.adt, t.sum_mm) over earlier as nadir_dt
+    arg_min(t.sum_dt, t.sum_mm) over earlier as nadir_dt
 from assessed.series_visits v
 left join target_sum t using (usubjid, series, visitnum)
 window earlier as (

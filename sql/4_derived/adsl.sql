@@ -40,7 +40,7 @@ select
     d.trtsdt, d.trtedt, b.bor, b.cbor, p.oligodt, p.oligo_pattern, p.n_progressing, p.n_new,
     coalesce(n.n_oligo_sites, 0) as n_oligo_sites, coalesce(n.n_treated_sites, 0) as n_treated_sites,
     f.rtstdt, d.rtendt, t.technique, t.stereotactic_fl, r.restagingdt, r.srt_response, p.seconddt, p.second_pattern, p.new_lesion_fl,
-    coalesce(x.days_off, 0) as interrupted_days, x.reason as interruption_reason,
+    case x.drug_state when 'kept' then 0 else x.days_off end as interrupted_days, x.reason as interruption_reason,
     case when x.dose_after_mg = x.dose_before_mg then 'Y' when x.dose_after_mg is not null then 'N' end as same_dose_fl,
     d.next_therapy_dt, d.death_dt, d.fudt, p.last_assessed_dt
 from assessed.subject_dates d

@@ -2,17 +2,26 @@
 -- unit: day; mg/day
 -- why: the question of the study is whether the drug goes on through radiotherapy
 -- source: PROTOCOL, Toxicity (pazopanib kept or interrupted, days off, dose after)
-with step as (
+with ended as (
+    -- a pause whose end nobody entered was over before the next interval began; how long it was nobody knows
     select
-        e.usubjid, e.exstdt, coalesce(e.exendt, 'infinity'::date) as last_dt, e.exendt, e.exdose_mg, e.exadj, o.rtstdt, d.rtendt,
-        e.exdose_mg = 0 and coalesce(e.exendt, o.rtstdt) >= o.rtstdt - p.interruption_window_days
-        and e.exstdt <= d.rtendt + p.interruption_window_days as is_pause,
-        max(coalesce(e.exendt, 'infinity'::date)) over earlier as covered_dt
+        e.*, coalesce(
+            e.exendt, case when e.exdose_mg = 0 then lead(e.exstdt) over (partition by e.usubjid order by e.exstdt, e.exendt) - 1 end,
+            'infinity'::date
+        ) as last_dt
     from harmonised.exposures e
+    join study.protocol p on p.study_drug = e.extrt
+),
+step as (
+    select
+        e.usubjid, e.exstdt, e.last_dt, e.exendt, e.exdose_mg, e.exadj, o.rtstdt, d.rtendt,
+        e.exdose_mg = 0 and e.last_dt >= o.rtstdt - p.interruption_window_days
+        and e.exstdt <= d.rtendt + p.interruption_window_days as is_pause,
+        max(e.last_dt) over earlier as covered_dt
+    from ended e
     join assessed.oligo_courses o using (usubjid)
     join assessed.subject_dates d using (usubjid)
     cross join study.protocol p
-    where e.extrt = p.study_drug
     window earlier as (partition by e.usubjid order by e.exstdt, e.exendt rows between unbounded preceding and 1 preceding)
 ),
 placed as (
@@ -24,8 +33,13 @@ placed as (
 ),
 counted as (
     select
-        usubjid, count(*) filter (is_pause) as n_pauses, sum(exendt - exstdt + 1) filter (is_pause and exendt >= exstdt) as days_off,
-        max(exadj) filter (is_pause) as reason,
+        usubjid, count(*) filter (is_pause) as n_pauses,
+        -- no total where one of them has no end
+        case
+            when count(*) filter (is_pause) = count(*) filter (is_pause and exendt >= exstdt)
+                then sum(exendt - exstdt + 1) filter (is_pause)
+        end as days_off,
+        arg_min(exadj, exstdt) filter (is_pause) as reason,
         arg_max(exdose_mg, exstdt) filter (exdose_mg > 0 and exstdt <= rtstdt) as dose_before_mg,
         -- from the interruption on, if there was one
         arg_min(exdose_mg, exstdt) filter (exdose_mg > 0 and last_dt > greatest(rtendt, pause_end)) as dose_after_mg,

@@ -157,7 +157,7 @@ def test_windows_line_ends_and_a_byte_order_mark(tmp_path: Path) -> None:
         path = tmp_path / name
         path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
     run(tmp_path / "tu.csv", tmp_path / "tr.csv", tmp_path / "rs.csv")
-    assert overall(read(tmp_path / "rs.csv")) == ["PR"]
+    assert overall(read(tmp_path / "rs.csv")) == ["NE", "PR"]
     assert rejected(tmp_path) == [("tr.csv", "3", "TRSTRESN is not a number")]
 
 
@@ -252,6 +252,26 @@ def test_a_reason_can_be_checked(tmp_path: Path, before: float, after: Any, said
     last = ["A", "T1", "TUMSTATE", "", after, "", 2, DAYS[2]] if gone else sized(after, 2)
     rows = assess(tmp_path, LIVER, [sized(before, 0), *gone, last])
     assert [tuple(r[-2:]) for r in rows if r[-3] == "TRGRESP"][-1] == said
+
+
+@pytest.mark.parametrize("number", ["2x", "", -3])
+def test_a_visit_of_which_nothing_can_be_read_is_not_evaluable(tmp_path: Path, number: Any) -> None:
+    """Two of them in a row, and what follows no longer confirms what was before."""
+    late = ["A", "T1", "LDIAM", 20, 20, "", 4, "2014-09-01"]
+    unread = [
+        ["A", "T1", "LDIAM", number, "", "", 2, DAYS[2]],
+        ["A", "T1", "TUMSTATE", "", "NOT EVALUABLE", "", 3, DAYS[3]],
+    ]
+    rows = assess(tmp_path, LIVER, [sized(30, 0), sized(20, 1), *unread, late])
+    assert overall(rows) == ["PR", "NE", "NE", "PR"] and len(rejected(tmp_path)) == 2
+    assert {r[-3]: r[-2] for r in rows}["CBRESP"] == "SD"
+
+
+def test_what_cannot_be_read_of_a_new_lesion_before_it_was_seen_makes_it_no_old_one(tmp_path: Path) -> None:
+    """A grid of all lesions and visits: the new one has a row at the baseline, without a result."""
+    tu = [*LIVER, ["A", "N1", "NEW", "BRAIN", 1, DAYS[1]]]
+    rows = assess(tmp_path, tu, [sized(30, 0), sized("", 0, "N1"), sized(30, 1), sized(8, 1, "N1")])
+    assert overall(rows) == ["PD"] and len(rejected(tmp_path)) == 1
 
 
 def test_a_response_that_is_not_confirmed_says_so(tmp_path: Path) -> None:

@@ -282,6 +282,13 @@ def test_a_median_that_is_not_reached_is_said_and_not_drawn(extreme: dict[str, F
     assert dashed == []
 
 
+def test_one_patient_has_a_median_and_no_limits() -> None:
+    rows = curve([4.0], 1, 1)
+    alone = survival.kaplan_meier(rows, ENDPOINT, summary(1, 4.0) | {"median_lcl": None}, 95)
+    said = shown(alone)
+    assert "median 4.00 months (95% CI not estimable)" in said and "Band:" not in said
+
+
 def test_the_numbers_at_risk_are_those_just_before_each_month(reference: dict[str, Figure]) -> None:
     """28 patients; the first progression comes after two months, the last at thirty."""
     texts = [t.get_text() for t in reference["km_pfs1"].texts]

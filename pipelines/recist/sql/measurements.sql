@@ -33,6 +33,17 @@ look as (
     from raw.records
     where problem is null
     group by read_id, lesion_id, visit
+),
+unread as (
+    -- what cannot be read takes away a size, never the visit: the lesion was not assessed there; a new one says nothing by that
+    select
+        t.read_id, t.lesion_id, t.visit, min(t.dt) as dt, null::decimal(9, 3) as diameter_mm, 'not_assessed' as lesion_state,
+        'tr' as source_file, min(t.source_row) as source_row
+    from raw.records t
+    anti join look using (read_id, lesion_id, visit)
+    anti join sighting using (read_id, lesion_id, visit)
+    where t.problem is not null and t.lesion_role <> 'new' and t.visit is not null and t.dt is not null
+    group by t.read_id, t.lesion_id, t.visit
 )
 select
     read_id, lesion_id, visit, dt, case when state <> 'too_small' or state is null or size_mm > 0 then size_mm end as diameter_mm,
@@ -40,3 +51,5 @@ select
 from look
 union all
 from sighting
+union all
+from unread
