@@ -32,13 +32,13 @@ def score(con: "duckdb.DuckDBPyConnection", spoiled: str, clean: str, truth: Pat
     missed = con.execute("select * exclude (is_found) from defect where not is_found order by all").fetchall()
     beside = con.execute(
         "select rule_id, centre, source_file, source_row, field from raised where not is_planted order by all"
-    )
+    ).fetchall()
     return {
         "families": {family: {"planted": n, "found": k} for family, n, k in families},
         "planted": sum(n for _, n, _ in families),
         "found": sum(k for *_, k in families),
         "kinds": con.execute("select count(distinct defect_kind) from defect").fetchall()[0][0],
         "missed": missed,
-        "beside": beside.fetchall(),
+        "beside": beside,
         "findings": con.execute("select count(*) from raised").fetchall()[0][0],
     }
