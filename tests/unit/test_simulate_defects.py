@@ -76,7 +76,6 @@ NOT_PLANTED = {
     "structure/no_current_row": "needs a record of which only old versions came: tests/centres",
     "structure/not_read": "of all records that no source reads, asked at the first: tests/centres",
     "structure/orphan_reader_measurement": "none of the seven centres sends an independent reader",
-    "structure/partial_date": "none of the seven mappings takes partial dates",
     "structure/replies_differ": "of a reply, not of an export",
     "structure/reply_not_understood": "of a reply, not of an export",
     "structure/reply_unknown_query": "of a reply, not of an export",
