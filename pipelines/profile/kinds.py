@@ -82,7 +82,11 @@ def about(
 
 def _about(name: str, values: Mapping[str, int], missing: Collection[str], flags: Collection[str]) -> About:
     n = sum(values.values())
-    if _names_person(name) or any(p.search(v) for p in PERSON for v in values):
+    if (
+        names_patient(name)
+        or tokens(name) in map(tokens, words()["persons"])
+        or any(p.search(v) for p in PERSON for v in values)
+    ):
         return About(name, "person", n, values)
     known = tuple(v for v in values if v in missing)
     given = {v: c for v, c in values.items() if v not in known}
@@ -104,9 +108,10 @@ def _about(name: str, values: Mapping[str, int], missing: Collection[str], flags
     return About(name, "id" if all(ID.fullmatch(v) for v in given) else "text", n, given, missing=known)
 
 
-def _names_person(name: str) -> bool:
+def names_patient(name: str) -> bool:
+    """Whether a column's name says that it holds what names a patient."""
     said = tokens(name)
-    return bool(said & set(words()["person_words"])) or any(tokens(p) == said for p in words()["persons"])
+    return bool(said & set(words()["person_words"])) or said in map(tokens, words()["patients"])
 
 
 def _formats(values: Mapping[str, int]) -> tuple[tuple[str, ...], bool]:
