@@ -18,8 +18,10 @@ $(READY): requirements.lock pyproject.toml
 	@python=""; for name in $(PYTHON) python3.12 python3.11 python3; do \
 	  if $$name -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' >/dev/null 2>&1; \
 	  then python=$$name; break; fi; done; \
-	if [ -z "$$python" ]; then echo "restage needs Python 3.11 or 3.12 and found neither on PATH." \
-	  "Install one (Debian: apt install python3 python3-venv; macOS: brew install python@3.12), then run make again." >&2; \
+	if [ -z "$$python" ]; then echo "restage needs Python 3.11 or 3.12 and found neither on PATH" \
+	  "(python3 is $$(python3 --version 2>/dev/null || echo missing)). Install one: on Debian 12 apt install python3 python3-venv;" \
+	  "on a newer Debian, whose python3 is too new, uv python install 3.12; on macOS brew install python@3.12." \
+	  "Then run make again, or make PYTHON=/path/to/python3.12 if it is not on PATH." >&2; \
 	  exit 1; fi; \
 	echo "Setting up .venv with $$($$python --version) from requirements.lock"; \
 	$$python -m venv --clear .venv || { rm -rf .venv; \

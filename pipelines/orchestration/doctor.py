@@ -173,11 +173,18 @@ def _runs(home: Home) -> Iterator[Finding]:
         return
     import dagster as dg
 
-    with dg.DagsterInstance.from_config(str(home.dagster.resolve())) as instance:
-        states = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.CANCELING]
-        records = instance.get_run_records(dg.RunsFilter(statuses=states))
+    from pipelines.orchestration.execute import records
+
+    states = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.CANCELING]
+    try:
+        with records(home) as instance:
+            listed = instance.get_run_records(dg.RunsFilter(statuses=states))
+    except RestageError as error:
+        what, _, advice = str(error).partition(". ")
+        yield Finding("runs", "wrong", what, advice)
+        return
     old = datetime.now(UTC) - timedelta(hours=1)
-    orphans = [r.dagster_run.run_id for r in records if r.update_timestamp < old]
+    orphans = [r.dagster_run.run_id for r in listed if r.update_timestamp < old]
     for run in orphans:
         yield Finding(
             "runs",
@@ -186,4 +193,4 @@ def _runs(home: Home) -> Iterator[Finding]:
             "restage watch (or ui) ends it and starts it again.",
         )
     if not orphans:
-        yield Finding("runs", "ok", f"{len(records)} at work, none orphaned")
+        yield Finding("runs", "ok", f"{len(listed)} at work, none orphaned")

@@ -3,12 +3,14 @@
 import json
 import os
 import sqlite3
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
 import sqlalchemy
 
+from pipelines.errors import RestageError
 from pipelines.orchestration.plan import Plan, concerned
 from pipelines.orchestration.records import KeptConnections
 from pipelines.orchestration.session import TAKEN_IN
@@ -16,6 +18,7 @@ from pipelines.orchestration.settings import load_settings
 from pipelines.warehouse import Home, write_whole
 
 OURS = "# written by restage from its settings; a file without this line is left alone\n"
+SERVERS = "RESTAGE_POSTGRES"  # what `deploy/dagster.yaml` takes the address of the records from
 # one run at a time, because one process writes the warehouse; a run whose process is gone is failed, and done again
 # where its job says so (`automation.JOB_TAGS`)
 SETTINGS = """telemetry: {{enabled: false}}
@@ -60,6 +63,24 @@ def _commit_without_waiting(connection: Any, _: object) -> None:
         connection.execute("pragma synchronous = off")
 
 
+@contextmanager
+def records(home: Home) -> Iterator[dg.DagsterInstance]:
+    """Dagster's records of a study. Raises `RestageError` where they lie in a PostgreSQL that cannot be reached."""
+    try:
+        instance = dg.DagsterInstance.from_config(str(home.dagster.resolve()))
+    except Exception as error:
+        if SERVERS not in (home.dagster / "dagster.yaml").read_text(encoding="utf-8"):
+            raise
+        unset = "" if os.environ.get(SERVERS) else f", because {SERVERS} is not set"
+        raise RestageError(
+            f"Dagster's records cannot be opened{unset}. {home.dagster / 'dagster.yaml'} has them in the PostgreSQL "
+            f"that {SERVERS} names: use the server's own command (`sudo -u restage restage`), and see that PostgreSQL "
+            "is at work."
+        ) from error
+    with instance:
+        yield instance
+
+
 def execute(home: Home, plan: Plan) -> str:
     """Run what the plan asks for; returns the run's id. The error that stops a step is raised as it came."""
     prepare_dagster(home)
@@ -67,7 +88,7 @@ def execute(home: Home, plan: Plan) -> str:
 
     job = defs.resolve_implicit_global_asset_job_def()
     quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-    with dg.DagsterInstance.from_config(str(home.dagster.resolve())) as instance:
+    with records(home) as instance:
         selection = _selection(home, plan, defs)
         done = job.execute_in_process(
             instance=instance, asset_selection=selection, run_config=quiet, tags={TAKEN_IN: "yes"}

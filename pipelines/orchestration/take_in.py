@@ -69,7 +69,7 @@ def take_in(home: Home, centre: "Centre", pending: tuple[Delivery, ...], version
     if done != [d.delivery_id for d in chain[: len(done)]]:
         done = []
     rejected: list[DeliveryRejected] = []
-    for delivery in _one_by_one(home, chain, set(done), also):
+    for delivery in _one_by_one(home, chain, set(done), also, rejected):
         try:
             mark = _follow(home, centre, delivery, version, done)
         except DeliveryRejected as error:
@@ -86,17 +86,20 @@ def take_in(home: Home, centre: "Centre", pending: tuple[Delivery, ...], version
     return TakenIn(mark["delivery"], *counts, tuple(rejected), len(pending))
 
 
-def _one_by_one(home: Home, chain: list[Delivery], done: set[str], also: Collection[str]) -> Iterator[Delivery]:
+def _one_by_one(
+    home: Home, chain: list[Delivery], done: set[str], also: Collection[str], rejected: Collection[object]
+) -> Iterator[Delivery]:
     """The deliveries that are not done yet, each as the ledger has it by then.
 
-    Taking a subject out of one changes those that share its files, or leaves a later one nothing of its own.
+    Taking a subject out of one changes those that share its files, or leaves a later one nothing of its own. What
+    repeats one that was `rejected` stands for itself.
     """
     changing = bool(denylist.read(home))
     while delivery := next((d for d in chain if d.delivery_id not in done), None):
         done.add(delivery.delivery_id)
         yield delivery
-        if changing:
-            chain = ledger.chain(home, delivery.centre, also)
+        if changing or rejected:
+            chain = ledger.chain(home, delivery.centre, set(also) - done)
 
 
 def _enter(home: Home, before: Delivery, now: Delivery) -> None:

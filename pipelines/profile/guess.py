@@ -49,6 +49,20 @@ def keys_of(table: str) -> list[str]:
     return [c for c in study.staged_tables()[table].key if c not in ("usubjid", *study.PROVENANCE)]
 
 
+def own_id(seen: Sequence[Seen], columns: Sequence[Sequence[About]], known: Vocabulary) -> str:
+    """The column of ids beside the study codes that names a row and stands in the most tables; '' where a name says
+    which one it is, or none does."""
+    names = known.names["links", "local_id"]
+    found: dict[str, int] = {}
+    for s, many in zip(seen, columns, strict=True):
+        if any(_coded(a) for a in many):
+            if any(likeness(text, names) >= FAIR for a in many for text in (a.name, a.label) if text):
+                return ""
+            for a in (a for a in many if a.kind == "id" and not _coded(a) and _unique(s, [a.name])):
+                found[a.name] = sum(a.name == other.name for each in columns for other in each)
+    return max(found, key=lambda name: found[name], default="")
+
+
 def guess(seen: Seen, columns: Sequence[About], known: Vocabulary, tables: Sequence[str]) -> list[Guess]:
     """The staged tables that one table of the export fills, best first; each must bring columns of its own."""
     chosen: list[Guess] = []
@@ -106,11 +120,13 @@ def _match(table: str, column: study.Column, raw: About, known: Vocabulary) -> M
     names = known.names[table, column.name]
     named = max(likeness(raw.name, names), likeness(raw.label, names) if raw.label else 0.0)
     if column.name == "usubjid":
-        coded = all(STUDY_CODE.fullmatch(v) for v in raw.values)
+        coded = _coded(raw)
         return Match(
             column, raw, 1.0 if coded else named * 0.9, "its values look like study codes" if coded else _said(named)
         )
-    if raw.kind not in KINDS[column.type] or all(STUDY_CODE.fullmatch(v) for v in raw.values):
+    if column.name == "local_id" and raw.name == known.beside_codes:
+        return Match(column, raw, 1.0, "it stands beside the study codes")
+    if raw.kind not in KINDS[column.type] or _coded(raw):
         return Match(column, raw, 0.0, "")
     if column.type in ("int", "count") and not raw.whole:
         return Match(column, raw, 0.0, "")
@@ -125,6 +141,10 @@ def _match(table: str, column: study.Column, raw: About, known: Vocabulary) -> M
     if column.type == "flag" and raw.kind != "flag":
         return Match(column, raw, named * 0.7, _said(named))
     return Match(column, raw, named, _said(named))
+
+
+def _coded(raw: About) -> bool:
+    return all(STUDY_CODE.fullmatch(v) for v in raw.values)
 
 
 def _known_share(raw: About, known: Vocabulary, codelist: str) -> float:

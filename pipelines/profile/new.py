@@ -16,7 +16,7 @@ from pipelines.profile import sample
 from pipelines.profile.beside import without_repeats
 from pipelines.profile.draft import Draft
 from pipelines.profile.draft_text import mapping, questions
-from pipelines.profile.guess import Guess, guess
+from pipelines.profile.guess import Guess, guess, own_id
 from pipelines.profile.kinds import About, about
 from pipelines.profile.names import tokens
 from pipelines.profile.seen import Seen, glob_of
@@ -56,6 +56,7 @@ def new(
     seen = _globs(_merged(looked))
     with closing(warehouse.memory()) as con:
         columns = [about(con, s, known.missing, known.yes | known.no) for s in seen]
+    known.beside_codes = own_id(seen, columns, known)
     kind, why, guesses = _kind(seen, columns, known, kind)
     draft = Draft(
         centre, title or f"Unit {centre}", kind, language or _language(seen, others.values()),

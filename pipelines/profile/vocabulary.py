@@ -19,6 +19,7 @@ class Vocabulary:
     missing: set[str] = field(default_factory=set)
     tables: dict[str, set[str]] = field(default_factory=dict)
     paths: dict[tuple[str, str], str] = field(default_factory=dict)  # resource and path -> column
+    beside_codes: str = ""  # a column that nobody knows by name, and that must be the centre's own id
 
     def code(self, codelist: str, text: str, said: Mapping[str, str]) -> str | None:
         """Our code for a text; `said` are the words for it that the file itself gives, by which it goes alone."""

@@ -38,8 +38,8 @@ def simulate(
     that each `centres/<id>/export.yaml` describes; `truth/cohort.csv` and `truth/lesions.csv` (the input with
     `usubjid`) and `truth/defects.csv`. `defects` is the share of records to spoil, 0 to 1, as the kinds in
     `defects.yaml` and each `centres/<id>/defects.yaml` say. With `csv` every centre writes its CSV twin, however few
-    patients there are. Equal input and seed give equal bytes. Raises `Infeasible`,
-    `UsageError`.
+    patients there are. A centre without a patient sends nothing. Equal input and seed give equal bytes. Raises
+    `Infeasible`, `UsageError`.
     """
     import duckdb
 
@@ -63,6 +63,8 @@ def simulate(
                 m.extract_date from world.story s cross join world.meta m
         """).fetchall()[0]
         con.execute(PLACES)
+        sending = {centre for (centre,) in con.execute("select distinct centre from world.links").fetchall()}
+        exports = {centre: export for centre, export in exports.items() if centre in sending}
         for _, export in exports.values():
             render(con, export, out, csv or bulk, defects)
         n_defects = _write_defects(con, out / "truth")

@@ -213,6 +213,19 @@ def test_a_subject_that_is_gone_altogether_is_one_question(tmp_path: Path, expor
     assert [f["table_name"] for f in rows(home, "findings", VANISHED)] == ["links"]
 
 
+def test_what_repeats_a_delivery_that_is_rejected_is_rejected_with_it(tmp_path: Path, export: Path) -> None:
+    """Whether both wait for one run or come one after the other."""
+    at_once, after = Home(tmp_path / "once"), Home(tmp_path / "after")
+    for name in ("2017-02-01", "2017-03-01"):
+        for home in (at_once, after):
+            (deliver(home, export, name) / DATA).write_bytes(b"")
+        run(after)
+    assert len(run(at_once).rejected) == 2
+    for home in (at_once, after):
+        assert [d.state for d in ledger.read(home)] == ["rejected", "rejected"]
+        assert ledger.in_force(home, "me1") is None
+
+
 def changes_of(seed: int) -> list[tuple[str, Callable[[list[Row]], list[Row]] | None]]:
     """Extract dates and what was done to each export, at random."""
     draw = random.Random(seed)

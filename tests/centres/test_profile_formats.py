@@ -200,3 +200,21 @@ def test_resources_without_a_profile_beside_others_are_one_source(tmp_path: Path
     assert [s.read.get("profile") for s in centre.sources.values()] == [None]
     found = check(centre, tmp_path / "export", stop_rules)
     assert (found.tables["courses"][0], found.findings, found.columns) == (8, [], [])
+
+
+PATIENTS = "{id}\tStudy code\tGender\tBorn\tFamily name\n" + "".join(
+    f"H{7 * i:04}\tRCC-ME9-80{i}-K\t{'MF'[i % 2]}\t{1930 + 7 * i}\tCanarini\n" for i in range(1, 6)
+)
+LESIONS = "{id}\tLesion\tSite\tRole\n" + "".join(f"H{7 * i:04}\tA{i}\tbone\ttarget\n" for i in range(1, 6))
+
+
+@pytest.mark.parametrize("name", ["Patient number", "Folder"])
+def test_a_column_that_names_patients_is_found_by_its_name_or_beside_the_study_codes(tmp_path: Path, name: str) -> None:
+    files = {"patients.tsv": PATIENTS.format(id=name).encode(), "lesions.tsv": LESIONS.format(id=name).encode()}
+    centre = draft(tmp_path, files)
+    found = {
+        t: [f.columns for p in parts for f in p.fields if f.name == "local_id"] for t, parts in centre.tables.items()
+    }
+    assert found == {"links": [(name,)], "lesions": [(name,)]}
+    assert "None was found" not in told(centre) and "Canarini" not in told(centre)
+    assert "Family name" in centre.sources["patients"].ignore

@@ -56,6 +56,13 @@ def one_file(tmp_path: Path, file: dict[str, Any], codes: dict[str, dict[str, st
     return path
 
 
+def test_a_centre_without_a_patient_sends_nothing(tmp_path: Path) -> None:
+    """An export of no row is no export: a run would refuse it."""
+    made = simulate(tmp_path, patients=1, seed=1)
+    sent = sorted(folder.name for folder in (tmp_path / "inbox").iterdir())
+    assert made["centres"] == sent and len(sent) == 2  # who gives the drug, and who irradiates
+
+
 @pytest.mark.parametrize("size", ["plain", "bulk"])
 @pytest.mark.parametrize("centre", ONCOLOGY)
 def test_the_same_world_gives_the_same_bytes(con, deliveries, tmp_path, centre, size):
