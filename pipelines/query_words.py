@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from pipelines import study
-from pipelines.rules.load import load_rules
 from pipelines.study import sql_literal as lit
 
 HERE = Path(__file__).resolve().parent
@@ -46,14 +45,8 @@ def forms() -> dict[str, str]:
 
 @cache
 def fields() -> dict[tuple[str, str], str]:
-    """Every field of ours by table and name -> our label; the table is empty where a field is looked up alone.
-
-    A rule may ask about a field of a table that it reads beside the one that it checks: that is what it is called.
-    """
+    """Every field of ours by table and name -> our label; the table is empty where a field is looked up alone."""
     found = {(name, c.name): c.label for name, table in study.tables().items() for c in table.columns}
-    for rule in load_rules(keep_broken=True):
-        for table in (t for t in rule.reads if rule.fields and (t, rule.fields[0]) in found):
-            found.setdefault((rule.table, rule.fields[0]), found[table, rule.fields[0]])
     for (name, column), label in list(found.items()):
         if name.startswith("harmonised."):
             found.setdefault(("", column), label)

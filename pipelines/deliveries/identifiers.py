@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipelines.deliveries.persons import names_patient
 from pipelines.errors import Problem
 from pipelines.mapping import DICTIONARY, IDENTIFIER
 from pipelines.study import sql_literal
@@ -66,8 +67,6 @@ def in_unread(con: "duckdb.DuckDBPyConnection", rows: str, columns: Sequence[str
     """
     if not columns:
         return []
-    from pipelines.profile.kinds import names_patient
-
     kinds = {kind: f"regexp_matches(value, {sql_literal(pattern)})" for kind, pattern in PATTERNS.items()}
     people = ", ".join(map(sql_literal, filter(names_patient, columns))) or "null"
     kinds[NAMED] = f"name in ({people})"

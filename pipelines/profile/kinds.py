@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from pipelines.deliveries.persons import names_patient, tokens
 from pipelines.profile.header import PERSON
-from pipelines.profile.names import tokens
 from pipelines.profile.seen import Seen, words
 from pipelines.staging import INVISIBLE
 from pipelines.study import sql_literal as lit
@@ -106,12 +106,6 @@ def _about(name: str, values: Mapping[str, int], missing: Collection[str], flags
     if len(given) <= FEW and sum(given.values()) >= 2 * len(given):
         return About(name, "code", n, given, missing=known)
     return About(name, "id" if all(ID.fullmatch(v) for v in given) else "text", n, given, missing=known)
-
-
-def names_patient(name: str) -> bool:
-    """Whether a column's name says that it holds what names a patient."""
-    said = tokens(name)
-    return bool(said & set(words()["person_words"])) or said in map(tokens, words()["patients"])
 
 
 def _formats(values: Mapping[str, int]) -> tuple[tuple[str, ...], bool]:

@@ -3,7 +3,7 @@
 import pytest
 
 from pipelines import centres, study
-from pipelines.query_words import called, field_label, fields, forms, short, words
+from pipelines.query_words import called, field_label, forms, short, words
 from pipelines.reports.centre_report import words as page_words
 from pipelines.rules.load import LANGUAGES, load_rules
 
@@ -18,11 +18,6 @@ def test_every_form_and_field_of_a_rule_is_said_in_every_language(language: str)
     asked = {r.rule_id: (forms()[r.table], field_label(r.table, r.fields[0])) for r in RULES if r.table != LISTED}
     missing = {name: [label for label in labels if label not in said] for name, labels in asked.items()}
     assert {name: labels for name, labels in missing.items() if labels} == {}
-
-
-def test_the_dose_of_a_course_is_not_called_that_of_a_session() -> None:
-    (rule,) = [r for r in RULES if r.rule_id == "radiotherapy/dose_outside_schedule"]
-    assert field_label(rule.table, rule.fields[0]) == fields()["assessed.delivered_courses", "dose_gy"]
 
 
 @pytest.mark.parametrize("language", [language for language in LANGUAGES if language != "en"])
