@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines import study
-from pipelines.deliveries import ledger
+from pipelines.deliveries import acceptances, ledger
 from pipelines.errors import RestageError, UsageError
 from pipelines.study import sql_literal as lit
 from pipelines.warehouse import Home, memory, open_read
@@ -51,7 +51,6 @@ def freeze(home: Home, name: str, by: str, reason: str, code: str) -> dict[str, 
             "name": name, "by": by, "reason": reason, "frozen": ledger.now(), "code": code,
             "protocol": study.protocol_version(), "queries_not_closed": asked, "amended": [],
             "deliveries": {d.delivery_id: {"centre": d.centre, "state": d.state} for d in ledger.read(home)},
-            "lines": {p.name: p.read_bytes().count(b"\n") for p in sorted(home.archive.glob("*.jsonl"))},
         }  # fmt: skip
         about = _write(draft, about)
         draft.replace(target)
@@ -63,14 +62,24 @@ def freeze(home: Home, name: str, by: str, reason: str, code: str) -> dict[str, 
 def read(home: Home, name: str) -> dict[str, Any]:
     """What `freeze.json` says; raises `UsageError` where nothing has this name."""
     path = home.frozen / name / ABOUT
-    if not path.exists():
+    if not path.parent.is_dir() or not name:
         known = ", ".join(frozen(home)) or "nothing yet"
         raise UsageError(f"Nothing is frozen as {name!r} here. There is: {known}.")
-    return dict(json.loads(path.read_text(encoding="utf-8")))
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (FileNotFoundError, ValueError) as error:
+        raise _damaged(path, home) from error
+
+
+def _damaged(path: Path, home: Home) -> RestageError:
+    """What cannot be read may name a subject who withdraws, so that nothing goes on without it."""
+    where = path.relative_to(home.root).as_posix()
+    name = path.relative_to(home.frozen).parts[0]
+    return RestageError(f"{where} is missing or damaged. Put it back from a backup, or remove frozen/{name}.")
 
 
 def frozen(home: Home) -> list[str]:
-    return sorted(path.parent.name for path in home.frozen.glob(f"[!.]*/{ABOUT}"))
+    return sorted(path.name for path in home.frozen.glob("[!.]*") if path.is_dir())
 
 
 def verify(home: Home, name: str, make: Callable[[Home, str], None]) -> tuple[list[str], int]:
@@ -82,7 +91,7 @@ def verify(home: Home, name: str, make: Callable[[Home, str], None]) -> tuple[li
     """
     about, folder = read(home, name), home.frozen / name
     stated = {k: about[k] for k in ("tables", "reports")}
-    now = {"tables": _tables(folder), "reports": _reports(folder)}
+    now = {"tables": _tables(folder, "damaged"), "reports": _reports(folder)}
     wrong = [f"{part}: {n} is not as it was frozen" for part in stated for n in _differing(stated[part], now[part])]
     if about["hash"] != _hash(about):
         wrong.append(f"{ABOUT} itself was changed")
@@ -100,26 +109,24 @@ def verify(home: Home, name: str, make: Callable[[Home, str], None]) -> tuple[li
     return [f"{table}: derived anew it differs" for table in _differing(about["tables"], found)], len(found)
 
 
-def take_out(home: Home, usubjid: str, ids: Collection[str]) -> list[str]:
-    """A subject has withdrawn: its rows leave every frozen table, files that name it go; returns the names concerned.
+def take_out(home: Home, names: Collection[str]) -> list[str]:
+    """Who is known by these codes and ids has withdrawn: rows leave every frozen table, files that name one go; returns
+    the states concerned.
 
     The hash changes; `amended` keeps the old one. Counts that were frozen with the subject stay.
     """
+    import duckdb
+
     concerned = []
-    known = ", ".join(lit(i) for i in {usubjid, *ids})
-    for name in frozen(home):
+    known = ", ".join(lit(i) for i in names)
+    for name in frozen(home) if names else ():
         folder, about, touched = home.frozen / name, read(home, name), False
         for path in sorted((folder / "tables").glob("*.parquet")):
-            with closing(memory()) as con:
-                texts = [c for c, t in _columns(con, path) if t == "VARCHAR"]
-                test = " or ".join(f"list_has_any(string_split(\"{c}\", '|'), [{known}])" for c in texts)
-                here = f"from read_parquet({lit(str(path))})"
-                if test and con.execute(f"select count(*) {here} where {test}").fetchall()[0][0]:
-                    draft = path.with_suffix(".part")
-                    con.execute(f"copy ({here} where ({test}) is not true) to {lit(str(draft))} (format parquet)")
-                    draft.replace(path)
-                    touched = True
-        words = [w.encode() for w in {usubjid, *ids}]
+            try:
+                touched |= _without(path, known)
+            except duckdb.Error as error:
+                raise _damaged(path, home) from error
+        words = [w.encode() for w in names]
         for path in [p for p in (folder / "reports").rglob("*") if p.is_file()]:
             if any(re.search(rb"(?<![\w-])" + re.escape(w) + rb"(?![\w-])", path.read_bytes()) for w in words):
                 path.unlink()
@@ -129,6 +136,20 @@ def take_out(home: Home, usubjid: str, ids: Collection[str]) -> list[str]:
             _write(folder, about)
             concerned.append(name)
     return concerned
+
+
+def _without(path: Path, known: str) -> bool:
+    """Take the rows that hold one of these SQL texts out of a frozen table; returns whether there were any."""
+    with closing(memory()) as con:
+        texts = [c for c, t in _columns(con, path) if t == "VARCHAR"]
+        test = " or ".join(f"list_has_any(string_split(\"{c}\", '|'), [{known}])" for c in texts)
+        here = f"from read_parquet({lit(str(path))})"
+        if not test or not con.execute(f"select count(*) {here} where {test}").fetchall()[0][0]:
+            return False
+        draft = path.with_suffix(".part")
+        con.execute(f"copy ({here} where ({test}) is not true) to {lit(str(draft))} (format parquet)")
+        draft.replace(path)
+    return True
 
 
 def tables_of(con: "duckdb.DuckDBPyConnection") -> list[str]:
@@ -149,11 +170,20 @@ def _columns(con: "duckdb.DuckDBPyConnection", path: Path) -> list[tuple[str, st
     return [(str(c), str(t)) for c, t in rows.fetchall()]
 
 
-def _tables(folder: Path) -> dict[str, str]:
-    with closing(memory()) as con:
-        return {
-            p.stem: content(con, f"read_parquet({lit(str(p))})") for p in sorted((folder / "tables").glob("*.parquet"))
-        }
+def _tables(folder: Path, instead: str = "") -> dict[str, str]:
+    """The content of each frozen table; `instead` of that of one that cannot be read, without it raises."""
+    import duckdb
+
+    found = {}
+    for path in sorted((folder / "tables").glob("*.parquet")):
+        with closing(memory()) as con:
+            try:
+                found[path.stem] = content(con, f"read_parquet({lit(str(path))})")
+            except duckdb.Error:
+                if not instead:
+                    raise
+                found[path.stem] = instead
+    return found
 
 
 def _reports(folder: Path) -> dict[str, str]:
@@ -183,11 +213,11 @@ def _as_it_was(home: Home, about: dict[str, Any], scratch: Home) -> None:
     if (home.root / "keys").exists():
         shutil.copytree(home.root / "keys", scratch.root / "keys")
     for path in home.archive.iterdir():
-        if path.suffix == ".jsonl" and path.name != "ledger.jsonl":
-            lines = path.read_bytes().splitlines(keepends=True)[: about["lines"].get(path.name, 0)]
-            (scratch.archive / path.name).write_bytes(b"".join(lines))
-        elif path.is_file() and path.name not in ("ledger.jsonl", "seen.json"):
+        if path.is_file() and path.name not in ("ledger.jsonl", acceptances.NAME, "seen.json"):
             shutil.copy2(path, scratch.archive / path.name)
+    for decided in acceptances.read(home):
+        if decided.accepted_on <= about["frozen"]:  # lines may have gone since with who withdrew
+            acceptances.append(scratch, decided)
     known = {d.delivery_id: d for d in ledger.read(home)}
     if missing := about["deliveries"].keys() - known.keys():
         raise RestageError(f"The archive no longer holds {', '.join(sorted(missing))}, which was frozen.")

@@ -17,7 +17,7 @@ from pipelines.warehouse import Home, write_whole
 # what a run that was cut off leaves in the home; each is made under such a name and renamed when it is whole
 UNFINISHED = (
     ".*.part", ".removed-*", "archive/.*.part", "archive/objects/.part-*", "archive/.erasing-*", "keys/.*.part",
-    "landed/*/.landing-*", "landed/*/.staged", "landed/*/.staging-*", "landed/*/.fold-*",
+    "frozen/.*", "landed/*/.landing-*", "landed/*/.staged", "landed/*/.staging-*", "landed/*/.fold-*",
 )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 SHARE = "400MB"  # of a database that works for one centre beside another
 WRITER = "1GB"  # of the one that makes the tables; what does not fit into it is spilled
 QUOTE = "'"
+PATTERN = set("*?[]%")  # in a path DuckDB reads them as a pattern, SQLite's URL as an escape or its end
 Made = TypeVar("Made")
 
 
@@ -32,6 +33,13 @@ class Home:
     root: Path
     as_of: str | None = None
 
+    def __post_init__(self) -> None:
+        if found := sorted(PATTERN & set(str(self.root))):
+            raise UsageError(
+                f"{self.root}: a home's path without {' '.join(found)} is needed, which DuckDB and SQLite take for "
+                "patterns or escapes. Rename the folder, or name another one with --home."
+            )
+
     @property
     def inbox(self) -> Path:
         return self.root / "inbox"
@@ -39,6 +47,11 @@ class Home:
     @property
     def archive(self) -> Path:
         return self.root / "archive"
+
+    @property
+    def withdrawing(self) -> Path:
+        """Lies there while a withdrawal is not done; in the archive, because it goes with every copy of it."""
+        return self.archive / "withdrawing"
 
     @property
     def landed(self) -> Path:
@@ -99,6 +112,18 @@ def write_whole(path: Path, text: str, mode: int = 0o666) -> None:
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
+
+
+def append_line(path: Path, line: str) -> None:
+    """Add a line to a file that only grows; a crash can at most leave a last line that is cut off."""
+    with path.open("a+b") as file:
+        if file.tell():
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":
+                line = "\n" + line  # after a line that was cut off, or it would go with it
+        file.write(f"{line}\n".encode())
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def remove(home: Home, folder: Path) -> None:

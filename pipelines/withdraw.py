@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipelines import freeze
-from pipelines.deliveries import acceptances, denylist, ledger, search
-from pipelines.deliveries.erase import erase_all, erase_answer, finish
+from pipelines.deliveries import acceptances, denylist, erase, ledger, search
 from pipelines.deliveries.land import land
 from pipelines.deliveries.ledger import Delivery
 from pipelines.errors import DeliveryRejected
@@ -27,14 +26,26 @@ class Withdrawn:
 
 
 def withdraw(home: Home, usubjid: str, centres: Mapping[str, "Centre"]) -> Withdrawn:
-    """Enter a subject in the denylist and remove what was made from its rows.
+    """Enter a subject in the denylist and remove what was made from its rows; what is cut off, the next run ends."""
+    denylist.begin(home, [usubjid])
+    denylist.add(home, denylist.CODE, [usubjid])
+    return _taken_out(home, centres)
+
+
+def finish(home: Home, centres: Mapping[str, "Centre"]) -> Withdrawn | None:
+    """End a withdrawal that was cut off, or that a restored archive has still to follow; None where there is none."""
+    return None if denylist.begun(home) is None else _taken_out(Home(home.root), centres)
+
+
+def _taken_out(home: Home, centres: Mapping[str, "Centre"]) -> Withdrawn:
+    """Remove what was made from the rows of everybody in the denylist.
 
     The next run lands all deliveries of these centres again; landing takes the subject's rows out of the archived files
     (`deliveries.erase`), frozen states lose them here. Deliveries that were rejected cannot be read and go as a whole
     where a centre knows the subject, be it only by a rejected delivery that holds its code or an id; lines about it go
     from the centre's answers. A code that nobody has sent yet is entered all the same.
     """
-    denylist.add(home, denylist.CODE, [usubjid])
+    codes = denylist.begun(home) or set()
     found: dict[str, int] = defaultdict(int)
     ids: dict[str, set[str]] = defaultdict(set)
     # twice, because an id may get its code with a later delivery
@@ -53,18 +64,22 @@ def withdraw(home: Home, usubjid: str, centres: Mapping[str, "Centre"]) -> Withd
             mine = denylist.withdrawn(home, centre, landed)
             found[centre.name] += bool(mine)
             ids[centre.name] |= mine
+            codes |= denylist.codes(home, centre, landed)
             denylist.add(home, centre.name, mine)
+    words = codes.union(*ids.values())
+    freeze.take_out(home, words)
     concerned = [name for name, n in found.items() if n]
     for delivery in ledger.read(home):
         if delivery.centre in concerned and delivery.state == "answer":
-            erase_answer(home, centres[delivery.centre], delivery, ids[delivery.centre])
-    removed, unsearched = _rejected(home, concerned, {usubjid}.union(*ids.values()))
+            erase.erase_answer(home, centres[delivery.centre], delivery, ids[delivery.centre])
+    removed, unsearched = _rejected(home, concerned, words)
     for name in {*centres, *(d.centre for d in ledger.read(home))}:
-        finish(home, name)
-    freeze.take_out(home, usubjid, set().union(*ids.values()))
-    acceptances.forget(home, usubjid)
+        erase.finish(home, name)
+    for code in codes:
+        acceptances.forget(home, code)
     if concerned:
         _remove_what_was_made(home, concerned)
+    denylist.end(home)
     return Withdrawn({name: found[name] for name in concerned}, removed, unsearched)
 
 
@@ -75,7 +90,7 @@ def _rejected(home: Home, concerned: list[str], words: set[str]) -> tuple[list[D
     knowing = {d.centre for d in rejected if held[d.delivery_id]}
     removed = [d for d in rejected if d.centre in knowing]
     for delivery in removed:
-        erase_all(home, delivery)
+        erase.erase_all(home, delivery)
     return removed, [d for d in rejected if d.centre not in knowing and held[d.delivery_id] is None]
 
 

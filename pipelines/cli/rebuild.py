@@ -25,11 +25,15 @@ def rebuild(
 
     Example: restage rebuild --home /srv/study
     """
+    from pipelines.deliveries import denylist
+
     with answering(as_json) as answer:
         place = home_of(home, day_of(as_of))
-        if not (place.archive / "ledger.jsonl").exists():
+        # an archive that cannot be read must not cost the tables
+        if not ledger.read(place) and not (place.archive / "ledger.jsonl").exists():
             raise UsageError(f"{place.root}: no archive here. Name the study's home with --home.")
-        ledger.read(place)  # one that cannot be read must not cost the tables
+        denylist.read(place)
+        ledger.hold_sound(place)
         _rebuild(place, wait, answer)
 
 

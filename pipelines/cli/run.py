@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pipelines.deliveries.ledger import Delivery
+    from pipelines.withdraw import Withdrawn
 
 OUR_FAULT, REJECTED = 1, 3
 
@@ -79,6 +80,8 @@ def _bring_up_to_date(home: Home, answer: dict[str, Any]) -> int:
 
     started = time.perf_counter()
     home.inbox.mkdir(parents=True, exist_ok=True)
+    if home.withdrawing.exists():
+        _end_withdrawal(home, answer)
     before = {d.delivery_id: d for d in ledger.read(home)}
     if home.as_of is None:
         intake(home, centre_folders())
@@ -108,6 +111,31 @@ def _bring_up_to_date(home: Home, answer: dict[str, Any]) -> int:
         print("Until every rule can run, the centres' lists and outboxes stay as they were.", file=sys.stderr)
         return OUR_FAULT
     return REJECTED if any(d.state == "rejected" for d in decided) else 0
+
+
+def _end_withdrawal(home: Home, answer: dict[str, Any]) -> None:
+    """Do what a withdrawal that was cut off, or a restore, has left to do."""
+    from pipelines.centres import load_all
+    from pipelines.orchestration.plan import CENTRES
+    from pipelines.withdraw import finish
+
+    with progress("Taking withdrawn subjects out"):
+        done = finish(home, load_all(CENTRES))
+    if done:
+        tell_withdrawn(done, answer)
+
+
+def tell_withdrawn(done: "Withdrawn", answer: dict[str, Any]) -> None:
+    """Say which deliveries are changed by a withdrawal, or have to be looked into."""
+    answer["deliveries_with_it"] = dict(done.deliveries)
+    answer["removed"] = [{"centre": d.centre, "name": d.name} for d in done.removed]
+    answer["not_searched"] = [{"centre": d.centre, "name": d.name} for d in done.unsearched]
+    for centre, n in done.deliveries.items():
+        print(f"{centre}: in {n} deliveries, whose files are written anew")
+    for each in done.removed:
+        print(f"{each.centre}: {each.name} was rejected and is removed; the ledger keeps its sums")
+    for each in done.unsearched:
+        print(f"{each.centre}: {each.name} was rejected and could not be searched: look into it, in the inbox too")
 
 
 def _state(deliveries: "Mapping[str, Delivery]", delivery: "Delivery") -> str | None:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from pipelines.cli.console import DEFAULT_HOME, HomeOption, JsonOption, WaitOption, alone, answering, progress, study_of
-from pipelines.cli.run import bring_up_to_date, finish
+from pipelines.cli.run import bring_up_to_date, finish, tell_withdrawn
 
 
 def withdraw(
@@ -28,15 +28,7 @@ def withdraw(
     with answering(as_json) as answer, alone(place := study_of(home), wait):
         with progress("Taking the subject out"):
             done = take_out(place, subject, load_all(CENTRES))
-        answer["deliveries_with_it"] = dict(done.deliveries)
-        answer["removed"] = [{"centre": d.centre, "name": d.name} for d in done.removed]
-        answer["not_searched"] = [{"centre": d.centre, "name": d.name} for d in done.unsearched]
-        for centre, n in done.deliveries.items():
-            print(f"{centre}: in {n} deliveries, whose files are written anew")
-        for each in done.removed:
-            print(f"{each.centre}: {each.name} was rejected and is removed; the ledger keeps its sums")
-        for each in done.unsearched:
-            print(f"{each.centre}: {each.name} was rejected and could not be searched: look into it, in the inbox too")
+        tell_withdrawn(done, answer)
         if done.deliveries or done.removed:
             print("Backups that were made before still hold the subject: make a new one, then destroy them.")
         else:

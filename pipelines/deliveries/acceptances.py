@@ -1,11 +1,12 @@
 """The audit trail of the coordinating data manager: which value of which query was accepted, by whom, when and why."""
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pipelines.warehouse import Home
+from pipelines.warehouse import Home, append_line
+
+NAME = "acceptances.jsonl"
 
 
 @dataclass(frozen=True)
@@ -28,15 +29,12 @@ class Acceptance:
 
 def trail(home: Home) -> Path:
     """In the archive, because nothing else can say it again."""
-    return home.archive / "acceptances.jsonl"
+    return home.archive / NAME
 
 
 def append(home: Home, acceptance: Acceptance) -> None:
     """Write one more line; no line is ever changed."""
-    with trail(home).open("a", encoding="utf-8") as file:
-        file.write(_line(acceptance))
-        file.flush()
-        os.fsync(file.fileno())
+    append_line(trail(home), _line(acceptance))
 
 
 def read(home: Home) -> list[Acceptance]:
@@ -55,9 +53,9 @@ def forget(home: Home, usubjid: str) -> None:
     if trail(home).exists():
         kept = [a for a in read(Home(home.root)) if a.usubjid != usubjid]
         draft = trail(home).with_suffix(".part")
-        draft.write_text("".join(_line(a) for a in kept), encoding="utf-8")
+        draft.write_text("".join(_line(a) + "\n" for a in kept), encoding="utf-8")
         draft.replace(trail(home))
 
 
 def _line(acceptance: Acceptance) -> str:
-    return json.dumps(asdict(acceptance), ensure_ascii=False, sort_keys=True) + "\n"
+    return json.dumps(asdict(acceptance), ensure_ascii=False, sort_keys=True)

@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import re
 import secrets
 from collections import defaultdict
 from collections.abc import Iterable
@@ -22,13 +23,25 @@ if TYPE_CHECKING:
     from pipelines.mapping import Centre
 
 WORKBOOK = r"(?i)\.xls[xmb]?$"
+OF_KEY = "key:"  # what begins so in the list tells whether the key is the one that it was made with
 CODE = ""  # stands for the centre in the digest of a study code, which all centres share
 
 
 def read(home: Home) -> set[str]:
-    """The digests of withdrawn subjects; empty in nearly every study."""
-    path = _list(home)
-    return set(path.read_text(encoding="ascii").split()) if path.exists() else set()
+    """The digests of withdrawn subjects; empty in nearly every study.
+
+    Raises `RestageError` where there is a list that cannot be used: with another key it would keep nobody out.
+    """
+    if not _list(home).exists():
+        return set()
+    listed = set(_list(home).read_text(encoding="ascii").split())
+    if not listed:
+        raise RestageError("archive/withdrawn.txt is empty: withdrawn subjects could come back. Restore it.")
+    of_key = {entry for entry in listed if entry.startswith(OF_KEY)}  # lists of earlier versions have none
+    if of_key and _of_key(home) not in of_key:
+        raise RestageError("keys/withdrawn.key is not that of archive/withdrawn.txt: it keeps nobody out. Restore it.")
+    _key(home)
+    return listed - of_key
 
 
 def add(home: Home, centre: str, identifiers: Iterable[str]) -> None:
@@ -37,7 +50,23 @@ def add(home: Home, centre: str, identifiers: Iterable[str]) -> None:
     new = sorted({digest(home, centre, i) for i in identifiers} - known)
     if new:
         listed = _list(home).read_text(encoding="ascii") if _list(home).exists() else ""
+        new = [d for d in (_of_key(home), *new) if d not in listed]
         write_whole(_list(home), listed + "".join(f"{d}\n" for d in new))
+
+
+def begin(home: Home, codes: Iterable[str] = ()) -> None:
+    """Note that a withdrawal is to be done (see `withdraw.finish`), with the study codes where they are known."""
+    write_whole(home.withdrawing, "".join(f"{c}\n" for c in sorted({*codes, *(begun(home) or ())})), 0o600)
+
+
+def begun(home: Home) -> set[str] | None:
+    """The study codes of a withdrawal that was begun and not ended, where they are known; None where there is none."""
+    path = home.withdrawing
+    return set(path.read_text(encoding="utf-8").splitlines()) if path.exists() else None
+
+
+def end(home: Home) -> None:
+    home.withdrawing.unlink(missing_ok=True)
 
 
 def digest(home: Home, centre: str, identifier: str) -> str:
@@ -55,21 +84,39 @@ def withdrawn(home: Home, centre: "Centre", landed: Path) -> set[str]:
         return {i.strip(INVISIBLE) for i in _denied(home, centre, con, landed, denied)}
 
 
+def codes(home: Home, centre: "Centre", landed: Path) -> set[str]:
+    """The study codes, among those that were landed, of subjects who have withdrawn."""
+    denied = read(home)
+    with closing(warehouse.memory()) as con:
+        named = {code.strip(INVISIBLE) for _, code in _linked(centre, con, landed)}
+    return {form for c in named if digest(home, CODE, c) in denied for form in (c, c.upper())}
+
+
+def among(home: Home, centre: str, ids: Iterable[str]) -> set[str]:
+    """Those of a centre's own ids that are of subjects who have withdrawn."""
+    denied = read(home)
+    return {i for i in ids if digest(home, centre, i) in denied} if denied else set()
+
+
 def _denied(home: Home, centre: "Centre", con: "duckdb.DuckDBPyConnection", landed: Path, denied: set[str]) -> set[str]:
-    found: set[str] = set()
-    for part in centre.tables["links"]:
-        fields = {f.name: text_sql(f) for f in part.fields}
-        path = landed / f"{part.source}.parquet"
-        if path.exists() and {"local_id", "usubjid"} <= fields.keys():
-            pairs = con.execute(
-                f"select distinct {fields['local_id']}, {fields['usubjid']} from {_read(path)}"
-            ).fetchall()
-            found |= {i for i, code in pairs if i and code and digest(home, CODE, code) in denied}
+    found = {i for i, code in _linked(centre, con, landed) if digest(home, CODE, code) in denied}
     for source in centre.sources:
         path = landed / f"{source}.parquet"
         for text in subject_sql(centre, source, con, path):
             ids = con.execute(f"select distinct {text} as i from {_read(path)} where i is not null").fetchall()
             found |= {i for (i,) in ids if digest(home, centre.name, i) in denied}
+    return found
+
+
+def _linked(centre: "Centre", con: "duckdb.DuckDBPyConnection", landed: Path) -> set[tuple[str, str]]:
+    """Pairs of own id and study code that were landed."""
+    found: set[tuple[str, str]] = set()
+    for part in centre.tables["links"]:
+        fields = {f.name: text_sql(f) for f in part.fields}
+        path = landed / f"{part.source}.parquet"
+        if path.exists() and {"local_id", "usubjid"} <= fields.keys():
+            pairs = f"select distinct {fields['local_id']}, {fields['usubjid']} from {_read(path)}"
+            found |= {(i, code) for i, code in con.execute(pairs).fetchall() if i and code}
     return found
 
 
@@ -136,4 +183,11 @@ def _key(home: Home) -> bytes:
         raise RestageError("keys/withdrawn.key is missing: without it withdrawn subjects could come back. Restore it.")
     if not path.exists():
         write_whole(path, secrets.token_hex(32), 0o600)
-    return bytes.fromhex(path.read_text(encoding="ascii").strip())
+    text = path.read_text(encoding="utf-8", errors="replace").strip()
+    if not re.fullmatch(r"[0-9a-f]{64}", text):
+        raise RestageError("keys/withdrawn.key is damaged: without it withdrawn subjects could come back. Restore it.")
+    return bytes.fromhex(text)
+
+
+def _of_key(home: Home) -> str:
+    return OF_KEY + hmac.new(_key(home), b"key", hashlib.sha256).hexdigest()

@@ -19,7 +19,7 @@ from pipelines.deliveries.land import layout_of
 from pipelines.deliveries.ledger import Delivery, object_path
 from pipelines.deliveries.manifest import NAME, manifest_of
 from pipelines.deliveries.rows import File
-from pipelines.disclosure import escape_formula
+from pipelines.disclosure import escape_formula, unescape_formula
 from pipelines.warehouse import Home
 
 if TYPE_CHECKING:
@@ -73,6 +73,18 @@ def erase_answer(home: Home, centre: "Centre", answer: Delivery, ids: Collection
             if mine:
                 made[old] = _stored(home, object_path(home, old), name, [spec], _Goes({name: mine}, ids, Path(scratch)))
     return _enter(home, answer, made, ids)
+
+
+def freed_answer(home: Home, centre: "Centre", answer: Delivery) -> Delivery:
+    """An answer that comes after a subject has withdrawn, without its lines."""
+    named: set[str] = set()
+    for name, about in answer.files.items() if denylist.read(home) else ():
+        if name != NAME:
+            _, found = read_answer(centre, answer, name, object_path(home, str(about["sha256"])))
+            if "local_id" in found.column_names:
+                named.update(filter(None, found.column("local_id").to_pylist()))
+    ids = denylist.among(home, centre.name, {form for i in named for form in (i, unescape_formula(i))})
+    return erase_answer(home, centre, answer, ids) if ids else answer
 
 
 def finish(home: Home, centre: str) -> None:

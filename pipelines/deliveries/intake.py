@@ -5,11 +5,12 @@ import re
 import shutil
 import stat
 from collections.abc import Callable, Collection, Iterable
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 
 from pipelines.deliveries import ledger
-from pipelines.deliveries.inbox import entries, sha256_of, signature_of, waiting
+from pipelines.deliveries.inbox import StillGrowing, entries, sha256_of, signature_of, waiting
 from pipelines.deliveries.ledger import Delivery
 from pipelines.deliveries.manifest import NAME, Manifest, compare, iso_date, read_manifest
 from pipelines.errors import Problem
@@ -18,10 +19,6 @@ from pipelines.warehouse import Home, write_whole
 ONE_BY_ONE = Lock()  # centres are taken in side by side
 # the list that we sent, also as a browser or a person names its second copy
 ANSWER = re.compile(r"queries ?(\([0-9]+\))?\.(csv|xlsx)", re.IGNORECASE)
-
-
-class StillGrowing(Exception):
-    """A file changed while it was copied; the next run takes the delivery in."""
 
 
 def intake(
@@ -33,17 +30,18 @@ def intake(
     folder that did not change since it was taken in is not read again; one that changed is another delivery. Nothing is
     removed from the inbox.
     """
-    before = read_seen(home)
+    before, noted = read_seen(home), ledger.seen(home)
     seen, new = dict(before), []
     for centre, folder in waiting(home):
         place, signature = f"{centre}/{folder.name}", signature_of(folder)
-        if seen.get(place) == signature or not wanted(centre, folder):
+        if not signature or seen.get(place) == signature or not wanted(centre, folder):
             continue
         try:
             delivery = _take(home, centre, folder, centre in centres)
-        except StillGrowing:
+        except (StillGrowing, FileNotFoundError):  # a file that was there has another name by now
             continue
-        seen[place] = signature
+        now = ledger.seen(home).get(place, "")  # another one where a subject was taken out of it just now
+        seen[place] = signature if now == noted.get(place, "") else now
         if delivery is not None:
             ledger.append(home, delivery)
             new.append(delivery)
@@ -53,11 +51,12 @@ def intake(
 
 
 def read_seen(home: Home) -> dict[str, str]:
-    """Place in the inbox -> signature of what was taken in from there; without the file all is looked at again."""
-    try:
-        return dict(json.loads((home.archive / "seen.json").read_text(encoding="utf-8")))
-    except (FileNotFoundError, ValueError):
-        return {}
+    """Place in the inbox -> signature of what was taken in from there, where ledger and archive hold it still: what a
+    damaged disk has lost is taken from the inbox again."""
+    here = Home(home.root)
+    known = {f"{d.centre}/{d.name}" for d in ledger.read(here)}
+    known -= {f"{d.centre}/{d.name}" for d, _, _ in ledger.unsound(here)}
+    return {place: signature for place, signature in ledger.seen(home).items() if _spoken(place) in known}
 
 
 def _write_seen(home: Home, seen: dict[str, str]) -> None:
@@ -78,6 +77,7 @@ def let_go(home: Home, deliveries: Iterable[Delivery]) -> None:
 def _forget_in_inbox(home: Home, delivery: Delivery) -> None:
     """Let the inbox hold what the archive now holds, where a subject was taken out of a delivery's files."""
     folder = home.inbox / delivery.centre / delivery.name
+    changed = False
     came = {name: str(about["was"]).split() for name, about in delivery.files.items() if "was" in about}
     for name, sums in {**came, **{name: [sha256] for name, sha256 in delivery.erased.items()}}.items():
         path = folder / name if folder.is_dir() else folder
@@ -85,11 +85,12 @@ def _forget_in_inbox(home: Home, delivery: Delivery) -> None:
         if not path.is_file() or path.is_symlink() or sha256_of(path) not in sums:
             continue
         path.unlink()
+        changed = True
         if name in delivery.files:
             shutil.copyfile(ledger.object_path(home, str(delivery.files[name]["sha256"])), path)
     with ONE_BY_ONE:
         seen, place = read_seen(home), f"{delivery.centre}/{delivery.name}"
-        if place in seen and folder.exists():
+        if changed and place in seen and folder.exists():
             _write_seen(home, {**seen, place: signature_of(folder)})
 
 
@@ -107,7 +108,10 @@ def _take(home: Home, centre: str, folder: Path, known: bool) -> Delivery | None
             problems.append(Problem(_spoken(path.name), "", expected, "Rename it and send it again."))
         if not raw:
             continue
-        if not stat.S_ISREG(path.lstat().st_mode):
+        mode = path.lstat().st_mode
+        if stat.S_ISDIR(mode):
+            problems.append(Problem(name, "", "a folder that may be read", "Change its permissions."))
+        elif not stat.S_ISREG(mode):
             problems.append(
                 Problem(name, "", "a plain file, no link or device", "Put the file itself into the delivery.")
             )
@@ -123,16 +127,26 @@ def _take(home: Home, centre: str, folder: Path, known: bool) -> Delivery | None
         problems.append(Problem("", "", "at least one file", "Put the export's files into the folder."))
     day = manifest.extract_date or iso_date(folder.name)
     digest = ledger.content_hash({name: str(f["sha256"]) for name, f in files.items()})
+    digest_id = f"{centre}-{re.sub(r'[^0-9A-Za-z_-]+', '_', folder.name)[:40]}-{digest[:8]}"
     delivery = Delivery(
-        f"{centre}-{re.sub(r'[^0-9A-Za-z_-]+', '_', folder.name)[:40]}-{digest[:8]}", centre, _spoken(folder.name),
+        digest_id, centre, _spoken(folder.name),
         received,
         day or received[:10], files, "rejected" if problems else "received", tuple(map(str, problems)),
         not problems, day is not None, removes=bool(manifest.removed),
     )  # fmt: skip
     before = ledger.read(home)
-    if again := [d for d in before if d.delivery_id == delivery.delivery_id]:
+    same = re.compile(rf"{re.escape(digest_id)}(-[0-9]+)?").fullmatch
+    here = ledger.by_place(home).get((centre, delivery.name), [])
+    if again := [d for d in here if same(d.delivery_id)]:
         let_go(home, again)  # a subject may have been taken out of it since it first came
-        return None
+        if again[-1] == here[-1]:
+            return None
+        # other files came under this name since, so the centre went back to these
+        if again[-1].erased or any("was" in about for about in again[-1].files.values()):
+            left = again[-1]
+            delivery = replace(delivery, files=left.files, erased=left.erased, readable=left.readable)
+    if known_as := [d for d in before if same(d.delivery_id)]:
+        delivery = replace(delivery, delivery_id=f"{digest_id}-{len(known_as) + 1}")
     if not problems and all(ANSWER.fullmatch(name) for name in content):
         return delivery.decided("answer")
     twin = None if problems else _twin(delivery, before)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines import warehouse
-from pipelines.deliveries import unknown, unpack
+from pipelines.deliveries import ledger, unknown, unpack
 from pipelines.deliveries.earlier import before, changes_only, in_order
 from pipelines.deliveries.ledger import Delivery, object_path
 from pipelines.deliveries.manifest import NAME
@@ -77,7 +77,9 @@ def land(home: Home, centre: "Centre", delivery: Delivery, limit: str | None = w
 
 
 def _files(home: Home, delivery: Delivery, folder: Path) -> tuple[list[File], list[Problem]]:
-    """The delivery's files with archives opened; the manifest is none of them."""
+    """The delivery's files with archives opened; the manifest is none of them. Raises `RestageError` where the archive
+    does not hold them as they came: what a disk has changed would pass for what a centre sent."""
+    ledger.hold_sound(home, delivery)
     files: list[File] = []
     problems: list[Problem] = []
     for number, (name, about) in enumerate(sorted(delivery.files.items())):

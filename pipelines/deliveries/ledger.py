@@ -3,16 +3,21 @@
 import hashlib
 import json
 import os
-from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import get_ident
+from typing import Any
 
 from pipelines.errors import RestageError
-from pipelines.warehouse import Home
+from pipelines.warehouse import Home, append_line
 
 CHUNK = 1 << 20
+MEND = (
+    "Put the delivery into the inbox once more, the same files under the same name (or ask the centre to send the "
+    "delivery again), and run. Or restore a backup into a new folder and copy its archive/objects over these."
+)
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,7 @@ class Delivery:
 
 
 KNOWN = {f.name for f in fields(Delivery)}
+ALWAYS = {f.name for f in fields(Delivery) if f.default is MISSING and f.default_factory is MISSING}
 
 
 def now() -> str:
@@ -78,7 +84,8 @@ def object_path(home: Home, sha256: str) -> Path:
 
 
 def store(home: Home, path: Path) -> tuple[str, int]:
-    """Copy one file into the archive; returns sha256 and size. Equal bytes are kept once; nothing is overwritten."""
+    """Copy one file into the archive; returns sha256 and size. Equal bytes are kept once; nothing is overwritten but
+    a copy whose bytes the disk has changed."""
     objects = home.archive / "objects"
     objects.mkdir(parents=True, exist_ok=True)
     part = objects / f".part-{os.getpid()}-{get_ident()}"
@@ -90,7 +97,7 @@ def store(home: Home, path: Path) -> tuple[str, int]:
                 copy.write(chunk)
                 size += len(chunk)
         target = objects / digest.hexdigest()
-        if not target.exists():
+        if fault(home, target.name, deep=True):
             part.chmod(0o444)
             part.rename(target)
     finally:
@@ -98,34 +105,87 @@ def store(home: Home, path: Path) -> tuple[str, int]:
     return digest.hexdigest(), size
 
 
+def fault(home: Home, sha256: str, deep: bool) -> str:
+    """What is wrong with an archived file: `missing`, with `deep` also `damaged`, or nothing."""
+    path = object_path(home, sha256)
+    if not path.exists():
+        return "missing"
+    if not deep:
+        return ""
+    with path.open("rb") as file:
+        return "" if hashlib.file_digest(file, "sha256").hexdigest() == sha256 else "damaged"
+
+
+def unsound(home: Home, deep: bool = False, only: Delivery | None = None) -> list[tuple[Delivery, str, str]]:
+    """Archived files of all deliveries, or of one, that are at fault: delivery, sha256 and `fault`."""
+    held = [(d, str(f["sha256"])) for d in ([only] if only else read(home)) for f in d.files.values()]
+    faults = {sha256: fault(home, sha256, deep) for _, sha256 in held}
+    return [(d, sha256, faults[sha256]) for d, sha256 in held if faults[sha256]]
+
+
+def hold_sound(home: Home, only: Delivery | None = None) -> None:
+    """Read what all deliveries, or one, hold in the archive; raises `RestageError` where that is not what came."""
+    if found := unsound(home, True, only):
+        named = "; ".join(sorted({f"{d.centre}/{d.name}: {sha256[:12]} is {word}" for d, sha256, word in found}))
+        raise RestageError(f"The archive does not hold what was received. {named}. {MEND}")
+
+
 def append(home: Home, delivery: Delivery) -> None:
     """Write one more line; a crash can at most leave a last line that is cut off, which `read` leaves out."""
     home.archive.mkdir(parents=True, exist_ok=True)
-    line = json.dumps(asdict(delivery), ensure_ascii=False, sort_keys=True) + "\n"
-    with (home.archive / "ledger.jsonl").open("a+b") as ledger:
-        if ledger.tell():
-            ledger.seek(-1, os.SEEK_END)
-            if ledger.read(1) != b"\n":
-                line = "\n" + line  # after a line that was cut off, or it would go with it
-        ledger.write(line.encode())
-        ledger.flush()
-        os.fsync(ledger.fileno())
+    append_line(home.archive / "ledger.jsonl", json.dumps(asdict(delivery), ensure_ascii=False, sort_keys=True))
 
 
 def read(home: Home) -> list[Delivery]:
     """All deliveries in their order, each with its last state; in a home with `as_of` those received by then."""
-    path = home.archive / "ledger.jsonl"
+    known = (d for d in _found(home) if home.as_of is None or d.received[:10] <= home.as_of)
+    return sorted(known, key=lambda d: d.order)
+
+
+def by_place(home: Home) -> dict[tuple[str, str], list[Delivery]]:
+    """Centre and name -> what came under that name, one after the other, whatever its dates and the clock say."""
+    found: dict[tuple[str, str], list[Delivery]] = {}
+    for d in _found(home):
+        found.setdefault((d.centre, d.name), []).append(d)
+    return found
+
+
+def _found(home: Home) -> list[Delivery]:
     found: dict[str, Delivery] = {}
-    for line in path.read_text(encoding="utf-8").split("\n") if path.exists() else []:  # names may hold U+2028
-        try:
-            raw = json.loads(line)
-        except json.JSONDecodeError:
-            continue  # a run that was cut off while it wrote; the delivery is taken in again
+    for _, _, raw in lines(home):
+        if raw is None:
+            continue
         if raw.keys() - KNOWN:
+            path = home.archive / "ledger.jsonl"
             raise RestageError(f"{path} was written by a newer version of restage. Use that version for this home.")
         found[raw["delivery_id"]] = Delivery(**{**raw, "reasons": tuple(raw["reasons"])})
-    known = (d for d in found.values() if home.as_of is None or d.received[:10] <= home.as_of)
-    return sorted(known, key=lambda d: d.order)
+    if not found and seen(home):
+        raise RestageError(
+            f"{home.archive}: ledger.jsonl is lost, which says what was received and when. Restore the newest backup "
+            "into a new folder (`restage restore`). Without one remove seen.json there: then the next run takes in "
+            "what still lies in the inbox, as received now."
+        )
+    return list(found.values())
+
+
+def lines(home: Home) -> Iterator[tuple[int, bytes, dict[str, Any] | None]]:
+    """The ledger line by line: number, bytes and what it says; None where it was damaged, or cut off with its run."""
+    path = home.archive / "ledger.jsonl"
+    for n, line in enumerate(path.read_bytes().split(b"\n") if path.exists() else [], 1):  # names may hold U+2028
+        try:
+            raw = json.loads(line.decode())
+        except ValueError:
+            raw = None
+        if line:
+            yield n, line, raw if isinstance(raw, dict) and raw.keys() >= ALWAYS else None
+
+
+def seen(home: Home) -> dict[str, str]:
+    """Place in the inbox -> signature of what was taken in from there; without the file all is looked at again."""
+    try:
+        return dict(json.loads((home.archive / "seen.json").read_text(encoding="utf-8")))
+    except (FileNotFoundError, ValueError):
+        return {}
 
 
 def in_force(home: Home, centre: str) -> Delivery | None:

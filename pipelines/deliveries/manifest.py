@@ -31,7 +31,7 @@ def read_manifest(path: Path) -> tuple[Manifest, list[Problem]]:
         return Manifest(), []
     try:
         raw = study.read_yaml(path)
-    except (MappingError, UnicodeDecodeError):
+    except (MappingError, UnicodeDecodeError, PermissionError):
         return Manifest(), [Problem(NAME, "", "a readable YAML file", "Correct the manifest, or send none.")]
     files = raw.get("files", {}) if isinstance(raw, dict) else None
     if not isinstance(files, dict):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 from pipelines.deliveries import ledger
-from pipelines.deliveries.inbox import content_hash_of, content_of, entries, is_whole, signature_of, waiting
+from pipelines.deliveries.inbox import content_hash_of, files_of, is_whole, signature_of, waiting
 from pipelines.deliveries.intake import read_seen
 from pipelines.orchestration import orphans
 from pipelines.orchestration.execute import with_centres
@@ -44,8 +44,8 @@ def load_automation(keys: Sequence[dg.AssetKey]) -> tuple[list[dg.SensorDefiniti
         seen, still, requests, growing = read_seen(home), {}, [], 0
         # in a home that was copied or restored every file looks new by its times
         archived = {
-            content_hash_of(d.centre, d.name, {name: str(f["sha256"]) for name, f in d.files.items()})
-            for d in ledger.read(home)
+            place: [content_hash_of(*place, {n: str(f["sha256"]) for n, f in d.files.items()}) for d in came]
+            for place, came in ledger.by_place(home).items()
         }
         for centre, folder in waiting(home):
             place, signature = f"{centre}/{folder.name}", signature_of(folder)
@@ -53,14 +53,17 @@ def load_automation(keys: Sequence[dg.AssetKey]) -> tuple[list[dg.SensorDefiniti
                 continue
             if place in asked and asked[place][0] == signature:
                 still[place] = asked[place]
-            elif not is_whole(folder, settings.still_seconds):
+            elif not signature or not is_whole(folder, settings.still_seconds) or (named := files_of(folder)) is None:
                 growing += 1
             else:
-                content = content_hash_of(centre, folder.name, {n: content_of(path) for n, path in entries(folder)})
+                content = content_hash_of(centre, folder.name, named)
                 still[place] = [signature, content]
-                if content not in archived:
+                before = archived.get((centre, folder.name), [])
+                if content not in before[-1:]:
+                    # a centre may go back to what it had sent before
+                    key = f"{content}-{before.count(content) + 1}" if content in before else content
                     tags = {CENTRE: centre, DELIVERY: folder.name, HASH: content}
-                    requests.append(dg.RunRequest(content, asset_selection=with_centres(keys, [centre]), tags=tags))
+                    requests.append(dg.RunRequest(key, asset_selection=with_centres(keys, [centre]), tags=tags))
         cursor = json.dumps(still, sort_keys=True)
         if requests:
             return dg.SensorResult(run_requests=requests, cursor=cursor)

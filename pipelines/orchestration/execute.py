@@ -12,7 +12,7 @@ import sqlalchemy
 
 from pipelines.errors import RestageError
 from pipelines.orchestration.plan import Plan, concerned
-from pipelines.orchestration.records import KeptConnections
+from pipelines.orchestration.records import KeptConnections, put_aside
 from pipelines.orchestration.session import TAKEN_IN
 from pipelines.orchestration.settings import load_settings
 from pipelines.warehouse import Home, write_whole
@@ -48,6 +48,7 @@ def prepare_dagster(home: Home) -> None:
     there = path.read_text(encoding="utf-8") if path.exists() else OURS
     if there.startswith(OURS) and there != text:
         write_whole(path, text)
+    put_aside(folder)
     os.environ["DAGSTER_HOME"] = str(folder)
     os.environ["RESTAGE_HOME"] = str(home.root.resolve())
     os.environ["RESTAGE_AS_OF"] = home.as_of or ""

@@ -85,6 +85,7 @@ def make_plan(home: Home, root: Path = CENTRES) -> Plan:
         or made_from.get("code") != code_version()
         or not home.database.exists()
         or not home.reports.exists()
+        or home.withdrawing.exists()
     )
     changed = tuple(c for c in versions if c in pending or should_be(home, c, versions[c]) != _made(made_from, c))
     gone = made_from.get("centres", {}).keys() - versions.keys()

@@ -6,6 +6,7 @@ statements of a run; in a small study that was nearly half of the run.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from dagster._core.storage.event_log import SqliteEventLogStorage
@@ -13,6 +14,27 @@ from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 from sqlalchemy import create_engine
 from sqlalchemy.engine import Connection, Engine
+
+SQLITE = b"SQLite format 3\0"
+
+
+def damaged(folder: Path) -> list[Path]:
+    """Files of Dagster's records that do not begin as SQLite's do."""
+    found = []
+    for path in sorted(folder.rglob("*.db")):
+        with path.open("rb") as file:
+            if file.read(len(SQLITE)) not in (SQLITE, b""):
+                found.append(path)
+    return found
+
+
+def put_aside(folder: Path) -> None:
+    """Rename what is damaged, with what SQLite keeps beside it, so that Dagster begins anew: the study rests on none of
+    its records."""
+    for path in damaged(folder):
+        for part in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
+            if part.exists():
+                part.replace(part.with_name(f"{part.name}.damaged"))
 
 
 class KeptConnections(SqliteEventLogStorage):

@@ -21,22 +21,32 @@ END_SECONDS = 60
 def serve(home: Home, port: int | None, say: Callable[[str], None]) -> int:
     """Run the daemon, and with a port the webserver, until one ends or somebody ends this process; its exit code.
 
-    One home has one daemon: where it runs already, it goes on and only the webserver is started.
+    One home has one daemon: where it runs already, it goes on, and this process takes its place when it ends.
     """
     prepare_dagster(home)
     os.environ.setdefault("DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS", LOOK_SECONDS)
     started: list[subprocess.Popen[bytes]] = []
-    handle = _only_daemon(home)
-    if handle is None:
-        say("The daemon of this home runs already.")
-    else:
+
+    def watching() -> bool:
+        handle = _only_daemon(home)
+        if handle is None:
+            return False
         # it inherits the lock, which so lasts as long as the daemon, whatever becomes of this process
         started.append(_start(DAEMON, (handle,)))
+        os.ftruncate(handle, 0)
+        os.write(handle, f"{started[-1].pid}\n".encode())
         os.close(handle)
+        return True
+
+    daemon = watching()
+    if not daemon:
+        process = (home.dagster / "daemon.lock").read_text(encoding="ascii").strip()
+        by = f" (process {process})" if process else ""
+        say(f"The daemon of this home runs already{by}; this one takes its place when it ends.")
     if port is not None:
         started.append(_start((*WEBSERVER, str(port))))
         say(f"http://127.0.0.1:{port} (stop with Ctrl-C)")
-    return _watch(started)
+    return _watch(started, (lambda: True) if daemon else watching)
 
 
 def _start(command: tuple[str, ...], inherited: tuple[int, ...] = ()) -> "subprocess.Popen[bytes]":
@@ -44,7 +54,8 @@ def _start(command: tuple[str, ...], inherited: tuple[int, ...] = ()) -> "subpro
     return subprocess.Popen([sys.executable, "-m", *command], cwd=study.ROOT, pass_fds=inherited, process_group=0)
 
 
-def _watch(started: "list[subprocess.Popen[bytes]]") -> int:
+def _watch(started: "list[subprocess.Popen[bytes]]", watching: Callable[[], bool]) -> int:
+    """Until one of these ends or somebody ends this process; as long as none of them is the daemon, it is tried."""
     ending = []
 
     def end(number: int, _: FrameType | None) -> None:
@@ -52,7 +63,9 @@ def _watch(started: "list[subprocess.Popen[bytes]]") -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
-    while started and not ending and all(process.poll() is None for process in started):
+    daemon = False
+    while not ending and all(process.poll() is None for process in started):
+        daemon = daemon or watching()
         time.sleep(0.2)
     code = next((process.returncode for process in started if process.returncode), 0)
     for process in started:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import PrivateAttr
 
-from pipelines import touched, warehouse
+from pipelines import touched, warehouse, withdraw
 from pipelines.centres import load_all
 from pipelines.deliveries import ledger
 from pipelines.deliveries.inbox import is_whole
@@ -58,6 +58,7 @@ class Session:
     def __init__(self, home: Home, tags: Mapping[str, str] = NO_TAGS) -> None:
         self.home = home
         self.centres = all_centres()
+        withdraw.finish(home, self.centres)
         self.new = () if TAKEN_IN in tags or home.as_of else self._look_into_the_inbox(tags)
         self.plan: Plan = make_plan(home)
         # asked for by the sensor or the schedule, and done by another run since

@@ -14,7 +14,7 @@ from pipelines.deliveries import denylist, ledger
 from pipelines.deliveries.answers import confirm, replies
 from pipelines.deliveries.apart import tell_apart
 from pipelines.deliveries.changes import CHANGE
-from pipelines.deliveries.erase import erase, finish
+from pipelines.deliveries.erase import erase, finish, freed_answer
 from pipelines.deliveries.history import Step, fold
 from pipelines.deliveries.land import land
 from pipelines.deliveries.ledger import Delivery
@@ -66,7 +66,8 @@ def take_in(home: Home, centre: "Centre", pending: tuple[Delivery, ...], version
     chain = ledger.chain(home, centre.name, also)
     mark = _mark(home, centre.name)
     done = list(mark["chain"]) if mark.get("version") == version else []
-    if done != [d.delivery_id for d in chain[: len(done)]]:
+    # what is there and pending all the same has lost its line in the ledger
+    if done != [d.delivery_id for d in chain[: len(done)]] or also.intersection(done):
         done = []
     rejected: list[DeliveryRejected] = []
     for delivery in _one_by_one(home, chain, set(done), also, rejected):
@@ -162,6 +163,8 @@ def _snapshot(
 
 def _answered(home: Home, centre: "Centre", answer: Delivery, before: Path | None, draft: Path) -> dict[str, Any]:
     """The same state without the records whose absence the answer confirms."""
+    ledger.hold_sound(home, answer)
+    answer = freed_answer(home, centre, answer)
     given = replies(home, centre, answer)
     if before is None:
         draft.mkdir(parents=True)

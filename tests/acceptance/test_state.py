@@ -1,11 +1,12 @@
 """The state of a study survives the loss of its home, is locked under a name, and says where it stands."""
 
 import json
+import os
 import shutil
 import subprocess
 import tarfile
 from contextlib import closing
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import duckdb
@@ -15,9 +16,11 @@ from pipelines import backup as care
 from pipelines import freeze as lock
 from pipelines.centres import load_all
 from pipelines.deliveries import denylist, ledger
+from pipelines.deliveries.land import land
 from pipelines.errors import RestageError, UsageError
-from pipelines.orchestration.plan import CENTRES
+from pipelines.orchestration.plan import CENTRES, make_plan
 from pipelines.orchestration.settings import late_after_pct, load_settings
+from pipelines.orchestration.take_in import take_in
 from pipelines.status import lateness, patience, standings
 from pipelines.warehouse import Home, open_read
 from tests.conftest import Restage
@@ -180,13 +183,13 @@ def test_a_withdrawn_subject_leaves_frozen_states_too(home: Path) -> None:
     with closing(open_read(Home(home))) as con:
         (subject,) = con.execute("select min(usubjid) from derived.adsl").fetchall()[0]
     before = lock.freeze(Home(home), "first", "A. Rossi", "test", "code")
-    assert lock.take_out(Home(home), subject, ["M-0001"]) == ["first"]
+    assert lock.take_out(Home(home), [subject, "M-0001"]) == ["first"]
     after = lock.read(Home(home), "first")
     assert [a["was"] for a in after["amended"]] == [before["hash"]]
     assert after["hash"] != before["hash"]
     left = [p for p in (home / "frozen").rglob("*") if p.is_file() and subject.encode() in p.read_bytes()]
     assert left == []
-    assert lock.take_out(Home(home), subject, []) == []
+    assert lock.take_out(Home(home), [subject]) == []
 
 
 def test_freezing_waits_for_a_run_and_wants_a_name(home: Path, restage: Restage) -> None:
@@ -253,6 +256,8 @@ def future(home: Path) -> None:
     text = path.read_text()
     year = ledger.now()[:4]
     path.write_text(text.replace(f'"received": "{year}', '"received": "2999'))
+    later = datetime(2999, 1, 1, tzinfo=UTC).timestamp()
+    os.utime(path, (later, later))
 
 
 def cut_off(home: Path) -> None:
@@ -376,6 +381,39 @@ def test_the_home_of_a_newer_version_is_left_alone(home: Path, restage: Restage)
     before = path.read_bytes()
     for command in ("run", "status", "doctor", "rebuild"):
         done = restage(command, "--home", home)
-        assert (done.returncode, "newer version of restage" in done.stderr) == (1, True), done.stderr
+        assert (done.returncode, "newer version of restage" in done.stderr + done.stdout) == (1, True), done.stderr
     assert path.read_bytes() == before
     assert (home / "warehouse.duckdb").exists()
+
+
+@pytest.mark.parametrize("spoil", [spoil_object, lose_object])
+def test_a_rebuild_that_the_archive_cannot_carry_costs_no_table(home: Path, spoil: object, restage: Restage) -> None:
+    spoil(home)  # type: ignore[operator]
+    done = restage("rebuild", "--home", home)
+    assert done.returncode == 1
+    assert "does not hold what was received" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (home / "warehouse.duckdb").exists()
+
+
+def test_a_delivery_whose_acceptance_was_lost_is_accepted_again(home: Path) -> None:
+    centre = load_all(CENTRES)["me1"]
+    path = home / "archive" / "ledger.jsonl"
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    kept = [line for line in lines if line["centre"] != "me1" or line["state"] != "accepted"]
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in kept), encoding="utf-8")
+    plan = make_plan(Home(home))
+    assert [d.state for d in plan.pending["me1"]] == ["received"]
+    take_in(Home(home), centre, plan.pending["me1"], plan.versions["me1"])
+    assert make_plan(Home(home)).nothing
+
+
+def test_no_delivery_is_landed_from_a_file_that_the_disk_has_changed(home: Path) -> None:
+    centre, place = load_all(CENTRES)["me1"], Home(home)
+    delivery = ledger.in_force(place, "me1")
+    assert delivery
+    path = ledger.object_path(place, str(next(iter(delivery.files.values()))["sha256"]))
+    path.chmod(0o644)
+    path.write_bytes(path.read_bytes().replace(b"1", b"2"))
+    with pytest.raises(RestageError, match=f"me1/{delivery.name}: .* is damaged"):
+        land(place, centre, delivery)

@@ -1,5 +1,6 @@
 """Who withdraws consent is nowhere any more, nobody else changes, and a re-sent export brings nothing back."""
 
+import csv
 import re
 import shutil
 import zipfile
@@ -10,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from pipelines import study, warehouse
+from pipelines import backup, freeze, study, warehouse
 from pipelines.centres import load_all
-from pipelines.deliveries import ledger
+from pipelines.deliveries import acceptances, denylist, ledger
 from pipelines.orchestration.plan import CENTRES
 from pipelines.warehouse import Home, open_read
 from pipelines.withdraw import withdraw
@@ -57,7 +58,9 @@ def contents(home: Path) -> Iterator[tuple[Path, bytes]]:
 def parquet_cells(home: Path) -> set[str]:
     with closing(warehouse.memory()) as con:
         cells: set[str] = set()
-        for path in [p for part in ("landed", "staged", "history") for p in home.glob(f"{part}/**/*.parquet")]:
+        for path in [
+            p for part in ("landed", "staged", "history", "frozen") for p in home.glob(f"{part}/**/*.parquet")
+        ]:
             for row in con.execute(f"from '{path}'").fetchall():
                 cells |= {str(v) for v in row if v is not None}
         return cells
@@ -162,6 +165,38 @@ def test_a_re_sent_export_does_not_bring_the_subject_back(
     with closing(open_read(Home(home))) as con:
         known = {c for (c,) in con.execute("select usubjid from harmonised.links").fetchall()}
     assert known and not known & set(withdrawn[1])
+
+
+def test_who_withdrew_after_a_backup_does_not_come_back_with_it(
+    demo_home: Path, tmp_path: Path, restage: Restage
+) -> None:
+    """Neither in tables nor in what a backup holds besides: frozen states, decisions, answers and outboxes."""
+    home, new = Home(tmp_path / "home"), tmp_path / "new"
+    shutil.copytree(demo_home, home.root, copy_function=shutil.copy2)
+    with (home.reports / "centres" / "me2" / "queries.csv").open(encoding="utf-8-sig", newline="") as file:
+        head, *asked = csv.reader(file, delimiter=";")
+    with closing(warehouse.memory()) as con:
+        links = con.execute(f"select local_id, usubjid from '{home.staged}/me2/links.parquet'").fetchall()
+    subject = next(code for row in asked if (code := dict(links).get(row[head.index("local_id")])))
+    answer = home.inbox / "me2" / "2017-05-11_reply"
+    answer.mkdir()
+    with (answer / "queries.csv").open("w", encoding="utf-8-sig", newline="") as file:
+        replied = ({**dict(zip(head, row, strict=True)), "site_reply": "confirmed"} for row in asked)
+        csv.writer(file, delimiter=";").writerows([head, *(row.values() for row in replied)])
+    assert restage("run", "--home", home.root).returncode == 0
+    ids = {i for i in known_as(home.root, subject) if len(i) > 4}
+    decided = acceptances.Acceptance("Q1", "me2", subject, "v", "A", ledger.now(), f"about {subject}", "", "")
+    acceptances.append(home, decided)
+    freeze.freeze(home, "first", "A", "test", "code")
+    backup.backup(home, tmp_path / "old.tar.gz")
+    denylist.add(home, denylist.CODE, [subject])  # what is left of the old home
+    done = restage("restore", tmp_path / "old.tar.gz", "--home", new, "--withdrawn-from", home.root)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "me2: in 1 deliveries, whose files are written anew" in done.stdout
+    pattern = re.compile(b"|".join(re.escape(i.encode()) + rb"(?![0-9A-Za-z])" for i in ids))
+    assert {str(p.relative_to(new)) for p, content in contents(new) if pattern.search(content)} == set()
+    assert not parquet_cells(new) & ids
+    assert [a["why"] for a in freeze.read(Home(new), "first")["amended"]] == ["a subject withdrew consent"]
 
 
 def test_without_the_key_nothing_is_taken_in(withdrawn: Withdrawn, tmp_path: Path, restage: Restage) -> None:

@@ -13,11 +13,13 @@ from typing import Any
 
 import pytest
 
-from pipelines import centres, study, warehouse
+from pipelines import centres, freeze, study, warehouse
+from pipelines import withdraw as withdrawing
 from pipelines.deliveries import denylist, erase, ledger, search
 from pipelines.deliveries import intake as taking
 from pipelines.deliveries.intake import intake
 from pipelines.deliveries.ledger import Delivery
+from pipelines.orchestration.plan import make_plan
 from pipelines.orchestration.take_in import TakenIn, take_in
 from pipelines.warehouse import Home
 from pipelines.withdraw import withdraw
@@ -136,6 +138,26 @@ def test_the_same_export_put_there_again_brings_nothing_back(home: Home, deliver
     assert (staged(home, "rt1"), ledger.read(home)) == (before, entries)
 
 
+def test_the_same_export_put_back_after_another_brings_nothing_back(home: Home, deliver: Deliver) -> None:
+    """The ledger tells that it came back; what is in force holds the subject no more than before."""
+    sent = deliver("rt1", "2017-05-02")
+    assert not run(home, "rt1").rejected
+    local_id, usubjid = somebody(home, "rt1")
+    (sent / "notes.txt").write_text("other content")
+    assert not run(home, "rt1").rejected
+    assert not take_out(home, "rt1", usubjid).rejected
+    shutil.rmtree(sent)
+    deliver("rt1", "2017-05-02")
+    assert naming(home, local_id)
+    assert not run(home, "rt1").rejected
+    first, _, third = ledger.read(home)
+    assert (third.delivery_id, third.state) == (f"{first.delivery_id}-2", "accepted")
+    assert (third.files, third.erased) == (first.files, first.erased)
+    assert not naming(home, usubjid) and not naming(home, local_id)
+    assert not run(home, "rt1").rejected
+    assert ledger.read(home)[2:] == [third]
+
+
 def test_a_copy_that_nothing_reads_takes_nothing_with_it(home: Home, deliver: Deliver) -> None:
     """Neither in its own delivery nor in a later one that reads the same bytes."""
     first = deliver("rt1", "2017-05-02")
@@ -170,6 +192,34 @@ def test_a_run_that_is_cut_off_leaves_nothing_behind(
             take_out(home, "me1", usubjid)
         assert naming(home, usubjid)
     assert not run(home, "me1").rejected
+    assert not naming(home, usubjid)
+
+
+def test_a_withdrawal_that_is_cut_off_is_ended_by_the_next_run(
+    home: Home, deliver: Deliver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At whatever point: its code is known until it is through, also where no delivery that can be read has it."""
+    deliver("me1", "2017-05-02")
+    run(home, "me1")
+    local_id, usubjid = somebody(home, "me1")
+    before = staged(home, "me1", local_id)
+    known = {"me1": centres.load(FOLDER / "me1")}
+
+    def crash(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    assert withdrawing.finish(home, known) is None
+    for where, cut in ((denylist, "add"), (freeze, "take_out"), (withdrawing, "_remove_what_was_made")):
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(where, cut, crash)
+            withdraw(home, usubjid, known)
+        assert make_plan(home).full
+        assert denylist.begun(home) == {usubjid}
+    done = withdrawing.finish(home, known)
+    assert done and done.deliveries == {"me1": 1}
+    assert denylist.begun(home) is None
+    run(home, "me1")
+    assert staged(home, "me1") == before
     assert not naming(home, usubjid)
 
 

@@ -67,6 +67,21 @@ def forked(work: Callable[[], Any]) -> tuple[Any, int]:
     return (json.loads(text) if text else {}), os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
 
 
+def unprivileged(work: Callable[[], Any]) -> Any:
+    """Do something in a process that permissions hold for, also where the tests run as root; returns what it says."""
+
+    def as_nobody() -> Any:
+        if os.geteuid() == 0:
+            os.setgroups([])
+            os.setgid(65534)
+            os.setuid(65534)
+        return work()
+
+    told, _ = forked(as_nobody)
+    assert "said" in told, told["error"]
+    return told["said"]
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[None]:
     """The warehouse open in another program."""

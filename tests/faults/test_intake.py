@@ -1,15 +1,20 @@
 """What lies in an inbox that is no proper delivery: nothing is lost, nothing comes further, the message helps."""
 
 import os
+import shutil
+import tempfile
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from pipelines.deliveries import inbox, ledger, unpack
 from pipelines.deliveries import intake as intake_module
-from pipelines.deliveries import ledger, unpack
 from pipelines.deliveries.intake import intake
+from pipelines.orchestration.doctor import examine
 from pipelines.warehouse import Home
+from tests.faults.faulty import unprivileged
 
 CENTRES = ("north",)
 
@@ -125,6 +130,106 @@ def test_a_cut_off_last_line_of_the_ledger_is_left_out(home: Home) -> None:
     with (home.archive / "ledger.jsonl").open("a") as file:
         file.write('{"delivery_id": "no')
     assert [d.name for d in ledger.read(home)] == ["x"]
+
+
+def test_a_file_that_gets_its_name_while_the_folder_is_read_waits_for_the_next_run(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """rsync writes a file under a name of its own, and renames it when it is whole."""
+    folder = deliver(home, "2015-01-01", {"a.csv": b"a", ".b.csv.Ab3dEf": b"b"})
+    deliver(home, "2015-01-01", {"a.csv": b"a"}, centre="south")
+    scandir = os.scandir
+
+    def and_then_it_is_renamed(path: Path) -> list[os.DirEntry[str]]:
+        found = list(scandir(path))
+        (folder / ".b.csv.Ab3dEf").replace(folder / "b.csv") if path == folder else None
+        return found
+
+    monkeypatch.setattr(os, "scandir", and_then_it_is_renamed)
+    assert (inbox.signature_of(folder), inbox.is_whole(folder, 0)) == ("", False)
+    monkeypatch.undo()
+    (folder / "b.csv").rename(folder / ".b.csv.Ab3dEf")
+    store = ledger.store
+
+    def as_it_is_renamed(home: Home, path: Path) -> tuple[str, int]:
+        if path.name.startswith("."):
+            path.replace(path.with_name("b.csv"))
+        return store(home, path)
+
+    monkeypatch.setattr(intake_module.ledger, "store", as_it_is_renamed)
+    assert [d.centre for d in intake(home, ("north", "south"))] == ["south"]
+    monkeypatch.undo()
+    assert [sorted(d.files) for d in intake(home, CENTRES)] == [["a.csv", "b.csv"]]
+
+
+def test_a_clock_that_was_set_back_keeps_no_delivery_waiting(home: Home) -> None:
+    folder = deliver(home, "2015-01-01", {"a.csv": b"a"})
+    came = folder.stat().st_ctime
+    assert [inbox.is_whole(folder, 120, now=came + s) for s in (-3600, -60, 60, 3600)] == [True, False, False, True]
+
+
+@pytest.fixture
+def shared() -> Iterator[Home]:
+    """A home that another user than the one of the tests can reach and write."""
+    root = Path(tempfile.mkdtemp(dir="/tmp"))
+    root.chmod(0o777)
+    yield Home(root / "home")
+    shutil.rmtree(root)
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o444])
+def test_a_folder_that_may_not_be_read_is_refused_until_it_may(shared: Home, mode: int) -> None:
+    locked = deliver(shared, "2015-01-01", {"DICOM/x.dcm": b"x", "a.csv": b"a"}) / "DICOM"
+    deliver(shared, "2015-01-02", {"a.csv": b"b"})
+    for path in [shared.root, *shared.root.rglob("*")]:
+        path.chmod(0o777)
+    locked.chmod(mode)
+
+    def look() -> list[tuple[str, str, str]]:
+        return [(d.name, d.state, *d.reasons) for d in intake(shared, CENTRES)]
+
+    refused = "DICOM: expected a folder that may be read. Change its permissions."
+    both = [["2015-01-01", "rejected", refused], ["2015-01-02", "received"]]
+    assert (unprivileged(look), unprivileged(look)) == (both, [])
+    locked.chmod(0o755)
+    assert unprivileged(look) == [["2015-01-01", "received"]]
+
+
+def test_a_centre_whose_folder_may_not_be_read_keeps_no_other_waiting(shared: Home) -> None:
+    deliver(shared, "2015-01-01", {"a.csv": b"a"})
+    deliver(shared, "2015-01-01", {"a.csv": b"a"}, centre="south")
+    for path in [shared.root, *shared.root.rglob("*")]:
+        path.chmod(0o777)
+    (shared.inbox / "south").chmod(0o604)
+
+    def look() -> list[str]:
+        return [d.centre for d in intake(shared, ("north", "south"))] + [
+            f.what for f in examine(shared) if f.check == "inbox"
+        ]
+
+    assert unprivileged(look) == ["north", "inbox/south cannot be read, so nothing in it is taken in"]
+
+
+def test_a_centre_that_goes_back_to_what_it_had_put_there_is_told_in_the_ledger(home: Home) -> None:
+    folder = deliver(home, "2015-01-01", {"a.csv": b"a"})
+    for content in (b"a", b"b", b"a", b"a", b"b", b"a"):
+        (folder / "a.csv").write_bytes(content)
+        intake(home, CENTRES)
+        assert intake(home, CENTRES) == []
+    found = ledger.read(home)
+    objects = [ledger.object_path(home, str(d.files["a.csv"]["sha256"])).read_bytes() for d in found]
+    assert objects == [b"a", b"b", b"a", b"b", b"a"]
+    assert len({d.delivery_id for d in found}) == 5
+    assert found[2].delivery_id == f"{found[0].delivery_id}-2"
+    assert [d.state for d in found] == ["received"] * 5
+
+
+def test_two_names_that_are_shortened_to_one_are_two_deliveries(home: Home) -> None:
+    for end in ("first", "second"):
+        deliver(home, f"2015-01-01_{'x' * 40}_{end}", {"a.csv": b"a"})
+    found = intake(home, CENTRES)
+    assert [d.state for d in found] == ["received", "duplicate"]
+    assert len({d.delivery_id for d in found}) == 2
 
 
 def zipped(path: Path, members: dict[str, bytes]) -> Path:

@@ -2,6 +2,9 @@
 
 import errno
 import json
+import os
+import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -15,10 +18,14 @@ import pytest
 from pipelines import warehouse
 from pipelines.deliveries import ledger
 from pipelines.deliveries.ledger import Delivery
-from pipelines.errors import RestageError, disk_full
+from pipelines.errors import RestageError, UsageError, disk_full
 from pipelines.lock import Busy, at_work, is_free
+from pipelines.orchestration import serve
+from pipelines.orchestration.doctor import examine
+from pipelines.orchestration.plan import write_state
 from pipelines.warehouse import DamagedWarehouse, Home
 from tests.conftest import Restage
+from tests.faults.faulty import forked, unprivileged
 
 HOLD = """
 import sys
@@ -176,3 +183,100 @@ def test_a_full_disk_is_known_by_whatever_says_it() -> None:
     assert disk_full(RuntimeError("(sqlite3.OperationalError) disk I/O error"))
     assert disk_full(duckdb.IOException('IO Error: Could not write file "x": No space left on device'))
     assert not disk_full(PermissionError(errno.EACCES, "Permission denied"))
+
+
+def test_doctor_does_not_call_a_run_at_work_one_that_did_not_end(home: Home) -> None:
+    def about() -> list[tuple[str, str]]:
+        return [(f.state, f.what) for f in examine(home) if f.check in ("run", "leftovers")]
+
+    with at_work(home):
+        write_state(home, {}, complete=False)
+        (home.root / ".x.part").touch()
+        told, _ = forked(about)
+    assert told["said"] == [["ok", "a run is at work"]]
+    assert [state for state, _ in about()] == ["wrong", "note"]
+
+
+@pytest.fixture
+def shared() -> Iterator[Home]:
+    """A home that another user than the one of the tests can reach."""
+    root = Path(tempfile.mkdtemp(dir="/tmp"))
+    root.chmod(0o755)
+    yield Home(root)
+    shutil.rmtree(root)
+
+
+def look(home: Home) -> list[tuple[str, str]]:
+    return [(f.check, f.what) for f in examine(home) if f.state == "wrong"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can leave files to another user")
+def test_doctor_names_what_a_run_as_another_user_left(shared: Home) -> None:
+    shared.root.chmod(0o777)
+    for name in ("run.lock", "state.json", "archive/seen.json"):
+        (shared.root / name).parent.mkdir(exist_ok=True)
+        (shared.root / name).write_text("{}")
+    wrong = unprivileged(lambda: look(shared))
+    assert wrong == [
+        ["home", "archive, archive/seen.json, run.lock and 1 more cannot be written: another user has run restage here"]
+    ]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can leave files to another user")
+def test_doctor_looks_at_all_it_can_of_a_home_that_it_may_not_write(shared: Home) -> None:
+    (shared.root / "run.lock").touch()
+    write_state(shared, {}, complete=False)
+    shared.archive.mkdir()
+    (shared.archive / "ledger.jsonl").write_bytes(b"[]\n\xff\n")
+    (shared.archive / "ledger.jsonl").chmod(0o600)
+    wrong = unprivileged(lambda: look(shared))
+    assert [check for check, _ in wrong] == ["home", "archive", "clock", "run"]
+    assert wrong[0][1] == f"{shared.root} cannot be written"
+    assert wrong[1][1] == f"{shared.archive / 'ledger.jsonl'}: Permission denied"
+
+
+@pytest.mark.parametrize("name", ["[2026]", "who?", "a%25b", "*"])
+def test_a_home_that_a_database_reads_as_a_pattern_is_refused_first(
+    tmp_path: Path, name: str, restage: Restage
+) -> None:
+    home = tmp_path / name
+    home.mkdir()
+    with pytest.raises(UsageError, match="DuckDB and SQLite"):
+        Home(home)
+    done = restage("rebuild", "--home", home)
+    assert (done.returncode, "DuckDB and SQLite" in done.stderr, list(home.iterdir())) == (2, True, [])
+
+
+def test_one_that_watches_takes_the_place_of_the_daemon_when_it_ends(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`restage watch` beside `restage ui`: when the UI is closed the inbox is watched still."""
+    for name in ("DAGSTER_HOME", "RESTAGE_HOME", "RESTAGE_AS_OF", "DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS"):
+        monkeypatch.setenv(name, "")
+    started: list[tuple[str, ...]] = []
+
+    def start(command: tuple[str, ...], inherited: tuple[int, ...] = ()) -> "subprocess.Popen[bytes]":
+        started.append(command)
+        return subprocess.Popen([sys.executable, "-c", "pass"], pass_fds=inherited)
+
+    monkeypatch.setattr(serve, "_start", start)
+    home.dagster.mkdir(parents=True)
+    (home.dagster / "daemon.lock").write_text("4711\n")
+    other = serve._only_daemon(home)
+    assert other is not None
+    said: list[str] = []
+
+    def say(text: str) -> None:
+        said.append(text)
+        assert started == []
+        os.close(other)
+
+    handlers = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+    try:
+        assert serve.serve(home, None, say) == 0
+    finally:
+        for number, handler in zip((signal.SIGTERM, signal.SIGINT), handlers, strict=True):
+            signal.signal(number, handler)
+    assert ["process 4711" in text for text in said] == [True]
+    assert started == [serve.DAEMON]
+    assert (home.dagster / "daemon.lock").read_text().strip().isdigit()

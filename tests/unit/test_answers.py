@@ -1,5 +1,6 @@
 """What a centre sends back: read however its spreadsheet saved it, and what cannot be used is told."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,8 @@ def test_decisions_are_only_added_and_leave_with_the_subject_who_withdraws(tmp_p
         file.write('{"query_id": "Q3", "cent')  # a run that was cut off
     assert acceptances.read(home) == made
     assert acceptances.read(Home(tmp_path, as_of="2017-01-31")) == made[:1]
+    acceptances.append(home, after := replace(made[1], query_id="Q4"))
+    assert acceptances.read(home) == [*made, after], "a line that was cut off takes no other with it"
     acceptances.forget(home, "S-001")
-    assert acceptances.read(home) == made[1:]
+    assert acceptances.read(home) == [*made[1:], after]
     assert "S-001" not in acceptances.trail(home).read_text(encoding="utf-8")

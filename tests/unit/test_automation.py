@@ -116,6 +116,17 @@ def test_the_key_is_the_content_and_other_content_is_asked_for_again(home: Home,
     assert look(1000)[f"{ONE}/d1"]["key"] == first != second
 
 
+def test_what_came_before_is_asked_for_again_when_other_files_came_between(home: Home, look: Look) -> None:
+    folder = put(home, ONE, "d1", {"a.csv": b"a"})
+    keys = []
+    for content in (b"a", b"b", b"a", b"b", b"a"):
+        (folder / "a.csv").write_bytes(content)
+        keys.append(look(1000)[f"{ONE}/d1"]["key"])
+        assert intake(home, centre_folders())
+        assert look(1000) == {}
+    assert len(set(keys)) == 5
+
+
 def test_a_manifest_that_is_met_needs_no_wait(home: Home, look: Look) -> None:
     sums = {name: hashlib.sha256(name.encode()).hexdigest() for name in ("a.csv", "b.csv")}
     manifest = "files:\n" + "".join(f"  {name}: {sha}\n" for name, sha in sums.items())

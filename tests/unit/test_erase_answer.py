@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from pipelines import centres, study
-from pipelines.deliveries import ledger
-from pipelines.deliveries.erase import erase_answer
+from pipelines.deliveries import denylist, ledger
+from pipelines.deliveries.erase import erase_answer, freed_answer
 from pipelines.deliveries.ledger import Delivery
 from pipelines.disclosure import escape_formula
 from pipelines.queries import ASKED, REPLY
@@ -16,8 +16,13 @@ from pipelines.warehouse import Home
 CENTRE = next(iter(centres.load_all(study.ROOT / "centres").values()))
 
 
-@pytest.mark.parametrize("local_id", ["0042", "=42A", "+A;-1", "4\u200b2"])
-def test_the_lines_of_a_withdrawn_subject_leave_an_answer(tmp_path: Path, local_id: str) -> None:
+@pytest.mark.parametrize(
+    ("local_id", "has_withdrawn_before"),
+    [("0042", False), ("=42A", False), ("+A;-1", False), ("4\u200b2", False), ("0042", True), ("=42A", True)],
+)
+def test_the_lines_of_a_withdrawn_subject_leave_an_answer(
+    tmp_path: Path, local_id: str, has_withdrawn_before: bool
+) -> None:
     home, file = Home(tmp_path / "home"), tmp_path / "queries.csv"
     with file.open("w", encoding="utf-8-sig", newline="") as target:
         writer = csv.writer(target, delimiter=CENTRE.queries_delimiter)
@@ -30,6 +35,12 @@ def test_the_lines_of_a_withdrawn_subject_leave_an_answer(tmp_path: Path, local_
         "a-1", CENTRE.name, "a", "2017-05-01", "2017-05-01", {file.name: {"sha256": sha256, "size": size}}, "answer"
     )
     ledger.append(home, answer)
-    now = erase_answer(home, CENTRE, answer, {local_id})
+    if has_withdrawn_before:
+        assert freed_answer(home, CENTRE, answer) is answer
+        denylist.add(home, CENTRE.name, [local_id])
+        now = freed_answer(home, CENTRE, answer)
+        assert freed_answer(home, CENTRE, now) is now
+    else:
+        now = erase_answer(home, CENTRE, answer, {local_id})
     text = ledger.object_path(home, str(now.files[file.name]["sha256"])).read_text(encoding="utf-8-sig")
     assert "Q2" in text and "Q1" not in text and escape_formula(local_id) not in text

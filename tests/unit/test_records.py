@@ -10,6 +10,7 @@ import dagster as dg
 import pytest
 from dagster._core.storage.event_log import SqliteEventLogStorage
 
+from pipelines.orchestration.doctor import examine
 from pipelines.orchestration.execute import prepare_dagster
 from pipelines.orchestration.records import KeptConnections
 from pipelines.warehouse import Home
@@ -79,3 +80,21 @@ def test_wiping_leaves_nothing_and_goes_on(instance: dg.DagsterInstance) -> None
     instance.wipe()
     assert instance.all_logs(run) == []
     assert dg.materialize([one], instance=instance).success
+
+
+def test_records_that_the_disk_has_damaged_are_put_aside_and_begun_anew(
+    home: Home, instance: dg.DagsterInstance
+) -> None:
+    dg.materialize([one], instance=instance)
+    instance.dispose()
+    files = sorted(home.dagster.rglob("*.db"))
+    for path in files:
+        path.write_bytes(b"no database" * 5000)
+    (finding,) = (f for f in examine(home) if f.check == "runs")
+    assert (finding.state, "puts them aside" in finding.advice) == ("wrong", True)
+    assert f"--home '{home.root}'" in finding.advice, "as a shell takes it"
+    prepare_dagster(home)
+    assert [path.with_name(f"{path.name}.damaged").exists() for path in files] == [True] * len(files)
+    with dg.DagsterInstance.from_config(str(home.dagster)) as anew:
+        assert dg.materialize([one], instance=anew).success
+    assert [f.state for f in examine(home) if f.check == "runs"] == ["ok"]
