@@ -1,14 +1,14 @@
 """What each hospital sends and what its words mean: `centres/<id>/centre.yaml`, checked and frozen."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines import study, yaml_schema
-from pipelines.mapping import BOX, TICKED, UNCHECKED, UNITS, Centre, Field, Layout, Part, Source, box_column
+from pipelines.mapping import BOX, GUARDED, TICKED, UNCHECKED, UNITS, Centre, Field, Layout, Part, Source, box_column
 from pipelines.mapping_checks import source_mistakes, verb_mistakes
 from pipelines.yaml_schema import Place, Schema, nearest, refuse
 
@@ -75,7 +75,7 @@ def _source(raw: Mapping[str, Any]) -> Source:
     source = Source(
         files=_list(raw["files"]), read=raw["read"], required=raw.get("required", True), key=_list(raw.get("key")),
         guard=raw.get("guard", {}), ignore=_list(raw.get("ignore")), stop_at=raw.get("stop_at", {}),
-        drop_rows=_list(raw.get("drop_rows")), fill_down=_list(raw.get("fill_down")),
+        drop_rows=_dropped(_list(raw.get("drop_rows")), raw.get("guard", {})), fill_down=_list(raw.get("fill_down")),
         current_row=raw.get("current_row", {}), one_content=_list(raw.get("one_content")),
         transactions=raw.get("transactions", {}), dictionary=raw.get("dictionary", ""), rename=raw.get("rename", {}),
     )  # fmt: skip
@@ -90,6 +90,17 @@ def _source(raw: Mapping[str, Any]) -> Source:
         for layout in raw.get("layouts", ())
     )  # fmt: skip
     return replace(source, alternatives=others, layouts=layouts)
+
+
+def _dropped(rules: Sequence[Mapping[str, Any]], guard: Mapping[str, Sequence[str]]) -> tuple[Mapping[str, Any], ...]:
+    """Rows dropped by a guard column are told by the numbers of its values, because the column itself never lands."""
+
+    def told(column: str, test: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+        if column not in guard or set(test) != {"in"} or not set(test["in"]) <= set(guard[column]):
+            return column, test
+        return GUARDED + column, {"in": [str(guard[column].index(value)) for value in test["in"]]}
+
+    return tuple({**r, "where": dict(told(c, test) for c, test in r["where"].items())} for r in rules)
 
 
 def _part(table: str, raw: Mapping[str, Any], maps: Mapping[str, Any]) -> Part:

@@ -13,6 +13,7 @@ DICTIONARY = ("Variable / Field Name", "Choices, Calculations, OR Slider Labels"
 IDENTIFIER = "Identifier?"
 CHECKED, UNCHECKED, COMPLETE = ("1", "Checked"), ("0", "Unchecked"), ("2", "Complete")
 BOX, TICKED = "_box", "_ticked"  # columns that a checkbox field makes when its boxes become rows
+GUARDED = "guarded "  # and the name of a guard column: the number of its harmless value, in place of the value
 Where = Mapping[str, Mapping[str, Any]]
 
 

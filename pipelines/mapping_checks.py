@@ -19,6 +19,11 @@ def source_mistakes(centre: Centre) -> Iterator[tuple[Place, str]]:
         if source.dictionary and source.dictionary not in centre.sources:
             close = nearest(source.dictionary, centre.sources)
             yield (*place, "dictionary"), f"{source.dictionary!r} is not one of the sources{close}"
+        for column in sorted({*source.guard} & source.named):
+            yield (
+                (*place, "guard", column),
+                "it never lands: only drop_rows may name it, by `in` and its harmless values",
+            )
         expected = ""
         for i, layout in enumerate(source.layouts):
             here = (*place, "layouts", i)

@@ -25,6 +25,13 @@ def called(language: str) -> dict[str, str]:
     return dict(labels.get(language, labels["en"]))
 
 
+@cache
+def site_words(language: str) -> dict[str, str]:
+    """Code of an anatomic site -> what people call it."""
+    known = called(language)
+    return {code: known.get(f"site {code}", code.replace("_", " ")) for code in study.codelist("anatomic_site")}
+
+
 def short(label: str) -> str:
     """What a label calls a form, without what it explains in brackets."""
     return label.split(" (")[0]

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from pipelines import study
 from pipelines.mapping import BOX, CHECKED, COMPLETE, TICKED, UNCHECKED, UNITS, Centre, Field, box_column
-from pipelines.staging_numbers import NUMBERS, WHOLE, millionths, product
+from pipelines.staging_numbers import BOUNDS, NUMBERS, WHOLE, millionths, product
 from pipelines.staging_words import with_months
 from pipelines.study import sql_literal as lit
 
@@ -29,7 +29,7 @@ MACROS = """
 
 @dataclass(frozen=True)
 class FieldSql:
-    """`text` and `unit` read raw columns; `value` and `rule` read them as `_r<i>` and `_u<i>`."""
+    """`text` and `unit` read raw columns; `value`, `rule` and `expected` read them as `_r<i>` and `_u<i>`."""
 
     name: str
     text: str
@@ -60,7 +60,7 @@ def compile_field(
     """
     if "constant" in f.spec:
         value = f"{lit(str(f.spec['constant']))}::{sql_type(table, f, wide)}"
-        return FieldSql(f.name, "null::varchar", None, value, "null", "")
+        return FieldSql(f.name, "null::varchar", None, value, "null", "null")
     if "from_checkbox" in f.spec:
         return _checkbox(f, i)
     text, mapped = text_sql(f), f"_r{i}"
@@ -73,7 +73,21 @@ def compile_field(
         rule, expected = "'structure/unmapped_code'", _one_of(_labels(f, mapping))
     known = tuple(k for k, v in (mapping or {}).items() if v is None)
     unit = quote(f.spec["unit_from"]) if "unit_from" in f.spec else None
-    return FieldSql(f.name, text, unit, value, rule, expected, known)
+    words = _below(centre, table, f, i, expected) if mapping is None else lit(expected)
+    return FieldSql(f.name, text, unit, value, rule, words, known)
+
+
+def _below(centre: Centre, table: str, f: Field, i: int, expected: str) -> str:
+    """SQL of what is expected: below a bound, where the text is a number and only too large for its column."""
+    decimal, bound = f.spec.get("decimal", centre.decimal), BOUNDS.get(sql_type(table, f, wide=False))
+    if bound is None or f.type not in ("quantity", "int") or {"product", "unit_from"} & f.spec.keys():
+        return lit(expected)
+    pattern = WHOLE[decimal] if f.type == "int" else NUMBERS[decimal]
+    columns = study.staged_columns(table)
+    units = UNITS.get((columns[f.name].unit if f.name in columns else "") or "", {})
+    own = bound / Fraction(units.get(f.spec.get("unit", ""), "1")) / Fraction(f.spec.get("times", "1"))
+    too_large = lit(f"a number below {int(own)}")
+    return f"case when regexp_full_match(_r{i}, {lit(pattern)}) then {too_large} else {lit(expected)} end"
 
 
 def sql_type(table: str, f: Field, wide: bool) -> str:
@@ -186,12 +200,12 @@ def _checkbox(f: Field, i: int) -> FieldSql:
         boxes = ((box_column(f.spec["from_checkbox"], box), code) for box, code in (f.map or {}).items())
         cases = " ".join(f"when {lit(column)} then {lit(code)}" for column, code in boxes)
         value = f"case when {quote(TICKED)} in ({checked}) then case {quote(BOX)} {cases} end end"
-        return FieldSql(f.name, quote(TICKED), None, value, rule, expected)
+        return FieldSql(f.name, quote(TICKED), None, value, rule, lit(expected))
     state = f.spec.get("complete")
     answered = [f"coalesce({quote(c)} in ({complete if c == state else checked}), false)" for c in f.beside]
     no = f"when _r{i} in ({unchecked}) and ({' or '.join(answered) or 'false'}) then 'N'"
     value = f"case when _r{i} in ({checked}) then 'Y' {no} end"
-    return FieldSql(f.name, quote(f.columns[0]), None, value, rule, expected, UNCHECKED)
+    return FieldSql(f.name, quote(f.columns[0]), None, value, rule, lit(expected), UNCHECKED)
 
 
 def _quantity(centre: Centre, table: str, f: Field, i: int, text: str, wide: bool) -> tuple[str, str, str]:

@@ -34,7 +34,7 @@ def unread(centre: Centre, part: Part, fields: Sequence[FieldSql], raw: Mapping[
         column = " || ', ' || ".join(f"(case {n} {renamed} else {n} end)" if renamed else n for n in names)
         structs.append(
             f"case when {sql.is_bad(i)} then {{'field': {column}, 'staged_field': {lit(field.name)}, "
-            f"'value_received': _r{i}, 'expected': {lit(sql.expected)}, 'rule_id': {sql.rule}, "
+            f"'value_received': _r{i}, 'expected': {sql.expected}, 'rule_id': {sql.rule}, "
             f"'looked_in': {place[0]}, 'looked_at': {place[1]}}} end"
         )
     # as text, because nearly every row has none and a nested column costs as much as five

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.errors import Problem
+from pipelines.mapping import GUARDED
 from pipelines.readers.csv import broken_records, quoted
 from pipelines.study import sql_literal
 
@@ -13,6 +14,17 @@ if TYPE_CHECKING:
 
     from pipelines.deliveries.rows import Arrived
     from pipelines.mapping import Source
+
+
+def guard_numbers(source: "Source") -> dict[str, tuple[str, str]]:
+    """Columns by which rows are dropped that a guard column tells: its raw name, and SQL of the value's number."""
+    told = {}
+    for guarded, values in source.guard.items():
+        if GUARDED + guarded in source.named:
+            raw = source.raw(guarded)
+            cases = " ".join(f"when {sql_literal(value)} then '{number}'" for number, value in enumerate(values))
+            told[GUARDED + guarded] = raw, f"case trim({quoted(raw)}) {cases} end"
+    return told
 
 
 def missing_keys(

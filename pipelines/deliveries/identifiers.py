@@ -1,9 +1,10 @@
 """Values that look like direct identifiers of a person: a delivery that holds one comes no further than the archive."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipelines.deliveries.persons import names_patient
 from pipelines.errors import Problem
 from pipelines.mapping import DICTIONARY, IDENTIFIER
 from pipelines.study import sql_literal
@@ -21,6 +22,10 @@ PATTERNS = {
     "phone number": r"(?i)(\+[1-9]\d|\b0039)[ ./-]?\d{2,4}[ ./-]?\d{3,4}[ .-]?\d{2,4}\b"
     r"|\b3[2-9]\d[ /-]\d{3}[ .-]?\d{3,4}\b|\b(tel|cell|telefono|cellulare|phone)\b\W{0,3}\d[\d ./-]{5,}",
 }
+EITHER = f"(?s).*(?:{'|'.join(f'(?:{p})' for p in PATTERNS.values())}).*"
+NAMED = "a column that names a patient"
+# of one column: source file, row, column, what it looks like, number of rows
+Hit = tuple[str, str, str, str, int]
 ACTION = "Remove it from the export, send it again, and have the data manager delete the archive's copy."
 
 
@@ -32,7 +37,7 @@ def find(con: "duckdb.DuckDBPyConnection", table: str, columns: list[str]) -> li
     if not columns:
         return []
     # a match of the whole text, because DuckDB tries it once for each different text of a column, and not for each row
-    either = sql_literal(f"(?s).*(?:{'|'.join(f'(?:{p})' for p in PATTERNS.values())}).*")
+    either = sql_literal(EITHER)
     quoted = ['"' + c.replace('"', '""') + '"' for c in columns]
     hit = " or ".join(f"regexp_full_match({c}, {either})" for c in quoted)
     con.execute(f"create or replace temp table suspects as from {table} where {hit}")
@@ -41,15 +46,53 @@ def find(con: "duckdb.DuckDBPyConnection", table: str, columns: list[str]) -> li
     problems = []
     for column, name in zip(quoted, columns, strict=True):
         for kind, pattern in PATTERNS.items():
-            expected = f"no direct identifier, but this looks like: {kind}"
             rows = con.execute(f"""
                 select source_file, min_by(source_row, rowid), count(*) from suspects
                 where regexp_matches({column}, {sql_literal(pattern)}) group by all order by all
             """).fetchall()
-            problems += [
-                Problem(file, f"column {name}, row {row} ({n} rows)", expected, ACTION) for file, row, n in rows
-            ]
+            problems += [_problem((file, row, name, kind, n)) for file, row, n in rows]
     return problems
+
+
+def _problem(hit: Hit) -> Problem:
+    file, row, column, kind, n = hit
+    expected = f"no direct identifier, but this looks like: {kind}"
+    return Problem(file, f"column {column}, row {row} ({n} rows)", expected, ACTION)
+
+
+def in_unread(con: "duckdb.DuckDBPyConnection", rows: str, columns: Sequence[str]) -> list[Hit]:
+    """What looks like an identifier in columns that are not landed, whether by their values or by their name.
+
+    Input: SQL of `rows` with `source_file`, `source_row` and the all-text `columns`, in the order of the file.
+    """
+    if not columns:
+        return []
+    kinds = {kind: f"regexp_matches(value, {sql_literal(pattern)})" for kind, pattern in PATTERNS.items()}
+    people = ", ".join(map(sql_literal, filter(names_patient, columns))) or "null"
+    kinds[NAMED] = f"name in ({people})"
+    named = ", ".join(f"{sql_literal(kind)}: {test}" for kind, test in kinds.items())
+    listed = ", ".join('"' + c.replace('"', '""') + '"' for c in columns)
+    # each different text is looked at once: most columns that nobody reads have few
+    return con.execute(f"""
+        with cell as (
+            from (select *, row_number() over () as _n from ({rows})) unpivot (value for name in ({listed}))
+        ),
+        text as (
+            select source_file, name, value, min(_n) as _n, min_by(source_row, _n) as source_row, count(*) as n
+            from cell where trim(value) <> '' group by all
+        ),
+        hit as (
+            select *, unnest(map_entries(map {{{named}}})) as looks
+            from text where {kinds[NAMED]} or regexp_full_match(value, {sql_literal(EITHER)})
+        )
+        select source_file, min_by(source_row, _n), name, looks.key, sum(n)::bigint
+        from hit where looks.value group by source_file, name, looks.key order by all
+    """).fetchall()
+
+
+def unread(hits: Sequence[Hit], ignored: Collection[str], is_person: Callable[[str], bool]) -> list[Problem]:
+    """Hits as problems: not where a dictionary marks the column, nor for the name of one that the mapping ignores."""
+    return [_problem(h) for h in hits if not is_person(h[2]) and not (h[3] == NAMED and h[2] in ignored)]
 
 
 def declared(con: "duckdb.DuckDBPyConnection", landed: Path, source: "Source") -> Callable[[str], bool]:

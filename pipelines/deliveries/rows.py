@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.deliveries import identifiers, tables, unknown
-from pipelines.deliveries.columns import guarded_values, missing_keys
+from pipelines.deliveries.columns import guard_numbers, guarded_values, missing_keys
 from pipelines.errors import Problem, UnreadableFile
 from pipelines.readers.csv import UNNAMED, Text, broken_records, quoted, ready
 from pipelines.readers.read import MOST_PROBLEMS
@@ -74,6 +74,7 @@ def land_rows(landing: Landing, centre: "Centre", name: str, source: "Source", f
             _arrive(landing, name, source, files, lambda c: c in guards or (c in known and not is_person(c)))
         )
         guarded = [p for a in arrived for p in guarded_values(landing.con, source, a)]
+        arrived = [_numbered(a, guard_numbers(source)) for a in arrived]
         columns = list(dict.fromkeys(c for a in arrived for c in a.names if _is_there(landing.con, a, c, known)))
         named = [c for c in columns if c in known and not is_person(c)]
         target = landing.out / f"{name}.parquet"
@@ -84,6 +85,7 @@ def land_rows(landing: Landing, centre: "Centre", name: str, source: "Source", f
     found = missing_keys(landing.con, source, named, [a.file.source_file for a in arrived], target) + guarded
     landing.con.execute(f"create or replace temp view landed as from read_parquet({sql_literal(str(target))})")
     found += identifiers.find(landing.con, "landed", named)
+    found += identifiers.unread(_hits(landing.con, arrived, {*named, *guards}), source.ignore, is_person)
     landing.problems += found
     harmless = {*named, *source.ignore, *guards}
     landing.notes += unknown.notes(landing.con, name, arrived, [c for c in columns if c not in harmless], is_person)
@@ -93,6 +95,36 @@ def land_rows(landing: Landing, centre: "Centre", name: str, source: "Source", f
         if not a.file.delivery_id
     ]
     landing.n_rows += sum(counts)
+
+
+def _numbered(arrived: Arrived, numbers: Mapping[str, tuple[str, str]]) -> Arrived:
+    """The file with its guards' numbers as columns, where rows are dropped by them: what names a person never lands."""
+    if not numbers:
+        return arrived
+    there = {name: (raw, sql) for name, (raw, sql) in numbers.items() if raw in arrived.names}
+    if arrived.gathered:
+        arrived.gathered.made |= {name: sql for name, (_, sql) in there.items()}
+
+    def select(columns: Sequence[str]) -> str:
+        made = {c: there[c][1] if c in there else "null::varchar" for c in columns if c in numbers}
+        cells = "".join(f", {made.get(c, quoted(c))} as {quoted(c)}" for c in columns)
+        read = [c for c in columns if c not in numbers] + [there[c][0] for c in made if c in there]
+        return f"select source_row{cells} from ({arrived.select(list(dict.fromkeys(read)))})"
+
+    return replace(arrived, names=[*arrived.names, *numbers], select=arrived.select if arrived.gathered else select)
+
+
+def _hits(con: "duckdb.DuckDBPyConnection", arrived: Sequence[Arrived], read: set[str]) -> list[identifiers.Hit]:
+    """What looks like an identifier in the columns of the files that are not read."""
+    if gathered := arrived[0].gathered:
+        return [(arrived[int(hit[0])].file.source_file, *hit[1:]) for hit in gathered.hits]
+    hits = []
+    for a in arrived:
+        rest = [c for c in a.names if c not in read]
+        rows = f"select {sql_literal(a.file.source_file)} as source_file, * from ({a.select(rest)})"
+        with broken_records():
+            hits += identifiers.in_unread(con, rows, rest)
+    return hits
 
 
 def _arrive(

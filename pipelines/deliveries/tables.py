@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.deliveries import unknown
+from pipelines.deliveries import identifiers, unknown
 from pipelines.errors import UnreadableFile
 from pipelines.readers.csv import quoted
 from pipelines.readers.read import batches, notes_of
@@ -27,7 +27,8 @@ class Gathered:
 
     Columns: `_file` (number of the file, from 0), source_row and the wanted raw columns. `names`: the columns of each
     file. `not_taken`: columns that are not wanted, with the number of their cells that hold something. `notes`: number
-    of the file, then what is noted of it.
+    of the file, then what is noted of it. `made`: columns that SQL makes of others. `hits`: what looks like an
+    identifier in columns that are not wanted.
     """
 
     con: "duckdb.DuckDBPyConnection"
@@ -35,7 +36,9 @@ class Gathered:
     names: list[tuple[str, ...]]
     not_taken: Counter[str] = field(default_factory=Counter)
     notes: list[tuple[int, list[str | None]]] = field(default_factory=list)
+    hits: list[identifiers.Hit] = field(default_factory=list)
     columns: set[str] = field(default_factory=lambda: {"_file", "source_row"})
+    made: dict[str, str] = field(default_factory=dict)
     waiting: list["pa.Table"] = field(default_factory=list)
     n_rows: int = 0  # of those that wait, as their bytes
     n_bytes: int = 0
@@ -46,8 +49,8 @@ class Gathered:
 
     def cells(self, columns: Sequence[str]) -> str:
         """A select's list of columns; no file may have one of them."""
-        known = self.columns
-        return "".join(f", {quoted(c) if c in known else 'null::varchar'} as {quoted(c)}" for c in columns)
+        known = self.made | {c: quoted(c) for c in self.columns}
+        return "".join(f", {known.get(c, 'null::varchar')} as {quoted(c)}" for c in columns)
 
 
 def gather(
@@ -93,13 +96,16 @@ def _flush(found: Gathered) -> None:
     batch = pa.concat_tables(found.waiting, promote_options="default")
     found.waiting, found.n_rows, found.n_bytes = [], 0, 0
     taken = [c for c in batch.column_names if c in ("_file", "source_row") or found.wanted(c)]
-    for c in (c for c in batch.column_names if c not in taken):
+    left = [c for c in batch.column_names if c not in taken]
+    for c in left:
         found.not_taken[c] += unknown.n_filled(batch[c])
     for c in (c for c in taken if c not in found.columns):
         found.con.execute(f"alter table batches add column {quoted(c)} varchar")
         found.columns.add(c)
     found.con.register("batch", batch.select(taken))
     found.con.execute("insert into batches by name from batch")
+    found.con.register("batch", batch.select(["_file", "source_row", *left]))
+    found.hits += identifiers.in_unread(found.con, "select _file::varchar as source_file, * from batch", left)
     found.con.unregister("batch")
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from pipelines.deliveries.persons import names_patient, tokens
 from pipelines.profile.header import PERSON
-from pipelines.profile.names import tokens
 from pipelines.profile.seen import Seen, words
 from pipelines.staging import INVISIBLE
 from pipelines.study import sql_literal as lit
@@ -82,7 +82,11 @@ def about(
 
 def _about(name: str, values: Mapping[str, int], missing: Collection[str], flags: Collection[str]) -> About:
     n = sum(values.values())
-    if _names_person(name) or any(p.search(v) for p in PERSON for v in values):
+    if (
+        names_patient(name)
+        or tokens(name) in map(tokens, words()["persons"])
+        or any(p.search(v) for p in PERSON for v in values)
+    ):
         return About(name, "person", n, values)
     known = tuple(v for v in values if v in missing)
     given = {v: c for v, c in values.items() if v not in known}
@@ -102,11 +106,6 @@ def _about(name: str, values: Mapping[str, int], missing: Collection[str], flags
     if len(given) <= FEW and sum(given.values()) >= 2 * len(given):
         return About(name, "code", n, given, missing=known)
     return About(name, "id" if all(ID.fullmatch(v) for v in given) else "text", n, given, missing=known)
-
-
-def _names_person(name: str) -> bool:
-    said = tokens(name)
-    return bool(said & set(words()["person_words"])) or any(tokens(p) == said for p in words()["persons"])
 
 
 def _formats(values: Mapping[str, int]) -> tuple[tuple[str, ...], bool]:

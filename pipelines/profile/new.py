@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from pipelines import centres, warehouse
+from pipelines.deliveries.persons import tokens
 from pipelines.errors import UsageError
 from pipelines.mapping import Centre
 from pipelines.profile import sample
@@ -18,7 +19,6 @@ from pipelines.profile.draft import Draft
 from pipelines.profile.draft_text import mapping, questions
 from pipelines.profile.guess import Guess, guess, own_id
 from pipelines.profile.kinds import About, about
-from pipelines.profile.names import tokens
 from pipelines.profile.seen import Seen, glob_of
 from pipelines.profile.tables import look_all
 from pipelines.profile.vocabulary import Vocabulary, learn

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from pipelines import study
+from pipelines.query_words import site_words
 from pipelines.rules.load import LANGUAGES, PLACEHOLDER, Rule, table_columns
 from pipelines.study import sql_literal as lit
 
@@ -137,6 +138,14 @@ def _value(rule: Rule) -> str:
     return "t.value_received" if rule.raised_by else f"shown({rule.value or f't.{rule.fields[0]}'})"
 
 
+def _said(column: str, language: str) -> str:
+    """SQL of a column of the table in a text; an anatomic site in words, which for us is a code."""
+    if column != "anatomic_site":
+        return f"shown(t.{column})"
+    cases = " ".join(f"when {lit(code)} then {lit(said)}" for code, said in site_words(language).items())
+    return f"case t.{column} {cases} else t.{column} end"
+
+
 def _expected(rule: Rule, language: str) -> str:
     return f"({rule.expected[language] if rule.expected else 't.expected' if rule.raised_by else 'null'})::varchar"
 
@@ -148,6 +157,6 @@ def _texts(rule: Rule, language: str) -> tuple[str, str]:
     parts = []
     for i, text in enumerate(PLACEHOLDER.split(rule.message[language])):
         if text:
-            filled = f"coalesce({special.get(text, f'shown(t.{text})')}, {lit(NOT_GIVEN[language])})"
+            filled = f"coalesce({special.get(text) or _said(text, language)}, {lit(NOT_GIVEN[language])})"
             parts.append(filled if i % 2 else lit(text))
     return " || ".join(parts), lit(rule.suggestion[language])

@@ -11,6 +11,7 @@ hospital errs so (independent of `centre.yaml`, like `export.yaml`):
         where: "version = 10"       # rows that count; the others are left as they are
         record: [visit, lesion]     # rows that agree are one record and are spoiled together
         links: study_code           # only in the list of study codes: the column of the code
+        lesion: les_label           # only in lists of lesions and of their targets: SQL of the lesion's label
         defects:                    # kind, column (or several, or a pattern), and where wanted
           - {kind: date_impossible, column: visit_date, when: "visit > 0", beside: p.restaging, format: "%d/%m/%Y"}
 

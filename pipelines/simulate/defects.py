@@ -191,19 +191,20 @@ def _place_at_first(con: "duckdb.DuckDBPyConnection", slot: Slot, e: Entry, pair
 
 
 def _record(con: "duckdb.DuckDBPyConnection", slot: Slot, same_file: Sequence[Slot]) -> None:
-    """Add what was planted to `world.defects`, and where the links stand to `world.link_places`."""
+    """Add what was planted to `world.defects`, and where links and lesions stand to `world.places`."""
     source_file, source_row, reads = defect_places.place(slot, same_file)
     about = ", ".join(f"({e.number}, {lit(e.field)}, {lit(e.kind)}, {lit(e.rule)})" for e in slot.entries)
     head = f"{lit(slot.file['centre'])}, {lit(str(slot.file['extract_date']) + '_export')}, {source_file}, {source_row}"
+    lesion, patient = slot.spec.get("lesion", "null"), slot.spec["patient"]
     con.execute(f"""
         insert into world.defects
-        select {head}, a.field, a.kind, a.rule, d.who from spoil.plan d
+        select {head}, a.field, a.kind, a.rule, d.who, {lesion} from spoil.plan d
         join (values {about}) a(entry, field, kind, rule) on a.entry = d.entry
         join {reads} t on t._n = d.n where d.slot = {slot.number}
     """)
-    if "links" in slot.spec:
-        patient = slot.spec["patient"]
+    for what in {"links", "lesion"} & set(slot.spec):
         con.execute(f"""
-            insert into world.link_places
-            select {head}, _who from {reads} t join spoil.who w on w._no = ({patient}) where _alone
+            insert into world.places
+            select {head}, _who, {lesion} from {reads} t join spoil.who w on w._no = ({patient})
+            where _alone and {"true" if what == "links" else f"{lesion} is not null"}
         """)

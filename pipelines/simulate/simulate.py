@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 DEFECT_COLUMNS = ("centre", "delivery", "source_file", "source_row", "field", "defect_kind", "rule_id")
 PLACES = f"""
-    create table world.defects ({", ".join(f"{c} varchar" for c in (*DEFECT_COLUMNS, "usubjid"))});
-    create table world.link_places ({", ".join(f"{c} varchar" for c in (*DEFECT_COLUMNS[:4], "usubjid"))});
+    create table world.defects ({", ".join(f"{c} varchar" for c in (*DEFECT_COLUMNS, "usubjid", "lesion"))});
+    create table world.places ({", ".join(f"{c} varchar" for c in (*DEFECT_COLUMNS[:4], "usubjid", "lesion"))});
 """
 
 
@@ -103,7 +103,7 @@ def _write_truth(con: "duckdb.DuckDBPyConnection", folder: Path) -> None:
 def _write_defects(con: "duckdb.DuckDBPyConnection", folder: Path) -> int:
     """`defects.csv`: every place where a planted defect is to be found; returns how many defects were planted.
 
-    What two centres say differently of one patient is found in the lists of both: those have a row each.
+    What two centres say differently of one patient or lesion is found in the lists of both: those have a row each.
     """
     folder.mkdir(parents=True, exist_ok=True)
     echoes = ", ".join(
@@ -117,7 +117,8 @@ def _write_defects(con: "duckdb.DuckDBPyConnection", folder: Path) -> int:
             select o.centre, o.delivery, o.source_file, o.source_row, d.field, d.defect_kind, e.rule_id
             from world.defects d
             join (values {echoes}) e(defect_kind, rule_id) using (defect_kind)
-            join world.link_places o on o.usubjid = d.usubjid and o.centre <> d.centre)
+            join world.places o
+                on o.usubjid = d.usubjid and o.centre <> d.centre and o.lesion is not distinct from d.lesion)
             order by centre, source_file, length(source_row), source_row, field
         ) to {study.sql_literal(str(folder / "defects.csv"))} (format csv, header true)
     """)

@@ -93,15 +93,44 @@ def test_what_cannot_be_read_is_asked_with_its_row(tmp_path: Path, cell: str, ru
     assert findings(folder) == [(f"structure/{rule}", "Lesioni!4", "Basale|mm", cell)]
 
 
-@pytest.mark.parametrize(("number", "asked"), [(2014, "2014"), (1, "1900-01-01"), (31, "1900-01-31"), (61, "61")])
-def test_a_number_typed_into_a_cell_of_dates_is_no_day_of_1905(tmp_path: Path, number: int, asked: str) -> None:
+@pytest.mark.parametrize(
+    ("cell", "precision", "lower", "upper"),
+    [
+        ("03/2014", "month", "2014-03-01", "2014-03-31"),
+        ("04/2013", "month", "2013-04-01", "2013-04-30"),
+        ("UN-MAR-2014", "month", "2014-03-01", "2014-03-31"),
+        ("2014", "year", "2014-01-01", "2014-12-31"),
+    ],
+)
+def test_a_partial_date_is_asked_for_and_keeps_its_bounds(
+    tmp_path: Path, cell: str, precision: str, lower: str, upper: str
+) -> None:
+    folder = staged(tmp_path, "Lesioni", [lesion("L2", cell, 20, "presente", "TC")])
+    assert rows(folder / "measurements.parquet", "trdt", "lesion_id = 'L2'") == [(None,)]
+    assert findings(folder) == [("structure/partial_date", "Lesioni!4", "Basale|Data", cell)]
+    bounds = rows(folder / "partial_dates.parquet", "precision, lower_dt::varchar, upper_dt::varchar", "true")
+    assert bounds == [(precision, lower, upper)]
+
+
+@pytest.mark.parametrize(
+    ("number", "asked", "rule"),
+    [
+        (2014, "2014", "partial"),
+        (1, "1900-01-01", "unreadable"),
+        (31, "1900-01-31", "unreadable"),
+        (61, "61", "unreadable"),
+    ],
+)
+def test_a_number_typed_into_a_cell_of_dates_is_no_day_of_1905(
+    tmp_path: Path, number: int, asked: str, rule: str
+) -> None:
     """The sheet shows 06/07/1905 for the year 2014."""
     folder = staged(
         tmp_path, "Lesioni", [lesion("L2", None, 20, "presente", "TC")],
         lambda page: page.write_number(3, 6, number, page.default_date_format),
     )  # fmt: skip
     assert rows(folder / "measurements.parquet", "trdt", "lesion_id = 'L2'") == [(None,)]
-    assert findings(folder) == [("structure/unreadable_date", "Lesioni!4", "Basale|Data", asked)]
+    assert findings(folder) == [(f"structure/{rule}_date", "Lesioni!4", "Basale|Data", asked)]
 
 
 def test_centimetres_in_one_column_and_letters_of_two_languages(tmp_path: Path) -> None:

@@ -176,8 +176,10 @@ def test_the_csv_twins_know_transactions_too(tmp_path):
 def test_a_partial_date_is_asked_for_and_no_day_invented(tmp_path):
     folder = stage(Home(tmp_path), {"a.xml": odm(subject(1, follow_up(item("LAST", "2014-03"))))})
     assert rows(folder, "followup", "local_id, fudt") == [("ME3/1", None)]
-    asked = rows(folder, "findings", "field, value_received, source_file, source_row", "local_id is not null")
-    assert asked == [("I_FU_LAST", "2014-03", "a.xml", "1")]
+    asked = rows(folder, "findings", "rule_id, field, value_received, source_file, source_row", "local_id is not null")
+    assert asked == [("structure/partial_date", "I_FU_LAST", "2014-03", "a.xml", "1")]
+    bounds = rows(folder, "partial_dates", "precision, lower_dt::varchar, upper_dt::varchar")
+    assert bounds == [("month", "2014-03-01", "2014-03-31")]
 
 
 def test_a_broken_transactional_file_rejects_the_delivery_once(tmp_path):

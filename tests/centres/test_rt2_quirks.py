@@ -4,6 +4,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 import xlsxwriter
 from delivered import deliver, rows
@@ -91,8 +92,8 @@ def test_a_plan_that_was_never_delivered_supersedes_its_old_rows(tmp_path: Path)
 
 def test_test_patients_are_told_by_the_guard_column_which_never_lands(tmp_path: Path) -> None:
     tests = [
-        row(900 + i, IDA=f"M0000{i}", last_name=name, Technique="QA")
-        for i, name in enumerate(("PHYSICS", "QA", "TEST"))
+        row(900 + i, IDA=f"M0000{i}", last_name=name, Technique=technique)
+        for i, (name, technique) in enumerate((("PHYSICS", "SBRT"), ("QA", "QA"), (" TEST", "SBRT")))
     ]
     folder = staged(tmp_path, [*tests, row(1)])
     assert courses(folder) == [("1", Decimal("37.5"), 5)]
@@ -100,6 +101,7 @@ def test_test_patients_are_told_by_the_guard_column_which_never_lands(tmp_path: 
     (landed,) = (tmp_path / "home" / "landed" / "rt2").iterdir()
     names = rows(landed / "summary.parquet", "columns(*)")
     assert "PHYSICS" not in str(names)
+    assert "Last_Name" not in duckdb.read_parquet(str(landed / "summary.parquet")).columns
 
 
 @pytest.mark.parametrize("name", ["Invented", "TEST2", "qa"])

@@ -20,6 +20,11 @@ def test_every_form_and_field_of_a_rule_is_said_in_every_language(language: str)
     assert {name: labels for name, labels in missing.items() if labels} == {}
 
 
+@pytest.mark.parametrize("language", [language for language in LANGUAGES if language != "en"])
+def test_every_anatomic_site_is_said_in_every_language(language: str) -> None:
+    assert {f"site {code}" for code in study.codelist("anatomic_site")} - called(language).keys() == set()
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_list_that_came_back_is_called_as_its_reader_calls_it(language: str) -> None:
     said = words(language)

@@ -1,9 +1,11 @@
 """What rejects a delivery and what does not: each message names file, row or column, what was expected, what to do."""
 
+import io
 import zipfile
 from pathlib import Path
 
 import duckdb
+import openpyxl
 import pytest
 
 from pipelines.centres import Centre, load
@@ -23,9 +25,12 @@ sources:
     files: "log*.csv"
     read: {format: csv, encoding: utf-8, delimiter: ";"}
     key: [ID]
-    guard: {Name: [TEST]}
-    ignore: [Known]
+    guard: {Name: [QA, TEST]}
+    drop_rows:
+      - {where: {Name: {in: [TEST]}}, reason: test_patient}
+    ignore: [Known, Telefono fisso noto]
     or:
+      - {files: "log*.xlsx", read: {format: xlsx, sheet: Log}}
       - {files: "twin.csv", read: {format: csv, encoding: utf-8, delimiter: ","}}
   extra:
     files: "extra.csv"
@@ -67,7 +72,7 @@ def rows(path: Path, columns: str) -> list[tuple[object, ...]]:
 
 def test_named_columns_land_as_text_with_the_place_they_came_from(tmp_path: Path, centre: Centre) -> None:
     folder = landed(tmp_path, centre, {"log.csv": GOOD, "notes.txt": "x"})
-    assert rows(folder / "log.parquet", "* exclude (delivery_id, file_sha256)") == [
+    assert rows(folder / "log.parquet", '* exclude (delivery_id, file_sha256, "guarded Name")') == [
         ("log.csv", "2", "1", "X-1"),
         ("log.csv", "3", "2", "X-2"),
     ]
@@ -79,12 +84,57 @@ def test_named_columns_land_as_text_with_the_place_they_came_from(tmp_path: Path
 
 
 def test_an_unknown_column_does_not_land_and_is_noted(tmp_path: Path, centre: Centre) -> None:
-    log = "ID;Code;Surname\n1;X-1;Smith\n2;X-2; \n3;X-3;Rossi\n"
+    log = "ID;Code;Mood\n1;X-1;good\n2;X-2; \n3;X-3;better\n"
     folder = landed(tmp_path, centre, {"log.csv": log, "extra.csv": "a\n1\n"})
-    assert "Smith" not in str(rows(folder / "log.parquet", "*"))
-    assert ("structure/unknown_column", "Surname", "2") in rows(
+    assert "good" not in str(rows(folder / "log.parquet", "*"))
+    assert ("structure/unknown_column", "Mood", "2") in rows(
         folder / "_notes.parquet", "rule_id, field, value_received"
     )
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "looks"),
+    [
+        ("Note", "RSSMRA80A01H501U", "Italian fiscal code"),
+        ("Known", "a.b@example.org", "e-mail address"),
+        ("Mood", "+39 333 1234567", "phone number"),
+        ("Cognome e nome", "x", "a column that names a patient"),
+        ("patient_name", "x", "a column that names a patient"),
+    ],
+)
+@pytest.mark.parametrize("form", ["csv", "xlsx"])
+def test_an_identifier_in_a_column_that_is_not_landed_rejects(
+    tmp_path: Path, centre: Centre, column: str, value: str, looks: str, form: str
+) -> None:
+    with pytest.raises(DeliveryRejected) as rejected:
+        landed(tmp_path, centre, given(form, ["1", "X-1", " "], ["2", "X-2", value], column=column))
+    row = "3" if form == "csv" else "Log!3"
+    assert f"column {column}, row {row} (1 rows)" in str(rejected.value) and looks in str(rejected.value)
+    assert value == "x" or value not in str(rejected.value)
+
+
+@pytest.mark.parametrize("form", ["csv", "xlsx"])
+@pytest.mark.parametrize(
+    ("column", "value"), [("Cognome", " "), ("Known", "x"), ("Telefono fisso noto", "x"), ("Operatore", "x")]
+)
+def test_no_identifier_is_seen_where_nothing_stands_or_the_mapping_ignores_the_name(
+    tmp_path: Path, centre: Centre, column: str, value: str, form: str
+) -> None:
+    landed(tmp_path, centre, given(form, ["1", "X-1", value], column=column))
+
+
+def given(form: str, *lines: list[str], column: str) -> dict[str, str | bytes]:
+    """A log with one column more, as text or as a workbook."""
+    table = [["ID", "Code", column], *lines]
+    if form == "csv":
+        return {"log.csv": "".join(";".join(line) + "\n" for line in table)}
+    book = openpyxl.Workbook()
+    book.active.title = "Log"
+    for line in table:
+        book.active.append(line)
+    held = io.BytesIO()
+    book.save(held)
+    return {"log.xlsx": held.getvalue()}
 
 
 def test_another_layout_of_the_same_source_is_read_in_its_own_way(tmp_path: Path, centre: Centre) -> None:
@@ -115,7 +165,10 @@ def test_a_file_in_an_archive_lands_under_its_path_there(tmp_path: Path, centre:
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({"other.csv": GOOD}, "log*.csv or twin.csv: expected this file in the delivery. Add the file (log)"),
+        (
+            {"other.csv": GOOD},
+            "log*.csv or log*.xlsx or twin.csv: expected this file in the delivery. Add the file (log)",
+        ),
         ({"log.csv": ""}, "log.csv: expected a file with content"),
         ({"log.csv": "Code;Known\nX-1;a\n"}, "log.csv, column ID: expected this key column"),
         ({"log1.csv": GOOD, "log2.csv": "Code\nX-1\n"}, "log2.csv, column ID: expected this key column"),
@@ -147,5 +200,5 @@ def test_all_problems_are_named_at_once(tmp_path: Path, centre: Centre) -> None:
 
 def test_a_guard_column_may_hold_what_is_known_to_be_harmless(tmp_path: Path, centre: Centre) -> None:
     folder = landed(tmp_path, centre, {"log.csv": "ID;Code;Name\n1;X-1;TEST\n2;X-2; \n"})
-    assert len(rows(folder / "log.parquet", "ID")) == 2
+    assert rows(folder / "log.parquet", 'ID, "guarded Name"') == [("1", "1"), ("2", None)], "rows are dropped by it"
     assert "TEST" not in str(rows(folder / "log.parquet", "*"))

@@ -64,6 +64,7 @@ def test_columns_are_those_that_the_mapping_names(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "line", "said"),
     [
+        ("key: [id]", "drop_rows: [{where: {name: {in: [OTHER]}}, reason: test}]", 7, "it never lands"),
         ("ignore: [printed]", "ignroe: [printed]", 7, "did you mean 'ignore'?"),
         ("kind: oncology", "kind: oncolgy", 3, "did you mean 'oncology'?"),
         ("m: M, f: F", "m: M, f: W", 12, "'W' is not a code of sex"),

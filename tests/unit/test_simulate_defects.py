@@ -65,7 +65,6 @@ NOT_PLANTED = {
     "eligibility/brain_progressing": "asked of many subjects of a clean cohort already",
     "linkage/death_before_visit_elsewhere": "no radiotherapy centre sends a follow-up",
     "linkage/death_dates": "no radiotherapy centre sends a follow-up",
-    "linkage/lesion_site_differs": "the other half of linkage/target_site_differs, of which one is asked",
     "linkage/target_without_lesion": "needs two cells: no label, and a site without a lesion",
     "linkage/visit_after_death_elsewhere": "no radiotherapy centre sends a follow-up",
     "recist/baseline_missing": "a whole form is missing; nothing stands where it should be",
@@ -77,7 +76,6 @@ NOT_PLANTED = {
     "structure/no_current_row": "needs a record of which only old versions came: tests/centres",
     "structure/not_read": "of all records that no source reads, asked at the first: tests/centres",
     "structure/orphan_reader_measurement": "none of the seven centres sends an independent reader",
-    "structure/partial_date": "none of the seven mappings takes partial dates",
     "structure/replies_differ": "of a reply, not of an export",
     "structure/reply_not_understood": "of a reply, not of an export",
     "structure/reply_unknown_query": "of a reply, not of an export",
@@ -108,6 +106,16 @@ def planted(folder: Path) -> list[tuple[str, ...]]:
         return con.execute(
             f"from read_csv({lit(str(folder / 'truth' / 'defects.csv'))}, all_varchar = true)"
         ).fetchall()
+
+
+def test_a_site_of_a_lesion_that_two_units_place_differently_is_recorded_at_both(tmp_path: Path) -> None:
+    simulate(tmp_path, patients=120, seed=3, defects=0.04)
+    rows = [row for row in planted(tmp_path) if row[5] == "target_site_differs"]
+    assert {(row[0][:2], row[6]) for row in rows} == {
+        ("rt", "linkage/target_site_differs"),
+        ("me", "linkage/lesion_site_differs"),
+    }
+    assert [row[0][:2] for row in rows].count("rt") == [row[0][:2] for row in rows].count("me")
 
 
 def test_places_and_rate(tmp_path: Path) -> None:

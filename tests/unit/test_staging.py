@@ -158,6 +158,26 @@ def test_what_cannot_be_used_is_null_and_a_finding(
     assert findings == [(text, f"structure/{rule}", "raw", "data.csv", "2")]
 
 
+@pytest.mark.parametrize(
+    ("field", "text", "expected"),
+    [
+        ("diameter_mm: {from: raw, unit: mm}", "3200000", "a number below 1000000"),
+        ("diameter_mm: {from: raw, unit: cm}", "320000", "a number below 100000"),
+        ("diameter_mm: {from: raw, unit: mm}", "3200000 mm", "a number such as 12.5"),
+        ("visitnum: {from: raw}", "3000000000", "a number below 2147483648"),
+        ("visitnum: {from: raw}", "2.5", "a whole number"),
+    ],
+)
+def test_a_number_that_is_only_too_large_is_told_its_bound(
+    tmp_path: Path, field: str, text: str, expected: str
+) -> None:
+    one_field(tmp_path, "measurements", field, [text])
+    (findings,) = tmp_path.rglob("findings.parquet")
+    with duckdb.connect() as con:
+        query = f"select expected from '{findings}' where rule_id = 'structure/unreadable_number'"
+        assert con.execute(query).fetchall() == [(expected,)]
+
+
 def test_a_text_that_is_known_to_mean_nothing_is_no_finding(tmp_path: Path) -> None:
     values, findings = one_field(
         tmp_path, "measurements", "method: {from: raw, map: {CT: ct, boh: null}}", ["boh", "CT"]
