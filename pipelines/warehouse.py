@@ -114,18 +114,6 @@ def write_whole(path: Path, text: str, mode: int = 0o666) -> None:
     draft.replace(path)
 
 
-def append_line(path: Path, line: str) -> None:
-    """Add a line to a file that only grows; a crash can at most leave a last line that is cut off."""
-    with path.open("a+b") as file:
-        if file.tell():
-            file.seek(-1, os.SEEK_END)
-            if file.read(1) != b"\n":
-                line = "\n" + line  # after a line that was cut off, or it would go with it
-        file.write(f"{line}\n".encode())
-        file.flush()
-        os.fsync(file.fileno())
-
-
 def remove(home: Home, folder: Path) -> None:
     """Remove a folder of the home as a whole: one that a crash left half there would pass for what it was."""
     if folder.exists():

@@ -4,7 +4,8 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pipelines.warehouse import Home, append_line
+from pipelines.deliveries.lines import append_line
+from pipelines.warehouse import Home
 
 NAME = "acceptances.jsonl"
 

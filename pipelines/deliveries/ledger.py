@@ -10,8 +10,9 @@ from pathlib import Path
 from threading import get_ident
 from typing import Any
 
+from pipelines.deliveries.lines import append_line
 from pipelines.errors import RestageError
-from pipelines.warehouse import Home, append_line
+from pipelines.warehouse import Home
 
 CHUNK = 1 << 20
 MEND = (

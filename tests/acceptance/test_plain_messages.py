@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -175,11 +176,10 @@ def test_a_home_that_was_not_there_is_told(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     serve = "pipelines.orchestration.serve."
-    monkeypatch.setattr(f"{serve}prepare_dagster", lambda home: home.root.mkdir(exist_ok=True))
-    for name in ("_probe", "_only_daemon"):
-        monkeypatch.setattr(serve + name, lambda _: None)
-    monkeypatch.setattr(f"{serve}_start", lambda *_: None)
-    monkeypatch.setattr(f"{serve}_watch", lambda _: 0)
+    monkeypatch.setattr(f"{serve}prepare_dagster", lambda home: home.dagster.mkdir(parents=True, exist_ok=True))
+    monkeypatch.setattr(f"{serve}_probe", lambda _: None)
+    monkeypatch.setattr(f"{serve}_start", lambda *_: SimpleNamespace(pid=1))
+    monkeypatch.setattr(f"{serve}_watch", lambda *_: 0)
     for new in (True, False):
         said = spoken(f"{command} --home NEW/home", tmp_path, monkeypatch, capsys)[1]
         assert (f"{tmp_path / 'home'}: a new home" in said) is new
