@@ -135,7 +135,7 @@ class Study:
         ended = "killed" if gone == signal.SIGKILL else "failed" if "error" in answer else "done"
         met = "" if ended == "done" else fault
         self.log.append({"day": str(self.day), "key": key, "fault": met, "at": at, "ended": ended,
-                         "error": answer.get("error", "")[-600:]})  # fmt: skip
+                         "error": answer.get("error", "")})  # fmt: skip
         return ended
 
     def night(self) -> None:
