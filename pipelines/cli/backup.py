@@ -25,9 +25,10 @@ def backup(
     """
     from pipelines import backup as care
 
-    # a ledger that grows while it is copied would make a backup that is not whole
-    with answering(as_json) as answer, alone(place) if (place := home_of(home)).root.is_dir() else nullcontext():
-        with progress(f"Writing {to.name}"):
+    with answering(as_json) as answer:
+        place = home_of(home)
+        # a ledger that grows while it is copied would make a backup that is not whole
+        with alone(place) if place.root.is_dir() else nullcontext(), progress(f"Writing {to.name}"):
             about = care.backup(place, to)
         n, size = len(about["files"]), to.stat().st_size
         answer |= {"file": to.resolve(), "files": n, "bytes": size, "made": about["made"]}

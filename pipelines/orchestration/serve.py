@@ -45,15 +45,14 @@ def serve(home: Home, port: int | None, say: Callable[[str], None]) -> int:
         os.close(handle)
         return True
 
-    daemon = watching()
-    if not daemon:
+    if not (daemon := watching()):
         process = (home.dagster / "daemon.lock").read_text(encoding="ascii").strip()
         by = f" (process {process})" if process else ""
         say(f"The daemon of this home runs already{by}; this one takes its place when it ends.")
     if port is not None:
         started.append(_start((*WEBSERVER, str(port))))
         say(f"http://127.0.0.1:{port} (stop with Ctrl-C)")
-    return _watch(started, (lambda: True) if daemon else watching)
+    return _watch(started, daemon, watching)
 
 
 def _probe(port: int) -> None:
@@ -72,8 +71,8 @@ def _start(command: tuple[str, ...], inherited: tuple[int, ...] = ()) -> "subpro
     return subprocess.Popen([sys.executable, "-m", *command], cwd=study.ROOT, pass_fds=inherited, process_group=0)
 
 
-def _watch(started: "list[subprocess.Popen[bytes]]", watching: Callable[[], bool]) -> int:
-    """Until one of these ends or somebody ends this process; as long as none of them is the daemon, it is tried."""
+def _watch(started: "list[subprocess.Popen[bytes]]", daemon: bool, watching: Callable[[], bool]) -> int:
+    """Until one of these ends or somebody ends this process; as long as the daemon is not among them, it is tried."""
     ending = []
 
     def end(number: int, _: FrameType | None) -> None:
@@ -81,7 +80,6 @@ def _watch(started: "list[subprocess.Popen[bytes]]", watching: Callable[[], bool
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
-    daemon = False
     while not ending and all(process.poll() is None for process in started):
         daemon = daemon or watching()
         time.sleep(0.2)
