@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -46,22 +47,24 @@ def _model_step(model: models.Model) -> Step:
 
 
 def _python_step(
-    makes: tuple[str, ...], deps: Iterable[str], why: str, run: Callable[["duckdb.DuckDBPyConnection"], object]
+    makes: tuple[str, ...], deps: Iterable[str], why: str, run: Callable[["duckdb.DuckDBPyConnection", bool], object]
 ) -> Step:
-    """A pass in Python: it reads tables by their names, as a model does, and creates its own by theirs."""
+    """A pass in Python: it reads tables by their names, as a model does, and creates its own by theirs. `run` is told
+    whether these are there already and only touched subjects differ."""
     deps = tuple(deps)
 
     def run_pass(con: "duckdb.DuckDBPyConnection", only_touched: bool) -> dict[str, int]:
         models.show(con, deps)
+        again = only_touched and all(exists(con, name) for name in makes)
         for name in makes:
             con.execute(f"drop view if exists slice.{name}")
         con.execute("use slice")
         try:
-            run(con)
+            run(con, again)
         finally:
             con.execute("use memory")
         for name in makes:
-            if only_touched and models.is_watched(name) and exists(con, name):
+            if again and models.is_watched(name):
                 touched.note(con, name, f"slice.{name}")
             columns = ", ".join(f'cast("{c.name}" as {c.sql_type}) as "{c.name}"' for c in study.tables()[name].columns)
             con.execute(f"create or replace table store.{name} as select {columns} from slice.{name}")
@@ -103,45 +106,47 @@ def _passes() -> list[Step]:
             ("validated.rule_failures", "validated.rule_counts"),
             tables_read(rules),
             "Every rule in one pass, with all failing rows.",
-            lambda con: _judge(con, rules),
+            lambda con, again: _judge(con, rules, again),
         ),
         _python_step(
             statistics.SURVIVAL_TABLES,
             statistics.SURVIVAL_READS,
             "Product-limit and Aalen-Johansen estimates with their limits.",
-            statistics.survival,
+            lambda con, again: statistics.survival(con),
         ),
         _python_step(
             ("reports.sensitivity",),
             ("derived.endpoint_times",),
             "What the endpoints would be, were a rule another one.",
-            sensitivity,
+            lambda con, again: sensitivity(con),
         ),
         _python_step(
             ("reports.exact_limits",),
             ("reports.response_counts", "reports.toxicity_counts", "study.protocol"),
             "DuckDB has no beta quantile.",
-            statistics.exact_limits,
+            lambda con, again: statistics.exact_limits(con),
         ),
         _python_step(
             ("reports.centre_funnel",),
             ("reports.centre_counts", "study.protocol"),
             "DuckDB has no binomial quantile.",
-            statistics.centre_funnel,
+            lambda con, again: statistics.centre_funnel(con),
         ),
     ]
 
 
-def _judge(con: "duckdb.DuckDBPyConnection", rules: Iterable["Rule"]) -> None:
-    """All rules, the texts for a centre in its language; one whose examples do not hold judges nobody."""
+def _judge(con: "duckdb.DuckDBPyConnection", rules: Iterable["Rule"], again: bool) -> None:
+    """All rules, of touched subjects alone where that is enough, the texts for a centre in its language; one whose
+    examples do not hold judges nobody."""
     from pipelines.rules.load import tables_read
-    from pipelines.rules.run import run_rules
+    from pipelines.rules.run import Reach, run_rules
 
     problems = dict(con.execute("from slice.main.rule_problems").fetchall())
     rules = [replace(rule, problem=rule.problem or problems.get(rule.rule_id, "")) for rule in rules]
     read = tables_read(rules)
     languages = dict(con.execute("select centre, language from study.centres").fetchall())
-    run_rules(con, rules, languages, models.ranges(con), lambda where: models.show(con, read, where))
+    reach = Reach(partial(models.show, con, read), partial(models.ranges, con), touched.TOUCHED if again else "")
+    run_rules(con, rules, languages, reach)
 
 
 def load_steps() -> list[Step]:

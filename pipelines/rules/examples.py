@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines import study, study_schema, warehouse
+from pipelines.rules.counts import checked
 from pipelines.rules.load import RULES, Rule, table_columns, tables_read
-from pipelines.rules.statements import FAILURES, MACROS, checked, failing
+from pipelines.rules.statements import FAILURES, MACROS, failing
 
 if TYPE_CHECKING:
     import duckdb
@@ -111,7 +112,7 @@ def judge(con: "duckdb.DuckDBPyConnection", rule: Rule, case: Mapping[str, Any])
 
 def _digest(rule: Rule) -> str:
     """Changes with the rule's file, and with what rules are made of."""
-    machine = [Path(__file__).with_name(name) for name in ("examples.py", "statements.py")]
+    machine = [Path(__file__).with_name(name) for name in ("counts.py", "examples.py", "statements.py")]
     declared = [study.STUDY / "protocol.yaml"]
     path = RULES / rule.family / f"{rule.name}.yaml"
     total = hashlib.sha256()

@@ -2,11 +2,14 @@
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pipelines.errors import MappingError
+from pipelines.rules.causes import ask_once
+from pipelines.rules.counts import checked, passes
 from pipelines.rules.load import Rule, counted
-from pipelines.rules.statements import FAILURES, MACROS, by_subject, checked, failing, groups
+from pipelines.rules.statements import FAILURES, MACROS, by_subject, failing, groups
 from pipelines.study import sql_literal as lit
 from pipelines.warehouse import with_room
 
@@ -14,38 +17,51 @@ if TYPE_CHECKING:
     import duckdb
 
 LOG = logging.getLogger(__name__)
+JUDGED = "slice.main.judged_again"
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Whose rows are judged.
+
+    `show` lets the names resolve to the rows of subjects for whom a condition holds, or to all for an empty one;
+    `shares` are conditions that divide the subjects of a table, to bound the memory. `touched`: a table of subjects.
+    Only their rows are judged again, and what was found of the others, in `store`, stays.
+    """
+
+    show: Callable[[str], None] = lambda where: None
+    shares: Callable[[str], Sequence[str]] = lambda known: ("",)
+    touched: str = ""
 
 
 def run_rules(
     con: "duckdb.DuckDBPyConnection",
     rules: Sequence[Rule],
     languages: Mapping[str, str] | None = None,
-    shares: Sequence[str] = ("",),
-    show: Callable[[str], None] = lambda where: None,
+    reach: Reach = Reach(),
 ) -> None:
     """Make `validated.rule_failures` (one row per rule, record and field that fails or cannot be judged) and
     `validated.rule_counts` (one row per rule and centre).
 
     Reads `tables_read(rules)` by their plain names. `languages`: centre -> language of its `local_` texts; English for
-    a centre that is not named. `shares`: conditions that divide the subjects, to bound the memory; `show` lets the
-    names resolve to the rows of one of them, or to all for an empty one. Nothing checked is `not_applicable`, and so is
-    a rule that a later version of the protocol asks; a rule that has a `problem` or that DuckDB cannot run has status
-    `error`, leaves no failing rows, and the others go on. Raises `MappingError` where staging raised a rule that no
-    file describes. Source: QUALITY, Rules.
+    a centre that is not named. Nothing checked is `not_applicable`, and so is a rule that a later version of the
+    protocol asks; a rule that has a `problem` or that DuckDB cannot run has status `error`, leaves no failing rows, and
+    the others go on. Raises `MappingError` where staging raised a rule that no file describes. Source: QUALITY, Rules.
     """
     rules = counted(rules)
-    columns = ", ".join(f"{c} varchar" for c in FAILURES)
     con.execute(f"create schema if not exists validated; {MACROS}")
-    con.execute(f"create or replace table validated.rule_failures ({columns})")
-    con.execute("create or replace temp table rule_checked (rule_id varchar, centre varchar, n_checked bigint)")
     _refuse_unknown_findings(con, rules)
     rules = _not_withdrawn(con, rules)
     able = [r for r in rules if not r.problem and not r.not_yet]
     broken = {r.rule_id: r.problem for r in rules if r.problem}
-    broken |= _judge(con, able, languages or {}, shares, show)
+    anew = {} if reach.touched else _judge(con, able, languages or {}, reach)
+    if reach.touched and (not can_go_on(con, able) or _judge(con, able, languages or {}, reach)):
+        # what waited for a rule that can be judged no more, or only now, may be another subject's
+        anew = _judge(con, able, languages or {}, replace(reach, touched=""))
+    broken |= anew
     for rule_id, problem in sorted(broken.items()):
         LOG.warning("rule %s cannot run: %s", rule_id, problem)
-    _ask_once(con, able)
+    ask_once(con, able)
     _count(con, rules, broken)
 
 
@@ -57,94 +73,101 @@ def _not_withdrawn(con: "duckdb.DuckDBPyConnection", rules: Sequence[Rule]) -> S
     return [r for r in rules if r.withdrawn is None or (day is not None and day < r.withdrawn)]
 
 
+def can_go_on(con: "duckdb.DuckDBPyConnection", able: Sequence[Rule]) -> bool:
+    """Whether the same rules could be judged before, and none that is not judged by subject waits for another one."""
+    before = con.execute("select distinct rule_id from store.validated.rule_counts where problem is null").fetchall()
+    beside = [r for r in able if not by_subject([r])]
+    return {name for (name,) in before} == {r.rule_id for r in able} and not any(r.waits_for for r in beside)
+
+
 def _judge(
-    con: "duckdb.DuckDBPyConnection",
-    rules: Sequence[Rule],
-    languages: Mapping[str, str],
-    shares: Sequence[str],
-    show: Callable[[str], None],
+    con: "duckdb.DuckDBPyConnection", rules: Sequence[Rule], languages: Mapping[str, str], reach: Reach
 ) -> dict[str, str]:
-    """Fill both tables, share by share what is judged by subject. Returns the rules that are broken, and why."""
+    """Fill the rows that fail and `rule_checked`, share by share what is judged by subject. Returns the rules that are
+    broken, and why."""
+    con.execute(f"create or replace table validated.rule_failures ({', '.join(f'{c} varchar' for c in FAILURES)})")
+    con.execute("create or replace temp table rule_checked (rule_id varchar, centre varchar, n_checked bigint)")
     broken: dict[str, str] = {}
-    passes = [("", groups(rules))]
-    if len(shares) > 1:
-        one_by_one = [group for group in groups(rules) if by_subject(group)]
-        # who has no study code yet is nobody else's
-        parts = [f"({shares[0]} or usubjid is null)", *shares[1:]]
-        passes = [("", [g for g in groups(rules) if not by_subject(g)]), *((part, one_by_one) for part in parts)]
-    for where, some in passes:
-        show(where)
-        for group in some:
-            broken |= _judge_group(con, [r for r in group if r.rule_id not in broken], languages)
-    show("")
+
+    def each(where: str, made: Sequence[tuple[Rule, ...]], into: str, select: Callable[[Sequence[Rule]], str]) -> None:
+        reach.show(where)
+        for group in made:
+            group = tuple(r for r in group if r.rule_id not in broken)
+            broken.update(_all_or_one_by_one(group, lambda some: with_room(con, f"insert into {into} {select(some)}")))
+
+    def judge(where: str, some: Iterable[Rule]) -> None:
+        each(where, groups(some), "validated.rule_failures", lambda group: failing(group, languages))
+
+    def count(where: str, some: Iterable[Rule]) -> None:
+        each(where, passes(some), "rule_checked", checked)
+
+    beside, own = ([r for r in rules if by_subject([r]) == is_own] for is_own in (False, True))
+    judge("", beside)
+    count("", beside)
+    if reach.touched:
+        _keep(con, own, beside, reach.touched)
+        for share in _parts(reach.shares(JUDGED)):
+            judge(f"{share or 'true'} and (usubjid is null or usubjid in (from {JUDGED}))", own)
+    for share in _parts(reach.shares("store.harmonised.links")):
+        if not reach.touched:
+            judge(share, own)
+        count(share, own)
+    reach.show("")
     for rule_id in broken:  # what it left of earlier shares
         con.execute("delete from validated.rule_failures where rule_id = ?", [rule_id])
         con.execute("delete from rule_checked where rule_id = ?", [rule_id])
     return broken
 
 
-def _judge_group(
-    con: "duckdb.DuckDBPyConnection", group: Sequence[Rule], languages: Mapping[str, str]
-) -> dict[str, str]:
-    """Fill both tables for a group; where that fails, rule by rule. Returns the rules that are broken, and why."""
+def _parts(shares: Sequence[str]) -> list[str]:
+    """Who has no study code yet is nobody else's, and goes with the first."""
+    return [f"({shares[0]} or usubjid is null)", *shares[1:]] if len(shares) > 1 else [*shares]
+
+
+def _keep(con: "duckdb.DuckDBPyConnection", own: Sequence[Rule], beside: Sequence[Rule], touched: str) -> None:
+    """List in `JUDGED` who is judged again: the touched, and those of whom the rules beside found something else than
+    before, for which others wait. What was found of all others stays."""
+    listed = ", ".join(lit(r.rule_id) for r in beside)
+    con.execute(f"""
+        create or replace table {JUDGED} as
+        with found as (
+            select distinct usubjid, rule_id, table_name, 1 as n from validated.rule_failures
+            union all
+            select distinct usubjid, rule_id, table_name, -1 from store.validated.rule_failures
+            where rule_id in ({listed or "null"})
+        )
+        from {touched}
+        union
+        select usubjid from found where usubjid is not null group by usubjid, rule_id, table_name having sum(n) <> 0
+    """)
+    con.execute(f"""
+        insert into validated.rule_failures by name
+        select {", ".join(FAILURES)} from store.validated.rule_failures anti join {JUDGED} using (usubjid)
+        where rule_id in ({", ".join(lit(r.rule_id) for r in own) or "null"}) and usubjid is not null
+    """)
+
+
+def _all_or_one_by_one(group: Sequence[Rule], do: Callable[[Sequence[Rule]], None]) -> dict[str, str]:
+    """Do it for a group; where that fails, rule by rule. Returns the rules that are broken, and why."""
     import duckdb
 
     if not group:
         return {}
     try:
-        _judge_together(con, group, languages)
+        do(group)
         return {}
     except duckdb.Error:
         pass  # one of them is broken; the others of the group are not
     broken = {}
     for rule in group:
         try:
-            _judge_together(con, [rule], languages)
+            do([rule])
         except duckdb.Error as error:
             # a conversion error quotes the row's value, which belongs in no log
             spoken = isinstance(error, duckdb.BinderException | duckdb.CatalogException | duckdb.ParserException)
             said = str(error).splitlines()[0] if spoken else type(error).__name__
             broken[rule.rule_id] = f"{rule.file}: {said}"
     return broken
-
-
-def _judge_together(con: "duckdb.DuckDBPyConnection", group: Sequence[Rule], languages: Mapping[str, str]) -> None:
-    """All or nothing: what a broken rule would leave behind is not written."""
-    with_room(con, f"create or replace temp table seen as {checked(group)}")
-    with_room(con, f"insert into validated.rule_failures {failing(group, languages)}")
-    con.execute("insert into rule_checked from seen")
-
-
-def _ask_once(con: "duckdb.DuckDBPyConnection", rules: Iterable[Rule]) -> None:
-    """Take back what follows from another question: one query per root cause. What excludes a subject stays.
-
-    A value that could not be read is not asked for again as missing, and a rule that compares with what we derive waits
-    until nothing is open of what the derivation rests on (`waits_for`). Source: QUALITY, Findings.
-    """
-    con.execute("""
-        delete from validated.rule_failures
-        where severity <> 'exclude' and table_name not like 'staged.%' and rowid in (
-            select f.rowid from validated.rule_failures f
-            semi join staged.findings s on s.centre = f.centre and s.source_file = f.source_file
-                and s.source_row = f.source_row and s.staged_field = f.field
-        )
-    """)
-    waits = ", ".join(f"({lit(r.rule_id)}, {lit(cause)})" for r in rules for cause in r.waits_for)
-    if waits:
-        con.execute(f"""
-            delete from validated.rule_failures where severity <> 'exclude' and rowid in (
-                with waiting(rule_id, cause) as (values {waits}),
-                raised as (
-                    -- a note asks nothing, so that only a rule which names it waits for it
-                    select distinct usubjid,
-                        unnest([rule_id, case when severity <> 'note' then split_part(table_name, '.', 2) end]) as cause
-                    from validated.rule_failures where usubjid is not null
-                )
-                select f.rowid from validated.rule_failures f
-                join waiting w on w.rule_id = f.rule_id
-                join raised r on r.usubjid = f.usubjid and r.cause = w.cause
-            )
-        """)
 
 
 def _refuse_unknown_findings(con: "duckdb.DuckDBPyConnection", rules: Iterable[Rule]) -> None:

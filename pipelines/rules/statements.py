@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 
 from pipelines import study
 from pipelines.query_words import site_words
@@ -16,7 +15,7 @@ FAILURES = (
 )  # fmt: skip
 NOT_GIVEN = {"en": "not given", "it": "non indicato"}
 ALIAS = re.compile(r"\b([a-z]\w*)\.")
-JOIN, LEFT_JOIN = re.compile(r"\bjoin\b"), re.compile(r"\bleft join\b")
+NAMED = re.compile(r"\b((?:staged|harmonised|assessed|validated)\.\w+)")
 SUBQUERY = re.compile(r"\bselect\b", re.IGNORECASE)
 MACROS = r"""
     -- a number as a person writes it, without the zeros of its scale
@@ -32,16 +31,24 @@ def groups(rules: Iterable[Rule]) -> list[tuple[Rule, ...]]:
     """Rules by the rows they read; one with a subquery in its predicates stays alone, or it would run once for each."""
     found: dict[tuple[str, ...], list[Rule]] = {}
     for rule in rules:
-        alone = any(SUBQUERY.search(sql) for sql in (rule.applies_when, rule.fails_when, rule.unknown_when))
-        key = (rule.table, rule.joins, rule.places, rule.centre, rule.rule_id if alone else "")
+        alone = rule.rule_id if SUBQUERY.search(_predicates(rule)) else ""
+        key = (rule.table, rule.joins, rule.places, rule.centre, alone)
         found.setdefault(key, []).append(rule)
     return [tuple(group) for group in found.values()]
 
 
 def by_subject(group: Sequence[Rule]) -> bool:
-    """Whether each row of a group is judged by rows of its own subject: a rule about a centre says so (`about`)."""
-    table = study.tables().get(group[0].table)
-    return table is not None and table.by == "subject" and all(rule.about is None for rule in group)
+    """Whether each row of a group is judged by rows of its own subject, and by the delivery it came in. A rule about a
+    centre says so (`about`)."""
+    rule = group[0]
+    named = NAMED.findall(" ".join((rule.joins, rule.places, *(_predicates(r) for r in group))))
+    tables = [study.tables().get(name) for name in {rule.table, *named} - {"staged.received"}]
+    own = all(table is not None and table.by == "subject" for table in tables)
+    return own and all(rule.about is None for rule in group)
+
+
+def _predicates(rule: Rule) -> str:
+    return f"{rule.applies_when} {rule.fails_when} {rule.unknown_when}"
 
 
 def failing(group: Sequence[Rule], languages: Mapping[str, str]) -> str:
@@ -51,12 +58,13 @@ def failing(group: Sequence[Rule], languages: Mapping[str, str]) -> str:
     """
     wheres = [_breaks(rule) for rule in group]
     cells = [_cells(rule, languages) for rule in group]
+    rows = f"{source(group[0].table, group[0].joins)} {group[0].places} where {' or '.join(wheres)}"
     if len(group) == 1:
-        return f"select {', '.join(cells[0])} from {_source(group[0])} {group[0].places} where {wheres[0]}"
+        return f"select {', '.join(cells[0])} from {rows}"
     # only rows that break one of the rules come this far, so that no text is made for the others
     made = ", ".join(_failure(where, row) for where, row in zip(wheres, cells, strict=True))
-    rows = f"select unnest([{made}]) as failure from {_source(group[0])} {group[0].places} where {' or '.join(wheres)}"
-    return f"select {', '.join(f'failure.{c}' for c in FAILURES)} from ({rows}) where failure is not null"
+    listed = ", ".join(f"failure.{c}" for c in FAILURES)
+    return f"select {listed} from (select unnest([{made}]) as failure from {rows}) where failure is not null"
 
 
 def _failure(where: str, cells: Sequence[str]) -> str:
@@ -64,32 +72,9 @@ def _failure(where: str, cells: Sequence[str]) -> str:
     return f"case when {where} then struct_pack({made}) end"
 
 
-def _seen(group: Sequence[Rule]) -> str:
-    return ", ".join(
-        f"struct_pack(rule_id := {lit(rule.rule_id)}, n := count(*) filter ({rule.applies_when}))" for rule in group
-    )
-
-
-def checked(group: Sequence[Rule]) -> str:
-    """The select that yields how many rows each rule of a group looked at in each centre."""
-    if group[0].raised_by:
-        names = ", ".join(lit(rule.rule_id) for rule in group)
-        received = "select centre, sum(n_rows) as n from staged.received group by centre"
-        return f"select unnest([{names}]), centre, n from ({received})"
-    source = _source(replace(group[0], joins="")) if _alone(group) else _source(group[0])
-    rows = f"select {group[0].centre} as centre, unnest([{_seen(group)}]) as seen from {source} group by 1"
-    return f"select seen.rule_id, centre, seen.n from ({rows})"
-
-
-def _alone(group: Sequence[Rule]) -> bool:
-    """Whether the rows that are checked can be counted without the joins: none of them takes a row away or is named."""
-    named = " ".join([group[0].centre, *(rule.applies_when for rule in group)])
-    only_left = len(JOIN.findall(group[0].joins)) == len(LEFT_JOIN.findall(group[0].joins))
-    return only_left and set(ALIAS.findall(named)) <= {"t", "p"}
-
-
-def _source(rule: Rule) -> str:
-    return f"{rule.table} t {rule.joins.strip()} cross join study.protocol p"
+def source(table: str, joins: str) -> str:
+    """What stands after `from`: the checked rows, what is joined to them, and the protocol."""
+    return f"{table} t {joins.strip()} cross join study.protocol p"
 
 
 def _breaks(rule: Rule) -> str:

@@ -1,0 +1,67 @@
+"""How many rows each rule looked at, by centre: in as few passes, over as few joins, as the counts need."""
+
+import re
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+
+from pipelines.rules.load import Rule
+from pipelines.rules.statements import ALIAS, SUBQUERY, source
+from pipelines.study import sql_literal as lit
+
+TOKEN = re.compile(r"--[^\n]*|'(?:[^']|'')*'|[()]|\b(?:(?:left|inner|cross|semi|anti|asof)\s+)*join\b")
+NAMED_AS = re.compile(r"join\s+(?:lateral\s+)?(?:[\w.]+\s+)?(\w+)\s+(?:on|using)\b")
+
+
+def passes(rules: Iterable[Rule]) -> list[tuple[Rule, ...]]:
+    """Rules by the rows that are counted for them; one with a subquery stays alone, or it would run once for each."""
+    found: dict[tuple[str, ...], list[Rule]] = {}
+    for rule in rules:
+        alone = rule.rule_id if SUBQUERY.search(rule.applies_when) else ""
+        found.setdefault((rule.table, counted_joins(rule), rule.centre, str(bool(rule.raised_by)), alone), []).append(
+            rule
+        )
+    return [tuple(group) for group in found.values()]
+
+
+def checked(group: Sequence[Rule]) -> str:
+    """The select that yields rule, centre and the number of rows, for the rules of one pass."""
+    if group[0].raised_by:
+        names = ", ".join(lit(rule.rule_id) for rule in group)
+        received = "select centre, sum(n_rows) as n from staged.received group by centre"
+        return f"select unnest([{names}]), centre, n from ({received})"
+    seen = ", ".join(
+        f"struct_pack(rule_id := {lit(rule.rule_id)}, n := count(*) filter ({rule.applies_when}))" for rule in group
+    )
+    rows = source(group[0].table, counted_joins(group[0]))
+    by_centre = f"select {group[0].centre} as centre, unnest([{seen}]) as seen from {rows} group by 1"
+    return f"select seen.rule_id, centre, seen.n from ({by_centre})"
+
+
+def counted_joins(rule: Rule) -> str:
+    """The joins that decide how many rows there are: a `left join` takes none away and adds none (the joined rows are
+    one for each checked row, or a record would fail twice), and is left out where nothing names it."""
+    named, kept = f"{rule.centre} {rule.applies_when}", []
+    for join in reversed(each_join(rule.joins)):
+        alias = NAMED_AS.search(_outside_brackets(join))
+        if not join.startswith("left") or alias is None or alias[1] in ALIAS.findall(named):
+            kept.append(join)
+            named += join
+    return "\n".join(reversed(kept))
+
+
+def each_join(sql: str) -> list[str]:
+    """The joins that stand in no bracket, one text each."""
+    depth, starts = 0, []
+    for found in TOKEN.finditer(sql):
+        depth += (found[0] == "(") - (found[0] == ")")
+        if depth == 0 and found[0].endswith("join"):
+            starts.append(found.start())
+    return [sql[start:end].strip() for start, end in pairwise([*starts, len(sql)])]
+
+
+def _outside_brackets(sql: str) -> str:
+    depth, said = 0, []
+    for part in re.split(r"([()])", sql):
+        depth += (part == "(") - (part == ")")
+        said += [part] * (depth == 0 and part not in "()")
+    return " ".join(said)

@@ -1,0 +1,85 @@
+"""Rules are judged again for the subjects of whom something changed, and of nobody else."""
+
+from collections.abc import Iterator
+from contextlib import closing
+
+import duckdb
+import pytest
+
+from pipelines import warehouse
+from pipelines.rules import examples
+from pipelines.rules.load import Rule
+from pipelines.rules.run import Reach, run_rules
+from tests.rules.test_rules import RULES, simple
+
+ABOUT_ALL = {"centre_when": "false"}
+UP = simple()
+BESIDE = simple(name="beside", about=ABOUT_ALL, fails_when="t.course_id = 'X'")
+WAITS = simple(name="waits", waits_for=("made/beside",))
+
+
+@pytest.fixture
+def con() -> Iterator[duckdb.DuckDBPyConnection]:
+    """Three subjects with a fraction that fails each; `held.fractions` is what the name `fractions` resolves to."""
+    with closing(warehouse.memory()) as con:
+        examples.declare(con, RULES)
+        con.execute("attach ':memory:' as slice; attach ':memory:' as store; create schema store.validated")
+        con.execute("create schema held; create table held.fractions as from harmonised.fractions")
+        con.execute("drop table harmonised.fractions; create table slice.main.touched as select 'S1' as usubjid")
+        con.execute("""
+            insert into held.fractions by name select usubjid, 'a' as centre, course_id, 12 as dose_gy
+            from (values ('S1', 'C'), ('S2', 'C'), ('S3', 'X')) given(usubjid, course_id)
+        """)
+        con.execute("insert into staged.received by name select 'a' as centre, 1 as n_rows")
+        yield con
+
+
+def judged(con: duckdb.DuckDBPyConnection, rules: list[Rule], touched: str = "") -> list[tuple[str, str]]:
+    """Which rule fails for whom, and every run's outcome kept as what was known before the next."""
+
+    def show(where: str) -> None:
+        con.execute(f"create or replace view harmonised.fractions as from held.fractions {where and 'where ' + where}")
+
+    run_rules(con, rules, {}, Reach(show, touched=touched))
+    for name in ("rule_failures", "rule_counts"):
+        con.execute(f"create or replace table store.validated.{name} as from memory.validated.{name}")
+    return con.execute("select rule_id[6:], usubjid from validated.rule_failures order by all").fetchall()
+
+
+def test_what_was_found_of_others_stays(con: duckdb.DuckDBPyConnection) -> None:
+    assert judged(con, [UP]) == [("up", "S1"), ("up", "S2"), ("up", "S3")]
+    con.execute("update held.fractions set dose_gy = 5 where usubjid <> 'S3'")
+    # nobody said that S2 changed
+    assert judged(con, [UP], "slice.main.touched") == [("up", "S2"), ("up", "S3")]
+    assert con.execute("select n_checked, n_failed from validated.rule_counts").fetchall() == [(3, 2)]
+
+
+def test_rows_without_a_study_code_are_always_judged_again(con: duckdb.DuckDBPyConnection) -> None:
+    judged(con, [UP])
+    con.execute("update held.fractions set usubjid = null where usubjid = 'S2'")
+    con.execute("delete from store.validated.rule_failures where usubjid = 'S2'")
+    assert judged(con, [UP], "slice.main.touched") == [("up", "S1"), ("up", "S3"), ("up", None)]
+    assert judged(con, [UP], "slice.main.touched") == [("up", "S1"), ("up", "S3"), ("up", None)]
+
+
+def test_who_waited_for_a_rule_that_sees_everybody_is_judged_again(con: duckdb.DuckDBPyConnection) -> None:
+    assert judged(con, [BESIDE, WAITS]) == [("beside", "S3"), ("waits", "S1"), ("waits", "S2")]
+    con.execute("update held.fractions set course_id = 'C'")
+    assert judged(con, [BESIDE, WAITS], "slice.main.touched") == [("waits", "S1"), ("waits", "S2"), ("waits", "S3")]
+
+
+BREAKS = simple(name="breaks", fails_when="t.course_id::integer > 0")
+SEES_ALL = simple(name="beside", about=ABOUT_ALL, waits_for=("made/up",), fails_when="false")
+
+
+@pytest.mark.parametrize(
+    ("before", "now"),
+    [([UP], [UP, simple(name="other")]), ([UP, BREAKS], [UP, BREAKS]), ([UP, SEES_ALL], [UP, SEES_ALL])],
+    ids=["another rule", "one that breaks", "one that sees everybody and waits"],
+)
+def test_everybody_is_judged_where_what_was_found_before_says_too_little(
+    con: duckdb.DuckDBPyConnection, before: list[Rule], now: list[Rule]
+) -> None:
+    judged(con, before)
+    con.execute("update held.fractions set dose_gy = 5 where usubjid = 'S2'")
+    assert ("up", "S2") not in judged(con, now, "slice.main.touched")
