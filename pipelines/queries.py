@@ -1,6 +1,5 @@
-"""What a centre is asked: its findings as a ranked list, and as the files that it answers in."""
+"""What a centre is asked: its findings as a ranked list."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines import study
@@ -12,7 +11,6 @@ from pipelines.warehouse import Home
 if TYPE_CHECKING:
     import duckdb
 
-    from pipelines.centres import Centre
 
 ASKED = (
     "query_id", "priority", "local_id", "form", "visit", "field", "value_received", "expected", "problem", "action",
@@ -26,7 +24,6 @@ LISTED = (*TO_ANSWER, "answered", "unobtainable")
 ENDPOINT = ("eligibility", "recist", "radiotherapy", "linkage")
 ENDPOINT_TABLES = ("exposures", "followup", "lesions", "links", "measurements", "subjects")
 SAFETY_TABLES = ("adverse_events", "labs")
-WIDTHS = {"problem": 60, "action": 50, "expected": 30, "form": 24, "site_reply": 16, "site_comment": 40}
 MOST_PLACES = 10  # of records with the same root cause, named in the text of their one query
 
 
@@ -68,106 +65,6 @@ def unmapped_codes(con: "duckdb.DuckDBPyConnection", findings: str) -> list[tupl
         select source_file, field, value_received, count(distinct source_row) from {findings}
         where rule_id = 'structure/unmapped_code' group by all order by all
     """).fetchall()
-
-
-def write_queries(con: "duckdb.DuckDBPyConnection", home: Home, centre: str, folder: Path) -> list[Path]:
-    """Write `queries.xlsx` and `queries.csv` of one centre into `folder`, both to be answered and sent back.
-
-    Every text passes `disclosure.escape_formula`. The csv is UTF-8 with BOM and the centre's own delimiter.
-    """
-    from pipelines import centres
-    from pipelines.disclosure import escape_formula
-
-    mapping = centres.load(study.ROOT / "centres" / centre)
-    rows = [
-        [escape_formula(str(query[name])) if query[name] is not None else "" for name in ASKED + REPLY]
-        for query in centre_queries(con, home, centre)
-    ]
-    folder.mkdir(parents=True, exist_ok=True)
-    return [_write_xlsx(rows, mapping, folder / "queries.xlsx"), _write_csv(rows, mapping, folder / "queries.csv")]
-
-
-def write_to_decide(con: "duckdb.DuckDBPyConnection", folder: Path) -> Path:
-    """Write `queries_to_decide.csv` for the coordinating data manager: values that their centre has confirmed and that
-    can be accepted, and replies that the next delivery did not bear out. What is settled waits for nobody, and no
-    decision lifts what excludes. One row per query; texts pass `disclosure.escape_formula`."""
-    import csv
-
-    from pipelines.disclosure import escape_formula
-
-    cursor = con.execute("""
-        select q.query_id, q.centre, q.usubjid, q.rule_id, q.field, f.value_received, f.expected, f.message, q.state,
-            q.conflict, q.site_reply, q.site_comment, q.replied_by, q.replied_on, q.first_dt, q.age_days,
-            case q.state when 'answered' then 'accept it, or let the centre correct it'
-                else 'asked again, talk to the centre' end as to_do
-        from validated.queries q left join validated.findings f using (query_id)
-        where q.severity = 'query' and q.state = 'answered' and q.site_reply = 'confirmed'
-            or q.severity <> 'note' and q.state in ('new', 'open', 'reopened') and q.conflict is not null
-        order by q.centre, q.state <> 'answered', q.query_id
-    """)
-    target = folder / "queries_to_decide.csv"
-    with target.open("w", encoding="utf-8-sig", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(column[0] for column in cursor.description or [])
-        writer.writerows([escape_formula(str(v)) if v is not None else "" for v in row] for row in cursor.fetchall())
-    return target
-
-
-def _write_csv(rows: list[list[str]], centre: "Centre", target: Path) -> Path:
-    import csv
-
-    with target.open("w", encoding="utf-8-sig", newline="") as file:
-        writer = csv.writer(file, delimiter=centre.queries_delimiter)
-        writer.writerow(ASKED + REPLY)
-        writer.writerows(rows)
-    return target
-
-
-def _write_xlsx(rows: list[list[str]], centre: "Centre", target: Path) -> Path:
-    """A sheet whose asked columns are protected and whose reply is chosen from a list; another one explains both."""
-    import datetime
-
-    import xlsxwriter
-
-    said = words(centre.language)
-    book = xlsxwriter.Workbook(str(target), {"strings_to_formulas": False, "strings_to_urls": False})
-    about = {"title": centre.local_title, "subject": study.title(centre.language)}
-    book.set_properties({"created": datetime.datetime(2000, 1, 1), **about})
-    sheet = book.add_worksheet("queries")
-    head = book.add_format({"bold": True, "bottom": 1, "text_wrap": True})
-    asked = book.add_format({"text_wrap": True, "valign": "top"})
-    reply = book.add_format({"text_wrap": True, "valign": "top", "locked": False, "bg_color": "#FFF9DB"})
-    day = book.add_format({"valign": "top", "locked": False, "bg_color": "#FFF9DB", "num_format": "yyyy-mm-dd"})
-    for column, name in enumerate(ASKED + REPLY):
-        sheet.set_column(column, column, WIDTHS.get(name, 14))
-        sheet.write_string(0, column, name, head)
-    for line, row in enumerate(rows, 1):
-        for column, text in enumerate(row[: len(ASKED)]):
-            sheet.write_string(line, column, text, asked)
-        # the reply of last time stands there; sent back as it is, it is not a new one
-        for column, (name, text) in enumerate(zip(REPLY, row[len(ASKED) :], strict=True), len(ASKED)):
-            sheet.write(line, column, text or None, day if name == "replied_on" else reply)
-    if rows:
-        first = len(ASKED)
-        choice = {"validate": "list", "source": list(REPLIES), "ignore_blank": True}
-        choice |= {"input_title": said["reply"], "input_message": " ".join(said["replies"])}
-        sheet.data_validation(1, first, len(rows), first, choice)
-        since = {"validate": "date", "criteria": ">=", "value": datetime.date(2000, 1, 1), "ignore_blank": True}
-        sheet.data_validation(1, first + len(REPLY) - 1, len(rows), first + len(REPLY) - 1, since)
-    sheet.autofilter(0, 0, max(len(rows), 1), len(ASKED) + len(REPLY) - 1)
-    sheet.freeze_panes(1, 1)
-    sheet.protect("", {"format_columns": True, "format_rows": True, "autofilter": True, "sort": True})
-    sheet.set_landscape()
-    sheet.repeat_rows(0)
-    sheet.set_header("&L{title}&R{subject}".format(**{name: text.replace("&", "&&") for name, text in about.items()}))
-    sheet.fit_to_pages(1, 0)
-    legend = book.add_worksheet(said["legend_sheet"])
-    legend.set_column(1, 1, 100)
-    for line, (name, meaning) in enumerate({**said["legend"], **said["codes"]}.items()):
-        legend.write_row(line, 0, [name, meaning], asked)
-    legend.protect()
-    book.close()
-    return target
 
 
 def _select(home: Home, centre: str) -> str:

@@ -21,14 +21,14 @@ PAGES = {"index": "index.html"}  # the others are called report.html
 Results = Iterator[dg.MaterializeResult[Any]]
 
 
-def centre_files(con: "duckdb.DuckDBPyConnection", home: Home, centre: Centre) -> list[Path]:
+def centre_files(con: "duckdb.DuckDBPyConnection", home: Home, centre: Centre, may_stay: bool = False) -> list[Path]:
     """Write what a centre is told, and keep it in its outbox. While a rule cannot run, what it asked is not known: the
     centre is told again what it was told last, and its outbox stays as it is."""
     from pipelines.outbox.keep import bring_back, keep
     from pipelines.reports.centre_report import write_centre
 
     if not con.execute("select 1 from store.validated.rule_counts where status = 'error' limit 1").fetchall():
-        paths = write_centre(con, home, centre)
+        paths = write_centre(con, home, centre, may_stay)
         keep(home, centre.name)
         return paths
     return bring_back(home, centre.name) or write_centre(con, home, centre)
@@ -71,7 +71,8 @@ def report_assets(steps: list[Step], centres: Mapping[str, Centre], owners: list
                 continue
             centre = session.centres.get(name.removeprefix("centres/"))
             if centre:
-                paths = centre_files(session.con, session.home, centre)
+                same = session.only_touched and centre.name not in session.changed
+                paths = centre_files(session.con, session.home, centre, same)
             elif name == "study":
                 paths = write_study(session.con, session.home)
             else:

@@ -23,28 +23,31 @@ if TYPE_CHECKING:
     from pipelines.centres import Centre
 
 
-def write_centre(con: "duckdb.DuckDBPyConnection", home: Home, centre: "Centre") -> list[Path]:
-    """Write `reports/centres/<centre>/`: report.html in the centre's language and its queries as xlsx and csv.
+def write_centre(con: "duckdb.DuckDBPyConnection", home: Home, centre: "Centre", may_stay: bool = False) -> list[Path]:
+    """Write `reports/centres/<centre>/`: report.html in the centre's language and its queries as xlsx and csv
+    (`may_stay`: see `write_queries`).
 
     A centre sees its own rows in full and the others as suppressed sums. Source: QUALITY, The report to a centre.
     """
-    from pipelines.queries import write_queries
+    from pipelines.queries import centre_queries
+    from pipelines.query_files import write_queries
     from pipelines.reports.key_figures import key_figures
     from pipelines.reports.pictures import pictures
 
     folder = home.reports / "centres" / centre.name
     t = words(centre.language)
     with reading(con):
+        queries = centre_queries(con, home, centre.name)
         values = (
             _head(home, centre, t)
             | _received(con, home, centre.name, t)
-            | _queries(con, home, centre.name, t)
+            | _queries(con, queries, centre.name, t)
             | pictures(con, centre.name, t)
             | _others(con, centre.name, t)
         )
         values["key_figures"] = key_figures(con, centre.name, t)
         written = [page("centre.html", folder / "report.html", t=t, language=centre.language, **values)]
-        return written + write_queries(con, home, centre.name, folder)
+        return written + write_queries(queries, centre.name, folder, may_stay)
 
 
 def words(language: str) -> dict[str, Any]:
@@ -126,11 +129,10 @@ def _files(file: str, n: int, t: Mapping[str, Any]) -> str:
     return file if n == 1 else f"{n} {t['files'].lower()}" if n else str(t["file_missing"])
 
 
-def _queries(con: "duckdb.DuckDBPyConnection", home: Home, centre: str, t: Mapping[str, Any]) -> dict[str, Any]:
+def _queries(
+    con: "duckdb.DuckDBPyConnection", queries: list[dict[str, Any]], centre: str, t: Mapping[str, Any]
+) -> dict[str, Any]:
     """The first queries by priority, and within it those together for which the same is to be done; and the notes."""
-    from pipelines.queries import centre_queries
-
-    queries = centre_queries(con, home, centre)
     groups: dict[str, dict[str, list[dict[str, Any]]]] = {}
     for q in queries[:MOST_QUERIES]:
         groups.setdefault(q["priority"], {}).setdefault(q["action"], []).append(q)

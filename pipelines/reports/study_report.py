@@ -9,7 +9,7 @@ from pipelines import study
 from pipelines.deliveries import ledger
 from pipelines.figures.words import printed
 from pipelines.figures.write import write_figures
-from pipelines.queries import write_to_decide
+from pipelines.query_files import write_to_decide
 from pipelines.reports.pages import RULES, inlined, note_of, page, reading, rows_of
 from pipelines.reports.reader_agreement import reader_agreement, write_readers
 from pipelines.reports.sources import write_sources

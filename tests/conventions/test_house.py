@@ -31,7 +31,7 @@ FLOORS = [
     {"staging", "models"},
     {"rerun"},
     {"deliveries", "rules", "queries", "figures", "endpoints", "alternatives", "independent", "recist"},
-    {"freeze", "status"},
+    {"freeze", "query_files", "status"},
     {"accept", "backup", "reference", "outbox", "withdraw", "profile", "trace", "reports"},
     {"orchestration"},
     {"definitions"},

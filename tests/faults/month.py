@@ -49,7 +49,7 @@ def prepare(root: Path) -> None:
     session.gx.hand_over_counts = lambda process, con, deliveries: None
     session.gx.collect = lambda process, con, out: {}
     study_report.write_study = lambda con, home: []
-    centre_report.write_centre = lambda con, home, centre: []
+    centre_report.write_centre = lambda con, home, centre, may_stay=False: []
     keep.keep = lambda *given: []
     index.write_index = lambda con, home, margin: [home.reports.mkdir(exist_ok=True), home.reports][1:]
     orphans.GRACE = 0

@@ -24,7 +24,7 @@ CENTRE: Any = SimpleNamespace(name="one")
 def con(monkeypatch: pytest.MonkeyPatch) -> Iterator[duckdb.DuckDBPyConnection]:
     """A warehouse whose rules ran or not, and reports that hold what `asked` says."""
 
-    def write(con: duckdb.DuckDBPyConnection, home: Home, centre: Any) -> list[Path]:
+    def write(con: duckdb.DuckDBPyConnection, home: Home, centre: Any, may_stay: bool = False) -> list[Path]:
         folder = home.reports / "centres" / centre.name
         folder.mkdir(parents=True, exist_ok=True)
         for name in FILES:

@@ -10,7 +10,8 @@ import duckdb
 import pytest
 
 from pipelines import centres, study, warehouse
-from pipelines.queries import ASKED, REPLIES, REPLY, centre_queries, write_queries, write_to_decide
+from pipelines.queries import ASKED, REPLIES, REPLY, centre_queries
+from pipelines.query_files import write_queries, write_to_decide
 from pipelines.query_words import sql_labels
 from pipelines.warehouse import Home
 
@@ -113,7 +114,7 @@ def test_what_is_answered_stands_last_with_its_reply_and_what_is_accepted_is_gon
     found = [(q["query_id"], q["site_reply"], q["replied_on"]) for q in centre_queries(con, home, CENTRE)]
     assert found[-1] == ("Q7", "confirmed", "2017-04-20")
     assert [query for query, _, _ in found] == ["Q3", "Q1", "Q2", "Q4", "Q7"]
-    _, path = write_queries(con, home, CENTRE, tmp_path / "out")
+    _, path = write_queries(centre_queries(con, home, CENTRE), CENTRE, tmp_path / "out")
     assert path.read_text(encoding="utf-8-sig").splitlines()[-1].endswith("confirmed,,A. Rossi,2017-04-20")
 
 
@@ -184,7 +185,7 @@ def test_no_study_code_of_another_centre_leaves_the_house(store: tuple[duckdb.Du
 def test_the_csv_opens_in_the_centres_spreadsheet(
     store: tuple[duckdb.DuckDBPyConnection, Home], tmp_path: Path
 ) -> None:
-    _, path = write_queries(*store, CENTRE, tmp_path / "out")
+    _, path = write_queries(centre_queries(*store, CENTRE), CENTRE, tmp_path / "out")
     assert path.name == "queries.csv" and path.read_bytes().startswith(b"\xef\xbb\xbf")
     delimiter = centres.load(study.ROOT / "centres" / CENTRE).queries_delimiter
     with path.open(encoding="utf-8-sig", newline="") as file:
@@ -196,7 +197,7 @@ def test_the_csv_opens_in_the_centres_spreadsheet(
 
 def test_the_workbook_takes_only_replies(store: tuple[duckdb.DuckDBPyConnection, Home], tmp_path: Path) -> None:
     openpyxl = pytest.importorskip("openpyxl")
-    path, _ = write_queries(*store, CENTRE, tmp_path / "out")
+    path, _ = write_queries(centre_queries(*store, CENTRE), CENTRE, tmp_path / "out")
     sheet = openpyxl.load_workbook(path)["queries"]
     assert sheet.protection.sheet
     head = [cell.value for cell in sheet[1]]
@@ -210,5 +211,23 @@ def test_the_workbook_takes_only_replies(store: tuple[duckdb.DuckDBPyConnection,
     assert explained[: len(head)] == head and set(REPLIES) | {"new", "open", "reopened"} <= set(explained)
     choices = [v for v in sheet.data_validations.dataValidation if v.type == "list"]
     assert choices[0].formula1 == '"' + ",".join(REPLIES) + '"'
-    again, _ = write_queries(*store, CENTRE, tmp_path / "again")
+    again, _ = write_queries(centre_queries(*store, CENTRE), CENTRE, tmp_path / "again")
     assert path.read_bytes() == again.read_bytes()
+
+
+def test_a_workbook_stays_while_its_list_is_the_same(
+    store: tuple[duckdb.DuckDBPyConnection, Home], tmp_path: Path
+) -> None:
+    asked = centre_queries(*store, CENTRE)
+    book, listed = write_queries(asked, CENTRE, tmp_path)
+    made = book.read_bytes()
+    book.write_bytes(b"as it was")
+    write_queries(asked, CENTRE, tmp_path, may_stay=True)
+    assert book.read_bytes() == b"as it was"
+    listed.unlink()
+    write_queries(asked, CENTRE, tmp_path, may_stay=True)
+    assert book.read_bytes() == made
+    write_queries(asked[1:], CENTRE, tmp_path, may_stay=True)
+    assert book.read_bytes() != made and len(listed.read_bytes().splitlines()) == len(asked)
+    write_queries(asked, CENTRE, tmp_path)
+    assert book.read_bytes() == made
