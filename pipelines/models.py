@@ -5,15 +5,16 @@ The names in a model resolve to views in an attached in-memory database `slice`;
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipelines import study, touched
 from pipelines.errors import DiskFull, MappingError, disk_full
+from pipelines.sql_tree import named_tables, shadowed
 from pipelines.warehouse import count, exists, memory, with_room
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ LIFE = {
     "source_row, newest_fl, usubjid",
     "acceptances": "epoch, query_id, value_hash, accepted_by, accepted_on, accept_reason",
 }
+EVERYBODY = "store.harmonised.links"
 AT_ONCE = 100_000  # subjects; bounds the memory
 HEADER = re.compile(r"^-- (one row per|unit|why|source): (.*)$", re.MULTILINE)
 
@@ -63,49 +65,6 @@ def technical_type(column: str) -> str:
     return "bigint" if column == "epoch" or column.startswith("n_") else "date" if column.endswith("_dt") else "varchar"
 
 
-def _named_tables(node: Any) -> Iterator[str]:
-    """Every `schema.table` in a serialised statement; names without a schema are its own common table expressions."""
-    if isinstance(node, dict):
-        if node.get("type") == "BASE_TABLE" and node.get("schema_name"):
-            yield f"{node['schema_name']}.{node['table_name']}"
-        for child in node.values():
-            yield from _named_tables(child)
-    elif isinstance(node, list):
-        for child in node:
-            yield from _named_tables(child)
-
-
-def _selects(node: Any) -> Iterator[dict[str, Any]]:
-    """Every select in a serialised statement, those of common table expressions included."""
-    if isinstance(node, dict):
-        if node.get("type") == "SELECT_NODE":
-            yield node
-        for child in node.values():
-            yield from _selects(child)
-    elif isinstance(node, list):
-        for child in node:
-            yield from _selects(child)
-
-
-def _joined(source: Any) -> Iterator[str]:
-    """The tables that a `from` joins, not those of its subqueries."""
-    if source["type"] == "JOIN":
-        yield from _joined(source["left"])
-        yield from _joined(source["right"])
-    else:
-        yield from _named_tables({k: v for k, v in source.items() if k != "subquery"})
-
-
-def _shadowed(tree: Any) -> set[str]:
-    """Aliases beside study.protocol with the name of a parameter, which is read where the alias is meant."""
-    found = set()
-    for select in _selects(tree):
-        if "study.protocol" in _joined(select["from_table"]):
-            named = {e["alias"]: e.get("column_names", [""])[-1] for e in select["select_list"] if e["alias"]}
-            found |= {alias for alias, column in named.items() if alias in study.protocol() and column != alias}
-    return found
-
-
 def read_model(path: Path, con: "duckdb.DuckDBPyConnection") -> Model:
     """Read one SQL file.
 
@@ -123,12 +82,12 @@ def read_model(path: Path, con: "duckdb.DuckDBPyConnection") -> Model:
         raise MappingError(
             f"{path.parent.name}/{path.name}: no study/tables/{path.stem}.yaml declares {schema}.{path.stem}."
         )
-    if shadowed := _shadowed(tree):
+    if aliases := shadowed(tree):
         raise MappingError(
-            f"{path.parent.name}/{path.name}: {', '.join(sorted(shadowed))} is an alias beside the protocol, which "
+            f"{path.parent.name}/{path.name}: {', '.join(sorted(aliases))} is an alias beside the protocol, which "
             "has a parameter of this name: SQL would read that one. Give the alias another name."
         )
-    deps = tuple(sorted(set(_named_tables(tree))))
+    deps = tuple(sorted(set(named_tables(tree))))
     return Model(schema, path.stem, path, sql, dict(HEADER.findall(sql)), deps)
 
 
@@ -142,6 +101,11 @@ def load(root: Path = SQL) -> dict[str, Model]:
         return {name: found[name] for name in order}
     except CycleError as error:
         raise MappingError(f"These models read each other in a circle: {' -> '.join(error.args[1])}.") from error
+
+
+def reads() -> dict[str, tuple[str, ...]]:
+    """What each model reads, after those it reads."""
+    return {name: model.deps for name, model in load().items()}
 
 
 def attach(con: "duckdb.DuckDBPyConnection") -> None:
@@ -173,14 +137,13 @@ def show(con: "duckdb.DuckDBPyConnection", names: Iterable[str], where: str = ""
         con.execute(f"create or replace view slice.{full_name} as from {source}{f' where {where}' if narrowed else ''}")
 
 
-def shares(con: "duckdb.DuckDBPyConnection", model: Model, only_touched: bool = False) -> list[str]:
+def shares(con: "duckdb.DuckDBPyConnection", model: Model, known: str = EVERYBODY) -> list[str]:
     """Conditions that divide the subjects whose rows are made; an empty one where all go at once."""
-    if model.table.by != "subject" or model.schema == "harmonised":
-        return [""]
-    return ranges(con, touched.whom(model.table) if only_touched else "store.harmonised.links")
+    at_once = model.table.by != "subject" or model.schema == "harmonised"
+    return [""] if at_once else ranges(con, known)
 
 
-def ranges(con: "duckdb.DuckDBPyConnection", known: str = "store.harmonised.links") -> list[str]:
+def ranges(con: "duckdb.DuckDBPyConnection", known: str = EVERYBODY) -> list[str]:
     """Conditions that divide the subjects of a table into about `AT_ONCE` each; ranges, so that the rows of a share lie
     together in every table that was made by shares."""
     if not exists(con, "harmonised.links"):
@@ -203,7 +166,7 @@ def is_watched(full_name: str) -> bool:
     and read by those."""
     table = study.tables()[full_name]
     if table.by == "subject":
-        return full_name.startswith("harmonised.") and touched.whom(table) == touched.TOUCHED
+        return full_name.startswith("harmonised.") and touched.tells(table)
     return any(full_name in m.deps for m in load().values() if m.table.by == "subject")
 
 
@@ -219,11 +182,12 @@ def run(con: "duckdb.DuckDBPyConnection", model: Model, only_touched: bool = Fal
     again = only_touched and exists(con, model.full_name)
     watched = again and is_watched(model.full_name)
     only_touched = again and model.table.by == "subject"
+    whom = touched.whom(con, [model.full_name], reads()) if only_touched else EVERYBODY
     columns = ", ".join(f'cast("{c.name}" as {c.sql_type}) as "{c.name}"' for c in model.table.columns)
     target = f"store.{model.full_name}"
     try:
-        for number, share in enumerate(shares(con, model, only_touched)):
-            wanted = [share] * bool(share) + [f"usubjid in (from {touched.whom(model.table)})"] * only_touched
+        for number, share in enumerate(shares(con, model, whom)):
+            wanted = [share] * bool(share) + [f"usubjid in (from {whom})"] * only_touched
             show(con, model.deps, " and ".join(wanted))
             con.execute("use slice")
             if only_touched or watched:

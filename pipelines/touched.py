@@ -2,10 +2,11 @@
 only those of subjects of whom something else is different.
 
 An export that is sent again holds mostly what the one before held. Two lists in `slice.main`, one inside the other:
-`touched`, every subject that the centres know or knew, and `changed`, those of whom some value changed.
+`touched`, every subject that the centres know or knew, and `changed`, those of whom some value changed. A third names
+what `moved`, the staged tables that they send or sent; rows of the others tell the deliveries that they told before.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from pipelines import study
@@ -14,28 +15,46 @@ from pipelines.warehouse import count, exists, with_room
 if TYPE_CHECKING:
     import duckdb
 
-TOUCHED, CHANGED = "slice.main.touched", "slice.main.changed"
+TOUCHED, CHANGED, MOVED = "slice.main.touched", "slice.main.changed", "slice.main.moved"
 DELIVERY = ("delivery_id", "file_sha256")  # differ in every row that is sent again
 LINKS, COUNTS = "harmonised.links", "validated.rule_counts"
 
 
 def prepare(con: "duckdb.DuckDBPyConnection") -> None:
-    """Two empty lists."""
-    con.execute(
-        f"create or replace table {TOUCHED} (usubjid varchar); create or replace table {CHANGED} (usubjid varchar)"
-    )
+    """Three empty lists."""
+    for marked, column in ((TOUCHED, "usubjid"), (CHANGED, "usubjid"), (MOVED, "table_name")):
+        con.execute(f"create or replace table {marked} ({column} varchar)")
 
 
 def touch(con: "duckdb.DuckDBPyConnection", centres: Iterable[str]) -> None:
-    """Mark every subject that these centres know or knew."""
+    """Mark every subject that these centres know or knew, and the tables that they send or sent."""
     names = ", ".join(study.sql_literal(c) for c in centres) or "null"
     before = f"union select usubjid from store.{LINKS} where centre in ({names})" if exists(con, LINKS) else ""
     _add(con, TOUCHED, f"select usubjid from slice.main.staged_links where centre in ({names}) {before}")
+    for name in study.staged_tables():
+        places = [f"slice.main.staged_{name}"] + [f"store.harmonised.{name}"] * exists(con, f"harmonised.{name}")
+        sent = " or ".join(f"exists (from {place} where centre in ({names}))" for place in places)
+        _add(con, MOVED, f"select 'staged.{name}' where {sent}")
 
 
-def whom(table: study.Table) -> str:
-    """The list of the subjects whose rows in a table are replaced."""
-    return TOUCHED if any(c.name in DELIVERY for c in table.columns) else CHANGED
+def tells(table: study.Table) -> bool:
+    """Whether the rows of a table tell in which delivery they came."""
+    return any(c.name in DELIVERY for c in table.columns)
+
+
+def whom(con: "duckdb.DuckDBPyConnection", names: Iterable[str], read: Mapping[str, Iterable[str]]) -> str:
+    """The list of the subjects whose rows in some tables are replaced: all whom the centres know where one of these
+    tables tells a delivery that they sent anew, else those of whom something changed.
+
+    `read`: every table that is made, after those it reads, with their full names.
+    """
+    moved = {name for (name,) in con.execute(f"from {MOVED}").fetchall()}
+    for made, deps in read.items():
+        # about the rows of all others: findings, what was received
+        technical = any(d.startswith("staged.") and d[7:] not in study.staged_tables() for d in deps)
+        if tells(study.tables()[made]) and (technical or not moved.isdisjoint(deps)):
+            moved.add(made)
+    return CHANGED if moved.isdisjoint(names) else TOUCHED
 
 
 def note(con: "duckdb.DuckDBPyConnection", full_name: str, made: str, where: str = "true") -> None:

@@ -145,7 +145,11 @@ def _judge(con: "duckdb.DuckDBPyConnection", rules: Iterable["Rule"], again: boo
     rules = [replace(rule, problem=rule.problem or problems.get(rule.rule_id, "")) for rule in rules]
     read = tables_read(rules)
     languages = dict(con.execute("select centre, language from study.centres").fetchall())
-    reach = Reach(partial(models.show, con, read), partial(models.ranges, con), touched.TOUCHED if again else "")
+    reach = Reach(
+        partial(models.show, con, read),
+        partial(models.ranges, con),
+        partial(touched.whom, con, read=models.reads()) if again else None,
+    )
     run_rules(con, rules, languages, reach)
 
 

@@ -9,7 +9,7 @@ from pipelines.errors import MappingError
 from pipelines.rules.causes import ask_once
 from pipelines.rules.counts import checked, passes
 from pipelines.rules.load import Rule, counted
-from pipelines.rules.statements import FAILURES, MACROS, by_subject, failing, groups
+from pipelines.rules.statements import FAILURES, MACROS, by_subject, failing, groups, tables_named
 from pipelines.study import sql_literal as lit
 from pipelines.warehouse import with_room
 
@@ -25,13 +25,13 @@ class Reach:
     """Whose rows are judged.
 
     `show` lets the names resolve to the rows of subjects for whom a condition holds, or to all for an empty one;
-    `shares` are conditions that divide the subjects of a table, to bound the memory. `touched`: a table of subjects.
-    Only their rows are judged again, and what was found of the others, in `store`, stays.
+    `shares` are conditions that divide the subjects of a table, to bound the memory. `whom`: a list of subjects, by the
+    tables that a rule reads. Only their rows are judged again; what was found of the others, in `store`, stays.
     """
 
     show: Callable[[str], None] = lambda where: None
     shares: Callable[[str], Sequence[str]] = lambda known: ("",)
-    touched: str = ""
+    whom: Callable[[Iterable[str]], str] | None = None
 
 
 def run_rules(
@@ -54,10 +54,12 @@ def run_rules(
     rules = _not_withdrawn(con, rules)
     able = [r for r in rules if not r.problem and not r.not_yet]
     broken = {r.rule_id: r.problem for r in rules if r.problem}
-    anew = {} if reach.touched else _judge(con, able, languages or {}, reach)
-    if reach.touched and (not can_go_on(con, able) or _judge(con, able, languages or {}, reach)):
-        # what waited for a rule that can be judged no more, or only now, may be another subject's
-        anew = _judge(con, able, languages or {}, replace(reach, touched=""))
+    if reach.whom and not can_go_on(con, able):
+        reach = replace(reach, whom=None)
+    anew = _judge(con, able, languages or {}, reach)
+    if reach.whom and anew:
+        # others waited for what can be judged no more
+        anew = _judge(con, able, languages or {}, replace(reach, whom=None))
     broken |= anew
     for rule_id, problem in sorted(broken.items()):
         LOG.warning("rule %s cannot run: %s", rule_id, problem)
@@ -104,12 +106,12 @@ def _judge(
     beside, own = ([r for r in rules if by_subject([r]) == is_own] for is_own in (False, True))
     judge("", beside)
     count("", beside)
-    if reach.touched:
-        _keep(con, own, beside, reach.touched)
+    for subjects, some in _by_whom(own, reach).items():
+        _keep(con, some, beside, subjects)
         for share in _parts(reach.shares(JUDGED)):
-            judge(f"{share or 'true'} and (usubjid is null or usubjid in (from {JUDGED}))", own)
+            judge(f"{share or 'true'} and (usubjid is null or usubjid in (from {JUDGED}))", some)
     for share in _parts(reach.shares("store.harmonised.links")):
-        if not reach.touched:
+        if not reach.whom:
             judge(share, own)
         count(share, own)
     reach.show("")
@@ -119,24 +121,34 @@ def _judge(
     return broken
 
 
+def _by_whom(rules: Iterable[Rule], reach: Reach) -> dict[str, list[Rule]]:
+    """Rules by the list of those for whom they are judged again; none where everybody is judged."""
+    found: dict[str, list[Rule]] = {}
+    if reach.whom:
+        for rule in rules:
+            found.setdefault(reach.whom(tables_named(rule)), []).append(rule)
+    return found
+
+
 def _parts(shares: Sequence[str]) -> list[str]:
     """Who has no study code yet is nobody else's, and goes with the first."""
     return [f"({shares[0]} or usubjid is null)", *shares[1:]] if len(shares) > 1 else [*shares]
 
 
-def _keep(con: "duckdb.DuckDBPyConnection", own: Sequence[Rule], beside: Sequence[Rule], touched: str) -> None:
-    """List in `JUDGED` who is judged again: the touched, and those of whom the rules beside found something else than
-    before, for which others wait. What was found of all others stays."""
+def _keep(con: "duckdb.DuckDBPyConnection", own: Sequence[Rule], beside: Sequence[Rule], subjects: str) -> None:
+    """List in `JUDGED` who is judged again by their `own` rules: `subjects`, and those of whom the rules beside found
+    something else than before, for which others wait. What was found of all others stays."""
     listed = ", ".join(lit(r.rule_id) for r in beside)
     con.execute(f"""
         create or replace table {JUDGED} as
         with found as (
             select distinct usubjid, rule_id, table_name, 1 as n from validated.rule_failures
+            where rule_id in ({listed or "null"})
             union all
             select distinct usubjid, rule_id, table_name, -1 from store.validated.rule_failures
             where rule_id in ({listed or "null"})
         )
-        from {touched}
+        from {subjects}
         union
         select usubjid from found where usubjid is not null group by usubjid, rule_id, table_name having sum(n) <> 0
     """)

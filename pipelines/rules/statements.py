@@ -38,13 +38,15 @@ def groups(rules: Iterable[Rule]) -> list[tuple[Rule, ...]]:
 
 
 def by_subject(group: Sequence[Rule]) -> bool:
-    """Whether each row of a group is judged by rows of its own subject, and by the delivery it came in. A rule about a
-    centre says so (`about`)."""
-    rule = group[0]
-    named = NAMED.findall(" ".join((rule.joins, rule.places, *(_predicates(r) for r in group))))
-    tables = [study.tables().get(name) for name in {rule.table, *named} - {"staged.received"}]
+    """Whether each row of a group is judged by rows of its own subject. A rule about a centre says so (`about`)."""
+    tables = [study.tables().get(name) for rule in group for name in tables_named(rule)]
     own = all(table is not None and table.by == "subject" for table in tables)
     return own and all(rule.about is None for rule in group)
+
+
+def tables_named(rule: Rule) -> set[str]:
+    """The tables that a rule reads; of what was received, the day of a row's own delivery alone."""
+    return {rule.table, *NAMED.findall(f"{rule.joins} {rule.places} {_predicates(rule)}")} - {"staged.received"}
 
 
 def _predicates(rule: Rule) -> str:

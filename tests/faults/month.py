@@ -191,9 +191,9 @@ def live(root: Path, made: Path, centres: list[str], days: int, seed: int, fault
         asked = study.look()
         assert not asked or study.look() == [], "what has been asked for is not asked for again"
         for request in asked:
-            # a run with little to do may end before its fault comes; the next one gets it
+            # a run with little to do may end before its fault comes; the next one gets it, early
             fault = faults.pop() if len(faults) > sum(place > number for place in places) else ""
-            ended = study.run(request, fault, chance.random() * (1 if number in places else 0.3))
+            ended = study.run(request, fault, chance.random() * (1 if number in places else 0.05))
             faults += [fault] if fault and ended == "done" else []
             number += 1
             for _ in range(TRIES - 1 if chance.random() < 0.7 else 0):  # else the night repairs it

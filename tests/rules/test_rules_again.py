@@ -40,7 +40,7 @@ def judged(con: duckdb.DuckDBPyConnection, rules: list[Rule], touched: str = "")
     def show(where: str) -> None:
         con.execute(f"create or replace view harmonised.fractions as from held.fractions {where and 'where ' + where}")
 
-    run_rules(con, rules, {}, Reach(show, touched=touched))
+    run_rules(con, rules, {}, Reach(show, whom=(lambda tables: touched) if touched else None))
     for name in ("rule_failures", "rule_counts"):
         con.execute(f"create or replace table store.validated.{name} as from memory.validated.{name}")
     return con.execute("select rule_id[6:], usubjid from validated.rule_failures order by all").fetchall()
