@@ -107,7 +107,9 @@ def _judge(
     judge("", beside)
     count("", beside)
     for subjects, some in _by_whom(own, reach).items():
-        _keep(con, some, beside, subjects)
+        if _stays(con, some, beside, subjects):
+            own = [r for r in own if r not in some]
+            continue
         for share in _parts(reach.shares(JUDGED)):
             judge(f"{share or 'true'} and (usubjid is null or usubjid in (from {JUDGED}))", some)
     for share in _parts(reach.shares("store.harmonised.links")):
@@ -135,18 +137,19 @@ def _parts(shares: Sequence[str]) -> list[str]:
     return [f"({shares[0]} or usubjid is null)", *shares[1:]] if len(shares) > 1 else [*shares]
 
 
-def _keep(con: "duckdb.DuckDBPyConnection", own: Sequence[Rule], beside: Sequence[Rule], subjects: str) -> None:
+def _stays(con: "duckdb.DuckDBPyConnection", own: Sequence[Rule], beside: Sequence[Rule], subjects: str) -> bool:
     """List in `JUDGED` who is judged again by their `own` rules: `subjects`, and those of whom the rules beside found
-    something else than before, for which others wait. What was found of all others stays."""
-    listed = ", ".join(lit(r.rule_id) for r in beside)
+    something else than before, for which others wait. What was found of all others stays; whether that is everybody, so
+    that the counts stay, too."""
+    of_beside, of_own = (", ".join(lit(r.rule_id) for r in some) or "null" for some in (beside, own))
     con.execute(f"""
         create or replace table {JUDGED} as
         with found as (
             select distinct usubjid, rule_id, table_name, 1 as n from validated.rule_failures
-            where rule_id in ({listed or "null"})
+            where rule_id in ({of_beside})
             union all
             select distinct usubjid, rule_id, table_name, -1 from store.validated.rule_failures
-            where rule_id in ({listed or "null"})
+            where rule_id in ({of_beside})
         )
         from {subjects}
         union
@@ -155,8 +158,16 @@ def _keep(con: "duckdb.DuckDBPyConnection", own: Sequence[Rule], beside: Sequenc
     con.execute(f"""
         insert into validated.rule_failures by name
         select {", ".join(FAILURES)} from store.validated.rule_failures anti join {JUDGED} using (usubjid)
-        where rule_id in ({", ".join(lit(r.rule_id) for r in own) or "null"}) and usubjid is not null
+        where rule_id in ({of_own}) and usubjid is not null
     """)
+    uncoded = " or ".join(f"exists (from {table} where usubjid is null)" for table in sorted({r.table for r in own}))
+    ((anybody,),) = con.execute(f"select exists (from {JUDGED}) or {uncoded}").fetchall()
+    if not anybody:
+        con.execute(f"""
+            insert into rule_checked select rule_id, centre, n_checked from store.validated.rule_counts
+            where rule_id in ({of_own}) and n_checked > 0
+        """)
+    return not anybody
 
 
 def _all_or_one_by_one(group: Sequence[Rule], do: Callable[[Sequence[Rule]], None]) -> dict[str, str]:

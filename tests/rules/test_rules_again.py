@@ -54,12 +54,21 @@ def test_what_was_found_of_others_stays(con: duckdb.DuckDBPyConnection) -> None:
     assert con.execute("select n_checked, n_failed from validated.rule_counts").fetchall() == [(3, 2)]
 
 
+def test_where_nothing_changed_of_anybody_the_counts_stay_too(con: duckdb.DuckDBPyConnection) -> None:
+    judged(con, [UP])
+    con.execute("delete from slice.main.touched; delete from held.fractions where usubjid <> 'S1'")
+    assert judged(con, [UP], "slice.main.touched") == [("up", "S1"), ("up", "S2"), ("up", "S3")]
+    assert con.execute("select n_checked, n_failed from validated.rule_counts").fetchall() == [(3, 3)]
+
+
 def test_rows_without_a_study_code_are_always_judged_again(con: duckdb.DuckDBPyConnection) -> None:
     judged(con, [UP])
     con.execute("update held.fractions set usubjid = null where usubjid = 'S2'")
     con.execute("delete from store.validated.rule_failures where usubjid = 'S2'")
-    assert judged(con, [UP], "slice.main.touched") == [("up", "S1"), ("up", "S3"), ("up", None)]
-    assert judged(con, [UP], "slice.main.touched") == [("up", "S1"), ("up", "S3"), ("up", None)]
+    for _ in range(2):
+        assert judged(con, [UP], "slice.main.touched") == [("up", "S1"), ("up", "S3"), ("up", None)]
+    con.execute("delete from slice.main.touched; update held.fractions set dose_gy = 5 where usubjid is null")
+    assert judged(con, [UP], "slice.main.touched") == [("up", "S1"), ("up", "S3")]
 
 
 def test_who_waited_for_a_rule_that_sees_everybody_is_judged_again(con: duckdb.DuckDBPyConnection) -> None:
