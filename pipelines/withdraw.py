@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipelines import freeze
-from pipelines.deliveries import acceptances, denylist, erase, ledger, search
+from pipelines.deliveries import acceptances, denylist, erase, intake, ledger, search
 from pipelines.deliveries.land import land
 from pipelines.deliveries.ledger import Delivery
 from pipelines.errors import DeliveryRejected
@@ -74,7 +74,7 @@ def _taken_out(home: Home, centres: Mapping[str, "Centre"]) -> Withdrawn:
             erase.erase_answer(home, centres[delivery.centre], delivery, ids[delivery.centre])
     removed, unsearched = _rejected(home, concerned, words)
     for name in {*centres, *(d.centre for d in ledger.read(home))}:
-        erase.finish(home, name)
+        intake.finish(home, name)
     for code in codes:
         acceptances.forget(home, code)
     if concerned:
@@ -86,7 +86,10 @@ def _taken_out(home: Home, centres: Mapping[str, "Centre"]) -> Withdrawn:
 def _rejected(home: Home, concerned: list[str], words: set[str]) -> tuple[list[Delivery], list[Delivery]]:
     """Let rejected deliveries of centres that know a subject go; returns them, and those that cannot be searched."""
     rejected = [d for d in ledger.read(home) if d.state == "rejected" and d.files]
-    held = {d.delivery_id: d.centre in concerned or search.names(home, d, words) for d in rejected}
+    held = {
+        d.delivery_id: d.centre in concerned or search.names_withdrawn(home, d) or search.names(home, d, words)
+        for d in rejected
+    }
     knowing = {d.centre for d in rejected if held[d.delivery_id]}
     removed = [d for d in rejected if d.centre in knowing]
     for delivery in removed:

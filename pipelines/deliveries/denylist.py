@@ -71,8 +71,11 @@ def end(home: Home) -> None:
 
 def digest(home: Home, centre: str, identifier: str) -> str:
     """HMAC-SHA256 of centre and identifier under the study's own key; case does not count."""
-    text = f"{centre}\n{identifier.strip(INVISIBLE).upper()}"
-    return hmac.new(_key(home), text.encode(), hashlib.sha256).hexdigest()
+    return _digest(_key(home), centre, identifier)
+
+
+def _digest(key: bytes, centre: str, identifier: str) -> str:
+    return hmac.digest(key, f"{centre}\n{identifier.strip(INVISIBLE).upper()}".encode(), "sha256").hex()
 
 
 def withdrawn(home: Home, centre: "Centre", landed: Path) -> set[str]:
@@ -93,9 +96,11 @@ def codes(home: Home, centre: "Centre", landed: Path) -> set[str]:
 
 
 def among(home: Home, centre: str, ids: Iterable[str]) -> set[str]:
-    """Those of a centre's own ids that are of subjects who have withdrawn."""
-    denied = read(home)
-    return {i for i in ids if digest(home, centre, i) in denied} if denied else set()
+    """Those of a centre's own ids (or, centre `CODE`, study codes) that are of subjects who have withdrawn."""
+    if not (denied := read(home)):
+        return set()
+    key = _key(home)
+    return {i for i in ids if _digest(key, centre, i) in denied}
 
 
 def _denied(home: Home, centre: "Centre", con: "duckdb.DuckDBPyConnection", landed: Path, denied: set[str]) -> set[str]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pipelines.deliveries import denylist, ledger, unpack
 from pipelines.deliveries.answers import read_answer
 from pipelines.deliveries.erase_rows import WRITERS
-from pipelines.deliveries.intake import let_go
+from pipelines.deliveries.intake import let_go, letting_go
 from pipelines.deliveries.land import layout_of
 from pipelines.deliveries.ledger import Delivery, object_path
 from pipelines.deliveries.manifest import NAME, manifest_of
@@ -51,10 +51,10 @@ def erase(home: Home, centre: "Centre", delivery: Delivery, ids: Collection[str]
     return _enter(home, delivery, made, ids, leave)
 
 
-def erase_all(home: Home, delivery: Delivery) -> None:
-    """A delivery that was rejected cannot be read without a subject: all of its files go, from it alone."""
+def erase_all(home: Home, delivery: Delivery) -> Delivery:
+    """A delivery that is rejected cannot be read without a subject: all of its files go, from it alone."""
     everything = {str(about["sha256"]): None for about in delivery.files.values()}
-    _enter(home, delivery, everything, leave=lambda other, name: True)
+    return _enter(home, delivery, everything, leave=lambda other, name: True)
 
 
 def erase_answer(home: Home, centre: "Centre", answer: Delivery, ids: Collection[str]) -> Delivery:
@@ -85,12 +85,6 @@ def freed_answer(home: Home, centre: "Centre", answer: Delivery) -> Delivery:
                 named.update(filter(None, found.column("local_id").to_pylist()))
     ids = denylist.among(home, centre.name, {form for i in named for form in (i, unescape_formula(i))})
     return erase_answer(home, centre, answer, ids) if ids else answer
-
-
-def finish(home: Home, centre: str) -> None:
-    """Let go what the ledger says is gone, where a run was cut off before it could."""
-    if _begun(home, centre).exists():
-        _let_go(home, centre, [d for d in ledger.read(Home(home.root)) if d.centre == centre])
 
 
 @dataclass(frozen=True)
@@ -159,7 +153,7 @@ def _enter(
     `leave`: which files of other deliveries stay as they are.
     """
     now, changed = delivery, []
-    _begun(home, delivery.centre).touch()
+    letting_go(home, delivery.centre).touch()
     for each in (d for d in ledger.read(Home(home.root)) if d.centre == delivery.centre):
         own = each.delivery_id == delivery.delivery_id
         kept = {str(f["sha256"]) for name, f in each.files.items() if not own and leave(each, name)}
@@ -171,19 +165,9 @@ def _enter(
         changed.append(entry)
         if own:
             now = replace(delivery, files=entry.files, erased=entry.erased)
-    _let_go(home, delivery.centre, changed)
-    return now
-
-
-def _begun(home: Home, centre: str) -> Path:
-    """Lies in the archive while the ledger says more than what was done; unlike a draft it outlives its run."""
-    return home.archive / f"letting-go-{centre}"
-
-
-def _let_go(home: Home, centre: str, changed: Iterable[Delivery]) -> None:
-    """Take out of archive and inbox what the ledger says that these deliveries of a centre no longer hold."""
     let_go(home, changed)
-    _begun(home, centre).unlink(missing_ok=True)
+    letting_go(home, delivery.centre).unlink(missing_ok=True)
+    return now
 
 
 def _manifest(

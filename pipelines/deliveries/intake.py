@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 
-from pipelines.deliveries import ledger
+from pipelines.deliveries import ledger, search
 from pipelines.deliveries.inbox import (
     StillGrowing,
     content_hash_of,
@@ -51,7 +51,9 @@ def intake(
         now = ledger.seen(home).get(place, "")  # another one where a subject was taken out of it just now
         seen[place] = signature if now == noted.get(place, "") else now
         if delivery is not None:
+            delivery = _kept_out(home, delivery)
             ledger.append(home, delivery)
+            finish(home, centre)
             new.append(delivery)
     if seen != before:
         _write_seen(home, seen)
@@ -93,6 +95,26 @@ def unseen(home: Home) -> list[tuple[str, Path]]:
 
 def _write_seen(home: Home, seen: dict[str, str]) -> None:
     write_whole(home.archive / "seen.json", json.dumps(seen, indent=0, sort_keys=True))
+
+
+def _kept_out(home: Home, delivery: Delivery) -> Delivery:
+    """A delivery that is rejected unread, without files where one holds somebody who has withdrawn."""
+    if delivery.state != "rejected" or not search.names_withdrawn(home, delivery):
+        return delivery
+    letting_go(home, delivery.centre).touch()
+    return replace(delivery, files={}, erased={name: str(f["sha256"]) for name, f in delivery.files.items()})
+
+
+def letting_go(home: Home, centre: str) -> Path:
+    """Lies in the archive while the ledger says more than what was done; unlike a draft it outlives its run."""
+    return home.archive / f"letting-go-{centre}"
+
+
+def finish(home: Home, centre: str) -> None:
+    """Let go what the ledger says is gone, where that is not done, as after a run that was cut off."""
+    if letting_go(home, centre).exists():
+        let_go(home, [d for d in ledger.read(Home(home.root)) if d.centre == centre])
+        letting_go(home, centre).unlink()
 
 
 def let_go(home: Home, deliveries: Iterable[Delivery]) -> None:

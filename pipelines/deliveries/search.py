@@ -7,13 +7,15 @@ import zipfile
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from pipelines.deliveries import unpack
+from pipelines.deliveries import denylist, unpack
 from pipelines.deliveries.ledger import Delivery, object_path
 from pipelines.warehouse import Home
 
 ENCODINGS = ("utf-8", "cp1252", "utf-16-le", "utf-16-be")
 TELLING = 5  # characters: a shorter number says nothing outside its column
 # a letter or digit beside it makes it another word, in encodings of one byte and of two
+TOKEN = re.compile(rb"[0-9A-Za-z](?:\x00?[0-9A-Za-z._/-])+")
+LONGEST = 64
 BEFORE, AFTER = rb"(?<![0-9A-Za-z])(?<![0-9A-Za-z]\x00)", rb"(?!\x00?[0-9A-Za-z])"
 
 
@@ -27,14 +29,45 @@ def names(home: Home, delivery: Delivery, words: Collection[str]) -> bool | None
     if not forms:
         return False
     closed = False
+    for path in _files(home, delivery):
+        if path is None:
+            closed = True
+        elif _holds(path, pattern):
+            return True
+    return None if closed else False
+
+
+def names_withdrawn(home: Home, delivery: Delivery) -> bool:
+    """Whether any file of a delivery that can be opened holds the study code or, of this centre, an own id of somebody
+    who has withdrawn: of them there are only digests, so that each word is held against these."""
+    if not denylist.read(home):
+        return False
+    words: set[str] = set()
+    for path in filter(None, _files(home, delivery)):
+        words |= _words(path)
+    return bool(denylist.among(home, delivery.centre, words) or denylist.among(home, denylist.CODE, words))
+
+
+def _words(path: Path) -> set[str]:
+    """What may be a code or an id: words of letters and digits, alone and with those that a sign of names joins."""
+    tokens: set[bytes] = set()
+    if path.stat().st_size:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            tokens = {found[0].replace(b"\0", b"") for found in TOKEN.finditer(content)}
+    found = set()
+    for token in tokens:
+        parts = re.split(r"([._/-]+)", token.decode("ascii"))
+        for start in range(0, len(parts), 2):
+            for end in range(start + 1, len(parts) + 1, 2):
+                if TELLING <= len(word := "".join(parts[start:end])) <= LONGEST:
+                    found.add(word.upper())
+    return found
+
+
+def _files(home: Home, delivery: Delivery) -> Iterator[Path | None]:
     for name, about in delivery.files.items():
         with tempfile.TemporaryDirectory(prefix=".erasing-", dir=home.archive) as scratch:
-            for path in _opened(name, object_path(home, str(about["sha256"])), Path(scratch)):
-                if path is None:
-                    closed = True
-                elif _holds(path, pattern):
-                    return True
-    return None if closed else False
+            yield from _opened(name, object_path(home, str(about["sha256"])), Path(scratch))
 
 
 def _opened(name: str, path: Path, scratch: Path) -> Iterator[Path | None]:

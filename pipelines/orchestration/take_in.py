@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines import study, study_schema, warehouse
-from pipelines.deliveries import denylist, ledger
+from pipelines.deliveries import denylist, ledger, search
 from pipelines.deliveries.answers import confirm, replies
 from pipelines.deliveries.apart import tell_apart
 from pipelines.deliveries.changes import CHANGE
-from pipelines.deliveries.erase import erase, finish, freed_answer
+from pipelines.deliveries.erase import erase, erase_all, freed_answer
 from pipelines.deliveries.history import Step, fold
+from pipelines.deliveries.intake import finish
 from pipelines.deliveries.land import land
 from pipelines.deliveries.ledger import Delivery
 from pipelines.deliveries.manifest import manifest_of
@@ -77,6 +78,8 @@ def take_in(home: Home, centre: "Centre", pending: tuple[Delivery, ...], version
             rejected.append(error)
             shutil.rmtree(_draft(home, centre.name), ignore_errors=True)
             shutil.rmtree(home.landed / centre.name / delivery.delivery_id, ignore_errors=True)
+            if search.names_withdrawn(home, delivery):
+                delivery = erase_all(home, delivery)
             _enter(home, delivery, delivery.decided("rejected", tuple(map(str, error.problems)), version))
             continue
         done.append(delivery.delivery_id)

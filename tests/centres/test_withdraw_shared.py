@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import shutil
 import time
 import zipfile
@@ -15,7 +16,7 @@ import pytest
 
 from pipelines import centres, freeze, study, warehouse
 from pipelines import withdraw as withdrawing
-from pipelines.deliveries import denylist, erase, ledger, search
+from pipelines.deliveries import denylist, ledger, search
 from pipelines.deliveries import intake as taking
 from pipelines.deliveries.intake import intake
 from pipelines.deliveries.ledger import Delivery
@@ -186,7 +187,7 @@ def test_a_run_that_is_cut_off_leaves_nothing_behind(
     def crash(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    for where, cut in ((taking, "_forget_in_inbox"), (erase, "_let_go")):
+    for where, cut in ((taking, "_forget_in_inbox"), (taking, "let_go")):
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
             patch.setattr(where, cut, crash)
             take_out(home, "me1", usubjid)
@@ -296,6 +297,52 @@ def test_a_rejected_delivery_of_a_centre_that_does_not_know_the_subject_is_searc
     assert [d.centre for d in done.removed] == ["rt8"]
     assert [p.parts[-3] for p in sorted(home.inbox.glob("*/*/*"))] == ["me1", "rt9"]
     assert len(list((home.archive / "objects").iterdir())) == 2
+
+
+def test_a_restored_list_is_followed_in_what_was_rejected(home: Home, deliver: Deliver) -> None:
+    """An older archive holds a rejected delivery alone of a subject that has withdrawn since: the list has digests."""
+    bad = deliver("rt1", "2017-05-02")
+    (bad / BROKEN).write_bytes((bad / BROKEN).read_bytes() + b'"no end;')
+    assert run(home, "rt1").rejected
+    denylist.add(home, denylist.CODE, ["RCC-ZZ9-001-M"])
+    (file,) = (p for p in (home.archive / "objects").rglob("*") if p.is_file() and b"no end" in p.read_bytes())
+    known = {"rt1": centres.load(FOLDER / "rt1")}
+    denylist.begin(home)
+    assert withdrawing.finish(home, known).removed == []
+    code = next(iter(re.findall(rb"RCC-[0-9A-Z-]+", b"".join(p.read_bytes() for p in bad.iterdir())))).decode()
+    denylist.add(home, denylist.CODE, [code])
+    denylist.begin(home)
+    assert [d.name for d in withdrawing.finish(home, known).removed] == ["2017-05-02"]
+    assert not naming(home, code) and not file.exists()
+
+
+@pytest.mark.parametrize("fault", ["files", "rows", "centre"])
+def test_a_delivery_that_is_rejected_afterwards_brings_nothing_back(home: Home, deliver: Deliver, fault: str) -> None:
+    """Told by the digests alone, whether it is rejected unread, with its whole centre or when its rows are read; one
+    that holds nobody who has withdrawn stays as it came."""
+    deliver("rt1", "2017-05-02")
+    assert not run(home, "rt1").rejected
+    local_id, usubjid = somebody(home, "rt1")
+    assert not take_out(home, "rt1", usubjid).rejected
+    for name in ("2017-06-02", "2017-06-03"):
+        bad = deliver("rt1", name)
+        if name == "2017-06-03":
+            for path in bad.iterdir():
+                path.write_bytes(path.read_bytes().replace(local_id.encode(), b"X").replace(usubjid.encode(), b"X"))
+        if fault == "files":
+            (bad / "manifest.yaml").write_text("files: {lost.csv: " + "0" * 64 + "}")
+        elif fault == "rows":
+            (bad / BROKEN).write_bytes((bad / BROKEN).read_bytes() + b'"no end;')
+        else:
+            (home.inbox / "rt0").mkdir(exist_ok=True)
+            bad.rename(home.inbox / "rt0" / name)
+    run(home, "rt1")
+    gone, stays = (d for d in ledger.read(home) if d.name.startswith("2017-06") and d.state == "rejected")
+    assert not gone.files and gone.erased and gone.reasons
+    assert stays.files and not stays.erased
+    assert not naming(home, usubjid) and not naming(home, local_id)
+    assert not list(home.archive.glob("letting-go-*"))
+    assert run(home, "rt1").rejected == ()
 
 
 @pytest.mark.parametrize(("kind", "gone"), [("xlsx", {"3", "4", "6"}), ("csv", {"3", "6"})])

@@ -25,12 +25,15 @@ Tables = dict[str, list[tuple[object, ...]]]
 
 def run_month(root: Path, made: Path, centres: list[str], days: int, *more: str) -> list[dict[str, Any]]:
     command = [sys.executable, "-m", "tests.faults.month", str(root), str(made)]
-    done = subprocess.run(
-        [*command, "--centres", ",".join(centres), "--days", str(days), *more],
-        cwd=study.ROOT, capture_output=True, text=True, timeout=3000, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
-    return list(json.loads(done.stdout.splitlines()[-1]))
+    said, errors = root.with_suffix(".out"), root.with_suffix(".err")
+    # files: what a killed run leaves of Dagster's capture of logs would hold a pipe open
+    with said.open("w") as out, errors.open("w") as err:
+        done = subprocess.run(
+            [*command, "--centres", ",".join(centres), "--days", str(days), *more],
+            cwd=study.ROOT, stdout=out, stderr=err, timeout=3000, check=False,
+        )  # fmt: skip
+    assert done.returncode == 0, errors.read_text()[-3000:]
+    return list(json.loads(said.read_text().splitlines()[-1]))
 
 
 def tables(home: Home) -> Tables:
