@@ -79,6 +79,7 @@ def _bring_up_to_date(home: Home, answer: dict[str, Any]) -> int:
     from pipelines.status import broken_rules
 
     started = time.perf_counter()
+    had_inbox = home.inbox.exists()
     home.inbox.mkdir(parents=True, exist_ok=True)
     if home.withdrawing.exists():
         _end_withdrawal(home, answer)
@@ -98,8 +99,12 @@ def _bring_up_to_date(home: Home, answer: dict[str, Any]) -> int:
         print(f"{delivery.centre}: delivery {delivery.name}: {delivery.state}")
         for reason in delivery.reasons:
             print(f"  {reason}")
+        if delivery.state == "rejected" and delivery.erased and not delivery.files:
+            print("  It named somebody who has withdrawn consent: its files are gone, from the inbox too.")
     if plan.nothing:
         print("Nothing new." if not decided else "Nothing changed in the tables.")
+        if not had_inbox:
+            print(f"There was no inbox: put each delivery under {_shown(home.inbox)}/<centre>/<name>/ and run again.")
     else:
         print(f"Up to date after {time.perf_counter() - started:.1f} s. Reports: {_shown(home.reports / 'index.html')}")
     answer["reports"] = home.reports / "index.html"

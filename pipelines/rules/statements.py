@@ -126,20 +126,28 @@ def _value(rule: Rule) -> str:
 
 
 def _said(column: str, language: str) -> str:
-    """SQL of a column of the table in a text; an anatomic site in words, which for us is a code."""
-    if column != "anatomic_site":
-        return f"shown(t.{column})"
+    """SQL of a column of the table in a text."""
+    return _in_words(f"shown(t.{column})", [column], language)
+
+
+def _in_words(sql: str, named: Sequence[str], language: str) -> str:
+    """An anatomic site as people call it, which for us is a code; what is none, and all else, as it is."""
+    if "anatomic_site" not in named:
+        return sql
     cases = " ".join(f"when {lit(code)} then {lit(said)}" for code, said in site_words(language).items())
-    return f"case t.{column} {cases} else t.{column} end"
+    return f"case {sql} {cases} else {sql} end"
 
 
 def _expected(rule: Rule, language: str) -> str:
-    return f"({rule.expected[language] if rule.expected else 't.expected' if rule.raised_by else 'null'})::varchar"
+    if not rule.expected:
+        return "(t.expected)::varchar" if rule.raised_by else "(null)::varchar"
+    return f"({_in_words(rule.expected[language], rule.fields[:1], language)})::varchar"
 
 
 def _texts(rule: Rule, language: str) -> tuple[str, str]:
     """Message and suggestion; placeholders are filled in by SQL, and an empty value reads `not given`."""
-    special = {"value": _value(rule), "expected": _expected(rule, language)}
+    value = _value(rule) if rule.raised_by else _in_words(_value(rule), rule.fields[:1], language)
+    special = {"value": value, "expected": _expected(rule, language)}
     special |= {name: f"({sql[language]})::varchar" for name, sql in rule.words.items()}
     parts = []
     for i, text in enumerate(PLACEHOLDER.split(rule.message[language])):

@@ -49,6 +49,13 @@ def test_a_second_run_does_nothing_and_says_so(demo_home: Path, tmp_path: Path, 
     assert {p: p.stat().st_mtime_ns for p in home.rglob("*") if p.is_file()} == before
 
 
+def test_a_run_without_a_study_says_where_deliveries_go(tmp_path: Path, restage: Restage) -> None:
+    """Nobody takes a mistyped home for a study without news."""
+    said = [restage("run", "--home", tmp_path / "home").stdout for _ in range(2)]
+    assert "There was no inbox" in said[0] and "home/inbox/<centre>/<name>/" in said[0]
+    assert said[1] == "Nothing new.\n"
+
+
 def test_a_run_with_nothing_new_imports_no_heavy_library(demo_home: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from pipelines.cli.run import bring_up_to_date;"

@@ -74,6 +74,13 @@ def test_an_example_that_cannot_be_read_spoils_no_other_rule() -> None:
     assert list(examples.try_examples([first, simple(name="second", examples=healthy)])) == ["made/first"]
 
 
+def test_an_anatomic_site_is_told_in_words_of_the_language(con: duckdb.DuckDBPyConnection) -> None:
+    (rule,) = (r for r in RULES if r.rule_id == "linkage/target_site_differs")
+    (found,) = examples.judge(con, rule, rule.examples["fails"][0])[1]
+    assert (found["local_expected"], found["expected"]) == ("osso", "bone")
+    assert "polmone" in found["local_message"] and "osso" in found["local_message"]
+
+
 @pytest.mark.parametrize(("day", "asked"), [(None, False), ("2017-03-31", True), ("2017-04-01", False)])
 def test_a_rule_that_is_withdrawn_is_asked_up_to_that_day(
     con: duckdb.DuckDBPyConnection, day: str | None, asked: bool
