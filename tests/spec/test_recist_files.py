@@ -68,6 +68,15 @@ def test_the_example_is_what_the_page_shows(tmp_path: Path, restage: Restage) ->
         assert (tmp_path / name).read_bytes() == (EXAMPLE / name).read_bytes()
 
 
+def test_a_screening_that_lists_lesions_and_measures_none_is_no_baseline(tmp_path: Path) -> None:
+    """Else every sum after it would have no baseline to compare with; day 0 is that of the first measurement."""
+    tu = [*LIVER, ["A", "N1", "NON-TARGET", "BONE", 0, DAYS[0]]]
+    state = ["A", "N1", "TUMSTATE", "", "PRESENT", "", 2, DAYS[2]]
+    rows = assess(tmp_path, tu, [sized(30, 1), [*state[:6], 1, DAYS[1]], sized(18, 2), state])
+    assert [(row[-5], row[-2]) for row in rows if row[-3] == "OVRLRESP"] == [("2", "PR")]
+    assert rejected(tmp_path) == []
+
+
 def test_columns_and_order(tmp_path: Path) -> None:
     rows = assess(
         tmp_path,

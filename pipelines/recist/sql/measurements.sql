@@ -5,7 +5,9 @@ with dated as (
     select i.read_id, i.lesion_id, i.lesion_role, i.visit, coalesce(i.dt, v.dt) as dt, i.source_row
     from raw.identified i
     left join (select read_id, visit, min(dt) as dt from raw.records where problem is null group by read_id, visit) v using (read_id, visit)
-    where i.visit is not null
+    left join (select read_id, min(visit) as visit from raw.records group by read_id) f on f.read_id = i.read_id
+    -- where lesions are listed before TR begins, nothing was assessed yet: that visit is no baseline
+    where i.visit is not null and (i.lesion_role = 'new' or i.visit >= f.visit or f.visit is null)
 ),
 sighting as (
     -- a lesion that TU identifies and TR is silent about was seen all the same; a new one also where it was not measured
