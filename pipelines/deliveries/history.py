@@ -193,12 +193,12 @@ def _write_findings(
         silent = [n for n, part in enumerate(step.centre.tables.get(table, ())) if not _received(con, draft, part)]
         reported = f" and _part not in ({', '.join(map(str, silent))})" if silent else ""
         # whoever is gone altogether is asked for once, by the list of codes
-        whole = "" if table == "links" else "and local_id in (from present)"
+        whole = "" if table == "links" else f"and local_id in (from present) and not {_unclear(table)}"
         selects.append(f"""
             select {lit(step.centre.name)}, _since, {lit(table)}, local_id, usubjid, {record_sql(step.centre, table)},
                 source_file, source_row, null, null, null, {lit(WHAT_TO_SEND)}, {lit(VANISHED)}, null
             from (select * replace (coalesce(_since, {lit(step.delivery_id)}) as _since) from gone_{table})
-            where not is_removed {whole}{reported}
+            g where not is_removed {whole}{reported}
         """)
         # what could not be read in such a record is still asked
         selects.append(f"""
@@ -221,6 +221,14 @@ def _write_findings(
     # a row brought over becomes one of this state, with the day since when it is missing
     for table in tables:
         con.execute(f"update gone_{table} set _since = coalesce(_since, {lit(step.delivery_id)})")
+
+
+def _unclear(table: str) -> str:
+    """SQL: whether a record `g` that is gone may be one that came with a part of its key unread, which is asked."""
+    key = [quote(c) for c in key_of(table) if c not in ("usubjid", "local_id")]
+    may_be = " and ".join(["i.local_id = g.local_id", *(f"(i.{c} is null or i.{c} = g.{c})" for c in key)])
+    lacks = " or ".join(["false", *(f"i.{c} is null and g.{c} is not null" for c in key)])
+    return f"exists (from is_{table} i where {may_be} and ({lacks}))"
 
 
 def _received(con: "duckdb.DuckDBPyConnection", draft: Path, part: Any) -> bool:

@@ -358,6 +358,24 @@ def test_records_that_differ_in_an_unreadable_day_alone_are_two_questions(tmp_pa
     assert asked(home) == {"Pentecost": first_asked["Pentecost"]}
 
 
+def test_a_record_with_an_unreadable_key_is_not_asked_for_as_gone_too(tmp_path: Path, export: Path) -> None:
+    """One question. Once the key can be read and is another record's, the one before is gone."""
+    home = Home(tmp_path)
+    deliver(home, export, "2017-01-01")
+    before = run(home).rows["measurements"]
+    deliver(home, export, "2017-04-01", dated("Easter"))
+    run(home)
+    assert (len(asked(home)), rows(home, "findings", VANISHED)) == (1, [])
+    assert len(rows(home, "measurements", "trdt is not null")) == before, "what was sent stays"
+
+    def another(all_rows: list[Row]) -> list[Row]:
+        return [r | {"mea_mm": "99"} if r["mea_date"] == "2019-12-24" else r for r in dated("2019-12-24")(all_rows)]
+
+    deliver(home, export, "2017-07-01", another)
+    run(home)
+    assert (asked(home), len(rows(home, "findings", VANISHED))) == ({}, 1)
+
+
 def test_a_question_that_stood_alone_keeps_its_name(tmp_path: Path, export: Path) -> None:
     """It is not named by the value: neither another unreadable one nor a second record like it changes that."""
     home = Home(tmp_path)
