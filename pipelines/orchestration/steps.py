@@ -138,8 +138,9 @@ def _passes() -> list[Step]:
 def _judge(con: "duckdb.DuckDBPyConnection", rules: Iterable["Rule"], again: bool) -> None:
     """All rules, of touched subjects alone where that is enough, the texts for a centre in its language; one whose
     examples do not hold judges nobody."""
+    from pipelines.rules.again import Reach
     from pipelines.rules.load import tables_read
-    from pipelines.rules.run import Reach, run_rules
+    from pipelines.rules.run import run_rules
 
     problems = dict(con.execute("from slice.main.rule_problems").fetchall())
     rules = [replace(rule, problem=rule.problem or problems.get(rule.rule_id, "")) for rule in rules]

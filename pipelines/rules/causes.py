@@ -10,6 +10,11 @@ if TYPE_CHECKING:
     import duckdb
 
 
+def cause_of(rule: Rule) -> str:
+    """The table by which others may wait for a rule; a note asks nothing: only a rule that names it waits for it."""
+    return rule.table.split(".")[1] if rule.severity != "note" else ""
+
+
 def ask_once(con: "duckdb.DuckDBPyConnection", rules: Iterable[Rule]) -> None:
     """Take back from `validated.rule_failures` what follows from another question. What excludes a subject stays.
 

@@ -2,14 +2,15 @@
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pipelines.errors import MappingError
+from pipelines.rules.again import EVERYBODY, JUDGED, Reach, by_whom, can_go_on, stays
 from pipelines.rules.causes import ask_once
 from pipelines.rules.counts import checked, passes
 from pipelines.rules.load import Rule, counted
-from pipelines.rules.statements import FAILURES, MACROS, by_subject, failing, groups, tables_named
+from pipelines.rules.statements import FAILURES, MACROS, by_subject, failing, groups
 from pipelines.study import sql_literal as lit
 from pipelines.warehouse import with_room
 
@@ -17,28 +18,13 @@ if TYPE_CHECKING:
     import duckdb
 
 LOG = logging.getLogger(__name__)
-JUDGED = "slice.main.judged_again"
-
-
-@dataclass(frozen=True)
-class Reach:
-    """Whose rows are judged.
-
-    `show` lets the names resolve to the rows of subjects for whom a condition holds, or to all for an empty one;
-    `shares` are conditions that divide the subjects of a table, to bound the memory. `whom`: a list of subjects, by the
-    tables that a rule reads. Only their rows are judged again; what was found of the others, in `store`, stays.
-    """
-
-    show: Callable[[str], None] = lambda where: None
-    shares: Callable[[str], Sequence[str]] = lambda known: ("",)
-    whom: Callable[[Iterable[str]], str] | None = None
 
 
 def run_rules(
     con: "duckdb.DuckDBPyConnection",
     rules: Sequence[Rule],
     languages: Mapping[str, str] | None = None,
-    reach: Reach = Reach(),
+    reach: Reach = EVERYBODY,
 ) -> None:
     """Make `validated.rule_failures` (one row per rule, record and field that fails or cannot be judged) and
     `validated.rule_counts` (one row per rule and centre).
@@ -75,13 +61,6 @@ def _not_withdrawn(con: "duckdb.DuckDBPyConnection", rules: Sequence[Rule]) -> S
     return [r for r in rules if r.withdrawn is None or (day is not None and day < r.withdrawn)]
 
 
-def can_go_on(con: "duckdb.DuckDBPyConnection", able: Sequence[Rule]) -> bool:
-    """Whether the same rules could be judged before, and none that is not judged by subject waits for another one."""
-    before = con.execute("select distinct rule_id from store.validated.rule_counts where problem is null").fetchall()
-    beside = [r for r in able if not by_subject([r])]
-    return {name for (name,) in before} == {r.rule_id for r in able} and not any(r.waits_for for r in beside)
-
-
 def _judge(
     con: "duckdb.DuckDBPyConnection", rules: Sequence[Rule], languages: Mapping[str, str], reach: Reach
 ) -> dict[str, str]:
@@ -106,8 +85,9 @@ def _judge(
     beside, own = ([r for r in rules if by_subject([r]) == is_own] for is_own in (False, True))
     judge("", beside)
     count("", beside)
-    for subjects, some in _by_whom(own, reach).items():
-        if _stays(con, some, beside, subjects):
+    for subjects, some in by_whom(own, reach).items():
+        reach.show("")
+        if stays(con, some, beside, subjects):
             own = [r for r in own if r not in some]
             continue
         for share in _parts(reach.shares(JUDGED)):
@@ -123,51 +103,9 @@ def _judge(
     return broken
 
 
-def _by_whom(rules: Iterable[Rule], reach: Reach) -> dict[str, list[Rule]]:
-    """Rules by the list of those for whom they are judged again; none where everybody is judged."""
-    found: dict[str, list[Rule]] = {}
-    if reach.whom:
-        for rule in rules:
-            found.setdefault(reach.whom(tables_named(rule)), []).append(rule)
-    return found
-
-
 def _parts(shares: Sequence[str]) -> list[str]:
     """Who has no study code yet is nobody else's, and goes with the first."""
     return [f"({shares[0]} or usubjid is null)", *shares[1:]] if len(shares) > 1 else [*shares]
-
-
-def _stays(con: "duckdb.DuckDBPyConnection", own: Sequence[Rule], beside: Sequence[Rule], subjects: str) -> bool:
-    """List in `JUDGED` who is judged again by their `own` rules: `subjects`, and those of whom the rules beside found
-    something else than before, for which others wait. What was found of all others stays; whether that is everybody, so
-    that the counts stay, too."""
-    of_beside, of_own = (", ".join(lit(r.rule_id) for r in some) or "null" for some in (beside, own))
-    con.execute(f"""
-        create or replace table {JUDGED} as
-        with found as (
-            select distinct usubjid, rule_id, table_name, 1 as n from validated.rule_failures
-            where rule_id in ({of_beside})
-            union all
-            select distinct usubjid, rule_id, table_name, -1 from store.validated.rule_failures
-            where rule_id in ({of_beside})
-        )
-        from {subjects}
-        union
-        select usubjid from found where usubjid is not null group by usubjid, rule_id, table_name having sum(n) <> 0
-    """)
-    con.execute(f"""
-        insert into validated.rule_failures by name
-        select {", ".join(FAILURES)} from store.validated.rule_failures anti join {JUDGED} using (usubjid)
-        where rule_id in ({of_own}) and usubjid is not null
-    """)
-    uncoded = " or ".join(f"exists (from {table} where usubjid is null)" for table in sorted({r.table for r in own}))
-    ((anybody,),) = con.execute(f"select exists (from {JUDGED}) or {uncoded}").fetchall()
-    if not anybody:
-        con.execute(f"""
-            insert into rule_checked select rule_id, centre, n_checked from store.validated.rule_counts
-            where rule_id in ({of_own}) and n_checked > 0
-        """)
-    return not anybody
 
 
 def _all_or_one_by_one(group: Sequence[Rule], do: Callable[[Sequence[Rule]], None]) -> dict[str, str]:

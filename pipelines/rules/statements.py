@@ -45,8 +45,9 @@ def by_subject(group: Sequence[Rule]) -> bool:
 
 
 def tables_named(rule: Rule) -> set[str]:
-    """The tables that a rule reads; of what was received, the day of a row's own delivery alone."""
-    return {rule.table, *NAMED.findall(f"{rule.joins} {rule.places} {_predicates(rule)}")} - {"staged.received"}
+    """The tables that a rule reads: of the patients' data, and of what was received the day of a row's own delivery."""
+    named = {rule.table, *rule.reads, *NAMED.findall(f"{rule.joins} {rule.places} {_predicates(rule)}")}
+    return {name for name in named if not name.startswith("study.")} - {"staged.received"}
 
 
 def _predicates(rule: Rule) -> str:

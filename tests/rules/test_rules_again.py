@@ -1,6 +1,6 @@
 """Rules are judged again for the subjects of whom something changed, and of nobody else."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 
 import duckdb
@@ -8,8 +8,9 @@ import pytest
 
 from pipelines import warehouse
 from pipelines.rules import examples
+from pipelines.rules.again import Reach
 from pipelines.rules.load import Rule
-from pipelines.rules.run import Reach, run_rules
+from pipelines.rules.run import run_rules
 from tests.rules.test_rules import RULES, simple
 
 ABOUT_ALL = {"centre_when": "false"}
@@ -34,13 +35,18 @@ def con() -> Iterator[duckdb.DuckDBPyConnection]:
         yield con
 
 
-def judged(con: duckdb.DuckDBPyConnection, rules: list[Rule], touched: str = "") -> list[tuple[str, str]]:
+def judged(
+    con: duckdb.DuckDBPyConnection,
+    rules: list[Rule],
+    touched: str = "",
+    whom: Callable[[Iterable[str]], str] | None = None,
+) -> list[tuple[str, str]]:
     """Which rule fails for whom, and every run's outcome kept as what was known before the next."""
 
     def show(where: str) -> None:
         con.execute(f"create or replace view harmonised.fractions as from held.fractions {where and 'where ' + where}")
 
-    run_rules(con, rules, {}, Reach(show, whom=(lambda tables: touched) if touched else None))
+    run_rules(con, rules, {}, Reach(show, whom=whom or ((lambda tables: touched) if touched else None)))
     for name in ("rule_failures", "rule_counts"):
         con.execute(f"create or replace table store.validated.{name} as from memory.validated.{name}")
     return con.execute("select rule_id[6:], usubjid from validated.rule_failures order by all").fetchall()
@@ -75,6 +81,23 @@ def test_who_waited_for_a_rule_that_sees_everybody_is_judged_again(con: duckdb.D
     assert judged(con, [BESIDE, WAITS]) == [("beside", "S3"), ("waits", "S1"), ("waits", "S2")]
     con.execute("update held.fractions set course_id = 'C'")
     assert judged(con, [BESIDE, WAITS], "slice.main.touched") == [("waits", "S1"), ("waits", "S2"), ("waits", "S3")]
+
+
+def test_what_waits_for_one_that_waits_is_held_back_as_if_all_were_judged(con: duckdb.DuckDBPyConnection) -> None:
+    """A waits for B and B for C, but not A for C: where A alone is judged again, B must be, too."""
+    about = {"table": "harmonised.courses", "fields": ("course_id",), "message": {"en": "{value}", "it": "{value}"}}
+    first = simple(name="a", waits_for=("made/b",), fails_when="true", **about)
+    rules = [first, simple(name="b", waits_for=("made/c",)), simple(name="c")]
+    con.execute("insert into harmonised.courses by name select 'S1' as usubjid, 'a' as centre, 'C' as course_id")
+    everybody = judged(con, rules)
+    assert everybody == [("c", "S1"), ("c", "S2"), ("c", "S3")]
+    con.execute("create table slice.main.nobody as from slice.main.touched where false")
+    moved = {"harmonised.courses": "slice.main.touched"}
+
+    def whom(tables: Iterable[str]) -> str:
+        return next((moved[t] for t in tables if t in moved), "slice.main.nobody")
+
+    assert judged(con, rules, whom=whom) == everybody
 
 
 BREAKS = simple(name="breaks", fails_when="t.course_id::integer > 0")
