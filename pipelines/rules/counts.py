@@ -8,8 +8,18 @@ from pipelines.rules.load import Rule
 from pipelines.rules.statements import ALIAS, SUBQUERY, source
 from pipelines.study import sql_literal as lit
 
-TOKEN = re.compile(r"--[^\n]*|'(?:[^']|'')*'|[()]|\b(?:(?:left|inner|cross|semi|anti|asof)\s+)*join\b")
-NAMED_AS = re.compile(r"join\s+(?:lateral\s+)?(?:[\w.]+\s+)?(\w+)\s+(?:on|using)\b")
+KINDS = r"(?:left|right|full|inner|outer|cross|semi|anti|asof|natural|positional)"
+TOKEN = re.compile(rf"--[^\n]*|'(?:[^']|'')*'|[()]|\b(?:{KINDS}\s+)*join\b", re.IGNORECASE)
+PLAIN_LEFT = re.compile(
+    r"left\s+(?:outer\s+)?join\s+(?:lateral\s+)?(?:[\w.]+\s+)?(?:as\s+)?(\w+)\s+(?:on|using)\b", re.IGNORECASE
+)
+# words of a predicate that are no column
+BARE = re.compile(r"'(?:[^']|'')*'|(?<![\w.])([a-z_]\w*)(?![\w]|\s*[.(])", re.IGNORECASE)
+SPOKEN = {
+    "and", "or", "not", "is", "null", "in", "between", "like", "ilike", "case", "when", "then", "else", "end",
+    "true", "false", "distinct", "from", "exists", "select", "where", "any", "all", "interval", "date", "integer",
+    "varchar", "double",
+}  # fmt: skip
 
 
 def passes(rules: Iterable[Rule]) -> list[tuple[Rule, ...]]:
@@ -39,11 +49,14 @@ def checked(group: Sequence[Rule]) -> str:
 
 def counted_joins(rule: Rule) -> str:
     """The joins that decide how many rows there are: a `left join` takes none away and adds none (the joined rows are
-    one for each checked row, or a record would fail twice), and is left out where nothing names it."""
+    one for each checked row, or a record would fail twice), and is left out where nothing names it. All of them, where
+    a column is named without its table."""
     named, kept = f"{rule.centre} {rule.applies_when}", []
+    if {word.lower() for word in BARE.findall(named) if word} - SPOKEN:
+        return rule.joins
     for join in reversed(each_join(rule.joins)):
-        alias = NAMED_AS.search(_outside_brackets(join))
-        if not join.startswith("left") or alias is None or alias[1] in ALIAS.findall(named):
+        left = PLAIN_LEFT.match(_outside_brackets(join))
+        if left is None or left[1].lower() in ALIAS.findall(named.lower()):
             kept.append(join)
             named += join
     return "\n".join(reversed(kept))
@@ -54,7 +67,7 @@ def each_join(sql: str) -> list[str]:
     depth, starts = 0, []
     for found in TOKEN.finditer(sql):
         depth += (found[0] == "(") - (found[0] == ")")
-        if depth == 0 and found[0].endswith("join"):
+        if depth == 0 and found[0].lower().endswith("join"):
             starts.append(found.start())
     return [sql[start:end].strip() for start, end in pairwise([*starts, len(sql)])]
 

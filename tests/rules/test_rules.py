@@ -109,6 +109,40 @@ def test_a_rule_of_a_later_protocol_judges_nobody(
     assert len(con.execute("from validated.rule_failures").fetchall()) == (status == "fail")
 
 
+OF_COURSE = "harmonised.targets c on c.usubjid = t.usubjid and c.course_id = t.course_id"
+
+
+@pytest.mark.parametrize(
+    ("joins", "applies", "n"),
+    [
+        (f"left join {OF_COURSE}", "true", 2),
+        (f"LEFT OUTER JOIN {OF_COURSE}", "true", 2),
+        (f"LEFT JOIN {OF_COURSE}", "c.target_id is not null", 1),
+        (f"left join {OF_COURSE}", "target_id is not null", 1),
+        (f"left join {OF_COURSE.replace(' c ', ' C ').replace('c.u', 'C.u')}", "C.target_id is not null", 1),
+        (f"JOIN {OF_COURSE}", "true", 1),
+        (f"full outer join {OF_COURSE}", "true", 2),
+        (f"semi join {OF_COURSE}", "true", 1),
+        (f"left join -- (a note)\n {OF_COURSE}", "t.course_id not in ('join', 'left join x on')", 2),
+        (
+            "left join (select * from harmonised.targets where target_id <> ')') c on c.course_id = t.course_id",
+            "true",
+            2,
+        ),
+    ],
+)
+def test_rows_are_counted_over_the_joins_that_decide(
+    con: duckdb.DuckDBPyConnection, joins: str, applies: str, n: int
+) -> None:
+    for course in ("C1", "C2"):
+        insert(con, "harmonised.fractions", {"centre": "a", "course_id": course, "dose_gy": 5})
+    insert(con, "harmonised.targets", {"centre": "a", "course_id": "C1", "target_id": "T1"})
+    run_rules(con, [simple(joins=joins, applies_when=applies)])
+    assert con.execute("select n_checked, status from validated.rule_counts where centre = 'a'").fetchall() == [
+        (n, "pass")
+    ]
+
+
 def test_counts_by_rule_and_centre(con: duckdb.DuckDBPyConnection) -> None:
     """One row for every rule and centre that sent anything; nothing checked is no pass."""
     for centre, dose in (("a", 5), ("a", 12.5), ("b", 5)):
