@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipelines import freeze
-from pipelines.deliveries import acceptances, denylist, erase, intake, ledger, search
+from pipelines.deliveries import acceptances, denylist, erase, gone, ledger, search
 from pipelines.deliveries.land import land
 from pipelines.deliveries.ledger import Delivery
 from pipelines.errors import DeliveryRejected
@@ -73,8 +73,7 @@ def _taken_out(home: Home, centres: Mapping[str, "Centre"]) -> Withdrawn:
         if delivery.centre in concerned and delivery.state == "answer":
             erase.erase_answer(home, centres[delivery.centre], delivery, ids[delivery.centre])
     removed, unsearched = _rejected(home, concerned, words)
-    for name in {*centres, *(d.centre for d in ledger.read(home))}:
-        intake.finish(home, name)
+    gone.finish(home)
     for code in codes:
         acceptances.forget(home, code)
     if concerned:

@@ -5,7 +5,7 @@ import hmac
 import re
 import secrets
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -101,6 +101,14 @@ def among(home: Home, centre: str, ids: Iterable[str]) -> set[str]:
         return set()
     key = _key(home)
     return {i for i in ids if _digest(key, centre, i) in denied}
+
+
+def teller(home: Home, centre: str) -> Callable[[str], bool]:
+    """Whether a word is the study code, or this centre's own id, of a subject who has withdrawn."""
+    if not (denied := read(home)):
+        return lambda word: False
+    key = _key(home)
+    return lambda word: _digest(key, CODE, word) in denied or _digest(key, centre, word) in denied
 
 
 def _denied(home: Home, centre: "Centre", con: "duckdb.DuckDBPyConnection", landed: Path, denied: set[str]) -> set[str]:

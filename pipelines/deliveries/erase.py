@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pipelines.deliveries import denylist, ledger, unpack
 from pipelines.deliveries.answers import read_answer
 from pipelines.deliveries.erase_rows import WRITERS
-from pipelines.deliveries.intake import let_go, letting_go
+from pipelines.deliveries.gone import let_go, letting_go
 from pipelines.deliveries.land import layout_of
 from pipelines.deliveries.ledger import Delivery, object_path
 from pipelines.deliveries.manifest import NAME, manifest_of
@@ -52,7 +52,7 @@ def erase(home: Home, centre: "Centre", delivery: Delivery, ids: Collection[str]
 
 
 def erase_all(home: Home, delivery: Delivery) -> Delivery:
-    """A delivery that is rejected cannot be read without a subject: all of its files go, from it alone."""
+    """Enter a delivery that is rejected, and cannot be read without a subject: all of its files go, from it alone."""
     everything = {str(about["sha256"]): None for about in delivery.files.values()}
     return _enter(home, delivery, everything, leave=lambda other, name: True)
 
@@ -160,11 +160,12 @@ def _enter(
         theirs = {old: made[old] for f in each.files.values() if (old := str(f["sha256"])) in made.keys() - kept}
         if not theirs:
             continue
-        entry = _replaced(home, each, {**theirs, **_manifest(home, each, theirs, ids)})
+        known = delivery if own else each
+        entry = _replaced(home, known, {**theirs, **_manifest(home, known, theirs, ids)})
         ledger.append(home, entry)
         changed.append(entry)
         if own:
-            now = replace(delivery, files=entry.files, erased=entry.erased)
+            now = entry
     let_go(home, changed)
     letting_go(home, delivery.centre).unlink(missing_ok=True)
     return now

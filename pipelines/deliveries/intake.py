@@ -1,30 +1,27 @@
 """From the inbox to the archive: every folder that is new is copied by sha256 and entered in the ledger."""
 
-import json
 import re
-import shutil
 import stat
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
-from threading import Lock
 
 from pipelines.deliveries import ledger, search
+from pipelines.deliveries.gone import finish, let_go, letting_go
 from pipelines.deliveries.inbox import (
     StillGrowing,
     content_hash_of,
     entries,
     files_of,
-    sha256_of,
     signature_of,
     waiting,
 )
 from pipelines.deliveries.ledger import Delivery
 from pipelines.deliveries.manifest import NAME, Manifest, compare, iso_date, read_manifest
+from pipelines.deliveries.seen import read_seen, spoken, write_seen
 from pipelines.errors import Problem
-from pipelines.warehouse import Home, write_whole
+from pipelines.warehouse import Home
 
-ONE_BY_ONE = Lock()  # centres are taken in side by side
 # the list that we sent, also as a browser or a person names its second copy
 ANSWER = re.compile(r"queries ?(\([0-9]+\))?\.(csv|xlsx)", re.IGNORECASE)
 
@@ -38,6 +35,7 @@ def intake(
     folder that did not change since it was taken in is not read again; one that changed is another delivery. Nothing is
     removed from the inbox.
     """
+    finish(home)
     before, noted = read_seen(home), ledger.seen(home)
     seen, new = dict(before), []
     for centre, folder in waiting(home):
@@ -48,25 +46,14 @@ def intake(
             delivery = _take(home, centre, folder, centre in centres)
         except (StillGrowing, FileNotFoundError):  # a file that was there has another name by now
             continue
+        if delivery is not None:
+            _enter(home, delivery := _kept_out(home, delivery))
+            new.append(delivery)
         now = ledger.seen(home).get(place, "")  # another one where a subject was taken out of it just now
         seen[place] = signature if now == noted.get(place, "") else now
-        if delivery is not None:
-            delivery = _kept_out(home, delivery)
-            ledger.append(home, delivery)
-            finish(home, centre)
-            new.append(delivery)
     if seen != before:
-        _write_seen(home, seen)
+        write_seen(home, seen)
     return sorted(new, key=lambda d: d.order)
-
-
-def read_seen(home: Home) -> dict[str, str]:
-    """Place in the inbox -> signature of what was taken in from there, where ledger and archive hold it still: what a
-    damaged disk has lost is taken from the inbox again."""
-    here = Home(home.root)
-    known = {f"{d.centre}/{d.name}" for d in ledger.read(here)}
-    known -= {f"{d.centre}/{d.name}" for d, _, _ in ledger.unsound(here)}
-    return {place: signature for place, signature in ledger.seen(home).items() if _spoken(place) in known}
 
 
 def archived(home: Home) -> dict[tuple[str, str], list[str]]:
@@ -93,59 +80,20 @@ def unseen(home: Home) -> list[tuple[str, Path]]:
     ]  # fmt: skip
 
 
-def _write_seen(home: Home, seen: dict[str, str]) -> None:
-    write_whole(home.archive / "seen.json", json.dumps(seen, indent=0, sort_keys=True))
-
-
 def _kept_out(home: Home, delivery: Delivery) -> Delivery:
     """A delivery that is rejected unread, without files where one holds somebody who has withdrawn."""
     if delivery.state != "rejected" or not search.names_withdrawn(home, delivery):
         return delivery
-    letting_go(home, delivery.centre).touch()
     return replace(delivery, files={}, erased={name: str(f["sha256"]) for name, f in delivery.files.items()})
 
 
-def letting_go(home: Home, centre: str) -> Path:
-    """Lies in the archive while the ledger says more than what was done; unlike a draft it outlives its run."""
-    return home.archive / f"letting-go-{centre}"
-
-
-def finish(home: Home, centre: str) -> None:
-    """Let go what the ledger says is gone, where that is not done, as after a run that was cut off."""
-    if letting_go(home, centre).exists():
-        let_go(home, [d for d in ledger.read(Home(home.root)) if d.centre == centre])
-        letting_go(home, centre).unlink()
-
-
-def let_go(home: Home, deliveries: Iterable[Delivery]) -> None:
-    """Take out of archive and inbox what the ledger says that these deliveries no longer hold."""
-    gone: set[str] = set()
-    for each in deliveries:
-        _forget_in_inbox(home, each)
-        gone.update(each.erased.values(), *(str(f.get("was", "")).split() for f in each.files.values()))
-    still = {f["sha256"] for d in ledger.read(Home(home.root)) for f in d.files.values()}
-    for old in gone - still:
-        ledger.object_path(home, old).unlink(missing_ok=True)
-
-
-def _forget_in_inbox(home: Home, delivery: Delivery) -> None:
-    """Let the inbox hold what the archive now holds, where a subject was taken out of a delivery's files."""
-    folder = home.inbox / delivery.centre / delivery.name
-    changed = False
-    came = {name: str(about["was"]).split() for name, about in delivery.files.items() if "was" in about}
-    for name, sums in {**came, **{name: [sha256] for name, sha256 in delivery.erased.items()}}.items():
-        path = folder / name if folder.is_dir() else folder
-        # what has been put there since is another delivery
-        if not path.is_file() or path.is_symlink() or sha256_of(path) not in sums:
-            continue
-        path.unlink()
-        changed = True
-        if name in delivery.files:
-            shutil.copyfile(ledger.object_path(home, str(delivery.files[name]["sha256"])), path)
-    with ONE_BY_ONE:
-        seen, place = read_seen(home), f"{delivery.centre}/{delivery.name}"
-        if changed and place in seen and folder.exists():
-            _write_seen(home, {**seen, place: signature_of(folder)})
+def _enter(home: Home, delivery: Delivery) -> None:
+    if delivery.erased:
+        letting_go(home, delivery.centre).touch()
+    ledger.append(home, delivery)
+    if delivery.erased:
+        let_go(home, [delivery])
+        letting_go(home, delivery.centre).unlink()
 
 
 def _take(home: Home, centre: str, folder: Path, known: bool) -> Delivery | None:
@@ -156,10 +104,10 @@ def _take(home: Home, centre: str, folder: Path, known: bool) -> Delivery | None
         action = "Correct the folder's name, or add the centre's folder to centres/."
         problems.append(Problem(centre, "", "a centre that this study knows", action))
     for raw, path in [("", folder), *entries(folder)]:
-        name = _spoken(raw)
-        if _spoken(path.name) != path.name:
+        name = spoken(raw)
+        if spoken(path.name) != path.name:
             expected = "a name in UTF-8 without control characters"
-            problems.append(Problem(_spoken(path.name), "", expected, "Rename it and send it again."))
+            problems.append(Problem(spoken(path.name), "", expected, "Rename it and send it again."))
         if not raw:
             continue
         mode = path.lstat().st_mode
@@ -179,13 +127,13 @@ def _take(home: Home, centre: str, folder: Path, known: bool) -> Delivery | None
     content = files.keys() - {NAME}
     if not content and not problems:
         problems.append(
-            Problem(_spoken(folder.name), "", "at least one file", "Put the export's files into the folder.")
+            Problem(spoken(folder.name), "", "at least one file", "Put the export's files into the folder.")
         )
     day = manifest.extract_date or iso_date(folder.name)
     digest = ledger.content_hash({name: str(f["sha256"]) for name, f in files.items()})
     digest_id = f"{centre}-{re.sub(r'[^0-9A-Za-z_-]+', '_', folder.name)[:40]}-{digest[:8]}"
     delivery = Delivery(
-        digest_id, centre, _spoken(folder.name),
+        digest_id, centre, spoken(folder.name),
         received,
         day or received[:10], files, "rejected" if problems else "received", tuple(map(str, problems)),
         not problems, day is not None, removes=bool(manifest.removed),
@@ -207,12 +155,6 @@ def _take(home: Home, centre: str, folder: Path, known: bool) -> Delivery | None
         return delivery.decided("answer")
     twin = None if problems else _twin(delivery, before)
     return delivery.decided("duplicate", (f"the same files as {twin.name}",)) if twin else delivery
-
-
-def _spoken(name: str) -> str:
-    """A name that can be written down: bytes that are no UTF-8 and control characters as escapes."""
-    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return "".join(c if c >= " " and c != "\x7f" else repr(c)[1:-1] for c in text)
 
 
 def _archive(home: Home, path: Path) -> dict[str, str | int]:

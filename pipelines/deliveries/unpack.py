@@ -7,6 +7,7 @@ import struct
 import unicodedata
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from pipelines.errors import Problem
@@ -44,10 +45,35 @@ def unpack(name: str, path: Path, folder: Path) -> tuple[list[tuple[str, Path]],
             folder.mkdir(parents=True)
             return [(f"{name}!{m.filename}", _extract(archive, m, folder / str(i))) for i, m in enumerate(members)], []
     except BROKEN as error:
-        # the disk's fault; a broken stream has no number, and an impossible offset is an invalid argument
-        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
-            raise
+        _unless_of_the_disk(error)
         return [], [Problem(name, "", "a complete zip archive", "Make the archive again and send it again.")]
+
+
+def each_member(path: Path, folder: Path) -> Iterator[tuple[str, Path] | None]:
+    """Whatever can be extracted of a zip, whatever it is called: name and path; None for what cannot."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = [m for m in archive.infolist() if not m.is_dir()]
+            if _too_much(members, path.stat().st_size) or len(members) > MAX_MEMBERS:
+                yield None
+                return
+            folder.mkdir(parents=True)
+            for i, member in enumerate(members):
+                yield None if member.flag_bits & 1 else (member.filename, _extract(archive, member, folder / str(i)))
+    except BROKEN as error:
+        _unless_of_the_disk(error)
+        yield None
+
+
+def _unless_of_the_disk(error: Exception) -> None:
+    """Raise what is the disk's fault; a broken stream has no number, an impossible offset is an invalid argument."""
+    if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+        raise error
+
+
+def _too_much(members: list[zipfile.ZipInfo], packed: int) -> bool:
+    total = sum(m.file_size for m in members)
+    return total > MAX_BYTES or (total > RATIO_FROM_BYTES and total > MAX_RATIO * packed)
 
 
 def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> Path:
@@ -59,11 +85,10 @@ def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) ->
 
 
 def _check(name: str, members: list[zipfile.ZipInfo], packed: int) -> list[Problem]:
-    total = sum(m.file_size for m in members)
     problems = []
     if len(members) > MAX_MEMBERS:
         problems.append(Problem(name, "", f"at most {MAX_MEMBERS:,} files", "Send several archives."))
-    if total > MAX_BYTES or (total > RATIO_FROM_BYTES and total > MAX_RATIO * packed):
+    if _too_much(members, packed):
         expected = f"at most {MAX_BYTES >> 30} GiB unpacked and {MAX_RATIO} times the archive's size"
         problems.append(Problem(name, "", expected, "Send the files unpacked."))
     if len({str(PurePosixPath(m.filename)).casefold() for m in members}) < len(members):

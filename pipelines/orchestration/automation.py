@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import dagster as dg
 
 from pipelines.deliveries.inbox import content_hash_of, files_of, is_whole, signature_of, waiting
-from pipelines.deliveries.intake import archived, read_seen
+from pipelines.deliveries.intake import archived
+from pipelines.deliveries.seen import read_seen
 from pipelines.orchestration import orphans
 from pipelines.orchestration.execute import with_centres
 from pipelines.orchestration.plan import concerned, make_plan

@@ -16,7 +16,6 @@ from pipelines.deliveries.apart import tell_apart
 from pipelines.deliveries.changes import CHANGE
 from pipelines.deliveries.erase import erase, erase_all, freed_answer
 from pipelines.deliveries.history import Step, fold
-from pipelines.deliveries.intake import finish
 from pipelines.deliveries.land import land
 from pipelines.deliveries.ledger import Delivery
 from pipelines.deliveries.manifest import manifest_of
@@ -62,7 +61,6 @@ def take_in(home: Home, centre: "Centre", pending: tuple[Delivery, ...], version
     What is already there under this version of mapping and code stays; a delivery that comes late, out of order, lets
     all be done again from the first one. A rejected delivery changes nothing but its entry in the ledger.
     """
-    finish(home, centre.name)
     also = {d.delivery_id for d in pending}
     chain = ledger.chain(home, centre.name, also)
     mark = _mark(home, centre.name)
@@ -78,9 +76,13 @@ def take_in(home: Home, centre: "Centre", pending: tuple[Delivery, ...], version
             rejected.append(error)
             shutil.rmtree(_draft(home, centre.name), ignore_errors=True)
             shutil.rmtree(home.landed / centre.name / delivery.delivery_id, ignore_errors=True)
-            if search.names_withdrawn(home, delivery):
-                delivery = erase_all(home, delivery)
-            _enter(home, delivery, delivery.decided("rejected", tuple(map(str, error.problems)), version))
+            # a subject may have been taken out of it just now
+            (now,) = (d for d in ledger.read(home) if d.delivery_id == delivery.delivery_id)
+            decided = now.decided("rejected", tuple(map(str, error.problems)), version)
+            if search.names_withdrawn(home, decided):
+                erase_all(home, decided)
+            else:
+                _enter(home, now, decided)
             continue
         done.append(delivery.delivery_id)
     if not done:

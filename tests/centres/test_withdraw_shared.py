@@ -16,8 +16,7 @@ import pytest
 
 from pipelines import centres, freeze, study, warehouse
 from pipelines import withdraw as withdrawing
-from pipelines.deliveries import denylist, ledger, search
-from pipelines.deliveries import intake as taking
+from pipelines.deliveries import denylist, gone, ledger, search
 from pipelines.deliveries.intake import intake
 from pipelines.deliveries.ledger import Delivery
 from pipelines.orchestration.plan import make_plan
@@ -187,7 +186,7 @@ def test_a_run_that_is_cut_off_leaves_nothing_behind(
     def crash(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    for where, cut in ((taking, "_forget_in_inbox"), (taking, "let_go")):
+    for where, cut in ((gone, "_forget_in_inbox"), (gone, "let_go")):
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
             patch.setattr(where, cut, crash)
             take_out(home, "me1", usubjid)
@@ -241,10 +240,10 @@ def test_files_that_are_stored_side_by_side_do_not_mix(home: Home, tmp_path: Pat
         assert ledger.object_path(home, sha256).read_bytes() == content
 
 
-def zipped(data: bytes) -> bytes:
+def zipped(data: bytes, name: str = "a.csv") -> bytes:
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("a.csv", data)
+        archive.writestr(name, data)
     return made.getvalue()
 
 
@@ -316,33 +315,113 @@ def test_a_restored_list_is_followed_in_what_was_rejected(home: Home, deliver: D
     assert not naming(home, code) and not file.exists()
 
 
-@pytest.mark.parametrize("fault", ["files", "rows", "centre"])
-def test_a_delivery_that_is_rejected_afterwards_brings_nothing_back(home: Home, deliver: Deliver, fault: str) -> None:
-    """Told by the digests alone, whether it is rejected unread, with its whole centre or when its rows are read; one
-    that holds nobody who has withdrawn stays as it came."""
+@pytest.fixture
+def left(home: Home, deliver: Deliver) -> tuple[str, str]:
+    """Own id and study code of a subject of rt1 that has withdrawn."""
     deliver("rt1", "2017-05-02")
     assert not run(home, "rt1").rejected
-    local_id, usubjid = somebody(home, "rt1")
-    assert not take_out(home, "rt1", usubjid).rejected
+    subject = somebody(home, "rt1")
+    assert not take_out(home, "rt1", subject[1]).rejected
+    return subject
+
+
+def not_whole(folder: Path) -> None:
+    (folder / "manifest.yaml").write_text("files: {lost.csv: " + "0" * 64 + "}")
+
+
+@pytest.mark.parametrize("fault", ["files", "rows", "centre"])
+def test_a_delivery_that_is_rejected_afterwards_brings_nothing_back(
+    home: Home, deliver: Deliver, left: tuple[str, str], fault: str
+) -> None:
+    """Told by the digests alone, whether it is rejected unread, with its whole centre or when its rows are read; one
+    that holds nobody who has withdrawn stays as it came."""
     for name in ("2017-06-02", "2017-06-03"):
         bad = deliver("rt1", name)
-        if name == "2017-06-03":
-            for path in bad.iterdir():
-                path.write_bytes(path.read_bytes().replace(local_id.encode(), b"X").replace(usubjid.encode(), b"X"))
+        for path in bad.iterdir() if name == "2017-06-03" else ():
+            text = path.read_bytes()
+            path.write_bytes(text.replace(left[0].encode(), b"X").replace(left[1].encode(), b"X"))
         if fault == "files":
-            (bad / "manifest.yaml").write_text("files: {lost.csv: " + "0" * 64 + "}")
+            not_whole(bad)
         elif fault == "rows":
             (bad / BROKEN).write_bytes((bad / BROKEN).read_bytes() + b'"no end;')
         else:
             (home.inbox / "rt0").mkdir(exist_ok=True)
             bad.rename(home.inbox / "rt0" / name)
     run(home, "rt1")
-    gone, stays = (d for d in ledger.read(home) if d.name.startswith("2017-06") and d.state == "rejected")
-    assert not gone.files and gone.erased and gone.reasons
+    known = ledger.read(home)
+    gone, stays = (d for d in known if d.name.startswith("2017-06") and d.state == "rejected")
+    assert not gone.files and gone.erased and gone.reasons and not gone.readable
     assert stays.files and not stays.erased
-    assert not naming(home, usubjid) and not naming(home, local_id)
+    assert not naming(home, left[1]) and not naming(home, left[0])
     assert not list(home.archive.glob("letting-go-*"))
     assert run(home, "rt1").rejected == ()
+    assert ledger.read(home) == known, "what is left of the folder is no delivery"
+
+
+def test_a_corrected_export_keeps_what_a_rejected_one_before_it_held(
+    home: Home, deliver: Deliver, left: tuple[str, str]
+) -> None:
+    """In the folder of the rejected one, of which a file is the same; another one is rejected beside it."""
+    not_whole(deliver("rt1", "2017-06-05"))
+    run(home, "rt1")
+    shutil.rmtree(home.inbox / "rt1" / "2017-06-05")
+    deliver("rt1", "2017-06-05")
+    not_whole(deliver("rt1", "2017-06-04"))
+    assert not run(home, "rt1").rejected
+    assert {d.name: d.state for d in ledger.read(home)}["2017-06-05"] == "accepted"
+    assert not naming(home, left[1]) and not naming(home, left[0])
+
+
+def test_a_delivery_that_lost_a_subject_and_is_rejected_then_is_told(
+    home: Home, deliver: Deliver, left: tuple[str, str]
+) -> None:
+    (deliver("rt1", "2017-06-02") / "manifest.yaml").write_text("removed: [{table: nosuch, local_id: X1}]")
+    assert len(run(home, "rt1").rejected) == 1
+    assert "columns of a staged table" in str(ledger.read(home)[-1].reasons)
+    assert not naming(home, left[1])
+
+
+def test_an_intake_that_is_cut_off_leaves_nothing_behind(
+    home: Home, left: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a centre that this study does not know; names that cannot be written down do not hide a file either."""
+    folder = home.inbox / "rt0" / "a"
+    folder.mkdir(parents=True)
+    (folder / "x\x01.csv").write_text(f"id;{left[1]};end")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(gone, "_forget_in_inbox", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        intake(home, ["rt1"])
+    assert naming(home, left[1])
+    assert intake(home, ["rt1"]) == []
+    assert not naming(home, left[1]) and not list(home.archive.glob("letting-go-*"))
+
+
+@pytest.mark.parametrize(
+    ("own_id", "content", "named"),
+    [
+        ("PZ 00123", "a;PZ 00123;b", True),
+        ("PÈ-00123", "a;pè-00123;b", True),
+        ("PZ-00123", "see PZ-00123_2.dcm", True),
+        ("PZ-00123", "see PZ-001234", False),
+        ("PZ-00123", "/".join("12" * 5000), False),
+        ("123", "a;123;b", False),
+    ],
+)
+def test_a_word_is_told_by_its_digest(home: Home, tmp_path: Path, own_id: str, content: str, named: bool) -> None:
+    denylist.add(home, "rt1", [own_id])
+    for number, encoding in enumerate(("utf-8", "utf-16")):
+        if encoding == "utf-16" and not own_id.isascii():
+            continue
+        file = tmp_path / str(number)
+        file.write_bytes(content.encode(encoding))
+        sha256, size = ledger.store(home, file)
+        about: dict[str, dict[str, str | int]] = {"a.csv": {"sha256": sha256, "size": size}}
+        assert search.names_withdrawn(home, Delivery("d", "rt1", "d", "2017", "2017", about, "rejected")) is named
+    (tmp_path / "zip").write_bytes(zipped(b"nothing", f"{own_id}/a.csv"))
+    sha256, size = ledger.store(home, tmp_path / "zip")
+    about = {"a.zip": {"sha256": sha256, "size": size}}
+    found = search.names_withdrawn(home, Delivery("d", "rt1", "d", "2017", "2017", about, "rejected"))
+    assert found is (len(own_id) >= search.TELLING)
 
 
 @pytest.mark.parametrize(("kind", "gone"), [("xlsx", {"3", "4", "6"}), ("csv", {"3", "6"})])
