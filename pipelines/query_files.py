@@ -1,5 +1,6 @@
 """The files in which a centre is asked and answers, and the list of what the coordinating data manager decides."""
 
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +19,7 @@ WIDTHS = {"problem": 60, "action": 50, "expected": 30, "form": 24, "site_reply":
 def write_queries(queries: list[dict[str, Any]], centre: str, folder: Path, may_stay: bool = False) -> list[Path]:
     """Write `queries.xlsx` and `queries.csv` of one centre into `folder`, both to be answered and sent back.
 
-    `may_stay`: a workbook that is there was made as this one would be, and stays where the list is the same.
-
+    `may_stay`: this code made what is there, so that a workbook of the same list stays (`.queries` tells).
     Every text passes `disclosure.escape_formula`. The csv is UTF-8 with BOM and the centre's own delimiter.
     """
     from pipelines import centres
@@ -32,10 +32,17 @@ def write_queries(queries: list[dict[str, Any]], centre: str, folder: Path, may_
     ]
     folder.mkdir(parents=True, exist_ok=True)
     book, listed = folder / "queries.xlsx", folder / "queries.csv"
-    text = _csv(rows, mapping)
-    if not (may_stay and book.exists() and listed.exists() and listed.read_bytes() == text):
+    text, told = _csv(rows, mapping), folder / ".queries"
+
+    def made() -> str:
+        """Changes with all that the workbook is made of, and when somebody saves another one in its place."""
+        parts = (text, mapping.local_title.encode(), mapping.language.encode(), book.read_bytes())
+        return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
+
+    listed.write_bytes(text)
+    if not (may_stay and book.exists() and told.exists() and told.read_text() == made()):
         _write_xlsx(rows, mapping, book)
-        listed.write_bytes(text)  # after the workbook, for which it stands from now on
+        told.write_text(made())
     return [book, listed]
 
 

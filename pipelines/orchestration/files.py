@@ -71,8 +71,7 @@ def report_assets(steps: list[Step], centres: Mapping[str, Centre], owners: list
                 continue
             centre = session.centres.get(name.removeprefix("centres/"))
             if centre:
-                same = session.only_touched and centre.name not in session.changed
-                paths = centre_files(session.con, session.home, centre, same)
+                paths = centre_files(session.con, session.home, centre, may_stay=session.only_touched)
             elif name == "study":
                 paths = write_study(session.con, session.home)
             else:

@@ -65,7 +65,6 @@ class Session:
         self.done_already = self.plan.nothing and not tags.keys().isdisjoint((DELIVERY, NIGHTLY))
         self.only_touched = not self.plan.full
         self.made: dict[str, str] = {}
-        self.changed: list[str] = []  # centres whose rows are other ones than the warehouse was made from
         self._con: duckdb.DuckDBPyConnection | None = None
         self._taking: dict[str, Future[TakenIn]] | None = None
         # Great Expectations takes seconds to import: a second core does it while deliveries are taken in
@@ -91,9 +90,9 @@ class Session:
             past.show(con, self.home, self.moments, self.centres)
             for problem in self._broken_examples.result().items():
                 con.execute("insert into slice.main.rule_problems values (?, ?)", problem)
-            self.changed = [centre for centre, made in self.made.items() if made != before.get(centre, "")]
+            changed = [centre for centre, made in self.made.items() if made != before.get(centre, "")]
             if self.only_touched:
-                touched.touch(con, self.changed)
+                touched.touch(con, changed)
             self._con = con
         return self._con
 

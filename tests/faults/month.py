@@ -65,6 +65,7 @@ class Study:
     cursor: str = ""
     log: list[dict[str, Any]] = field(default_factory=list)
     changes: int = 400  # how many a run makes; counted by the first one
+    least: int = 400  # and one with little to do
 
     def look(self, schedule: bool = False) -> list[tuple[str, list[str], dict[str, str]]]:
         """What the sensor, or the schedule, asks for today: run key, assets and tags."""
@@ -131,7 +132,7 @@ class Study:
             answer, gone = forked(execute)
         if not fault:
             assert "said" in answer, answer
-            self.changes = max(200, answer["said"])
+            self.changes, self.least = max(200, answer["said"]), min(self.least, answer["said"])
         ended = "killed" if gone == signal.SIGKILL else "failed" if "error" in answer else "done"
         met = "" if ended == "done" else fault
         self.log.append({"day": str(self.day), "key": key, "fault": met, "at": at, "ended": ended,
@@ -191,9 +192,11 @@ def live(root: Path, made: Path, centres: list[str], days: int, seed: int, fault
         asked = study.look()
         assert not asked or study.look() == [], "what has been asked for is not asked for again"
         for request in asked:
-            # a run with little to do may end before its fault comes; the next one gets it, early
+            # a run with little to do may end before its fault comes; the next one gets it, wherever any run comes to
             fault = faults.pop() if len(faults) > sum(place > number for place in places) else ""
-            ended = study.run(request, fault, chance.random() * (1 if number in places else 0.05))
+            ended = study.run(
+                request, fault, chance.random() * (1 if number in places else study.least / study.changes)
+            )
             faults += [fault] if fault and ended == "done" else []
             number += 1
             for _ in range(TRIES - 1 if chance.random() < 0.7 else 0):  # else the night repairs it

@@ -220,13 +220,13 @@ def test_a_workbook_stays_while_its_list_is_the_same(
 ) -> None:
     asked = centre_queries(*store, CENTRE)
     book, listed = write_queries(asked, CENTRE, tmp_path)
-    made = book.read_bytes()
-    book.write_bytes(b"as it was")
+    made, written = book.read_bytes(), book.stat().st_mtime_ns
     write_queries(asked, CENTRE, tmp_path, may_stay=True)
-    assert book.read_bytes() == b"as it was"
-    listed.unlink()
-    write_queries(asked, CENTRE, tmp_path, may_stay=True)
-    assert book.read_bytes() == made
+    assert book.stat().st_mtime_ns == written
+    for other in (lambda: book.write_bytes(b"another"), lambda: (tmp_path / ".queries").unlink(), book.unlink):
+        other()
+        write_queries(asked, CENTRE, tmp_path, may_stay=True)
+        assert book.read_bytes() == made and book.stat().st_mtime_ns > written
     write_queries(asked[1:], CENTRE, tmp_path, may_stay=True)
     assert book.read_bytes() != made and len(listed.read_bytes().splitlines()) == len(asked)
     write_queries(asked, CENTRE, tmp_path)
