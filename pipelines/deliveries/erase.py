@@ -51,10 +51,10 @@ def erase(home: Home, centre: "Centre", delivery: Delivery, ids: Collection[str]
     return _enter(home, delivery, made, ids, leave)
 
 
-def erase_all(home: Home, delivery: Delivery) -> Delivery:
+def erase_all(home: Home, delivery: Delivery) -> None:
     """Enter a delivery that is rejected, and cannot be read without a subject: all of its files go, from it alone."""
     everything = {str(about["sha256"]): None for about in delivery.files.values()}
-    return _enter(home, delivery, everything, leave=lambda other, name: True)
+    _enter(home, delivery, everything, leave=lambda other, name: True)
 
 
 def erase_answer(home: Home, centre: "Centre", answer: Delivery, ids: Collection[str]) -> Delivery:

@@ -15,11 +15,11 @@ from pipelines.warehouse import Home
 ENCODINGS = ("utf-8", "cp1252", "utf-16-le", "utf-16-be")
 TELLING = 5  # characters: a shorter number says nothing outside its column
 # a letter or digit beside it makes it another word, in encodings of one byte and of two
+BEFORE, AFTER = rb"(?<![0-9A-Za-z])(?<![0-9A-Za-z]\x00)", rb"(?!\x00?[0-9A-Za-z])"
 # what may be a code or an id: a word with its parts, and the whole of a cell
 TOKEN = re.compile(rb"[0-9A-Za-z](?:\x00?[0-9A-Za-z._/-]){4,}")
 CELL = re.compile(rb"[^\r\n\t,;|\"'<>=]{5,300}")
 LONGEST, KEPT, NESTED = 64, 200_000, 3
-BEFORE, AFTER = rb"(?<![0-9A-Za-z])(?<![0-9A-Za-z]\x00)", rb"(?!\x00?[0-9A-Za-z])"
 
 
 def names(home: Home, delivery: Delivery, words: Collection[str]) -> bool | None:

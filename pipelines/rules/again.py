@@ -21,12 +21,13 @@ class Reach:
     """Whose rows are judged.
 
     `show` lets the names resolve to the rows of subjects for whom a condition holds, or to all for an empty one;
-    `shares` are conditions that divide the subjects of a table, to bound the memory. `whom`: a list of subjects, by the
-    tables that a rule reads. Only their rows are judged again; what was found of the others, in `store`, stays.
+    `shares` are conditions that divide the subjects of a table, or all, to bound the memory. `whom`: a list of
+    subjects, by the tables that a rule reads. Only their rows are judged again; what was found of the others, in
+    `store`, stays.
     """
 
     show: Callable[[str], None] = lambda where: None
-    shares: Callable[[str], Sequence[str]] = lambda known: ("",)
+    shares: Callable[..., Sequence[str]] = lambda known="": ("",)
     whom: Callable[[Iterable[str]], str] | None = None
 
 

@@ -24,12 +24,11 @@ SPOKEN = {
 
 def passes(rules: Iterable[Rule]) -> list[tuple[Rule, ...]]:
     """Rules by the rows that are counted for them; one with a subquery stays alone, or it would run once for each."""
-    found: dict[tuple[str, ...], list[Rule]] = {}
+    found: dict[tuple[object, ...], list[Rule]] = {}
     for rule in rules:
         alone = rule.rule_id if SUBQUERY.search(rule.applies_when) else ""
-        found.setdefault((rule.table, counted_joins(rule), rule.centre, str(bool(rule.raised_by)), alone), []).append(
-            rule
-        )
+        key = (rule.table, counted_joins(rule), rule.centre, rule.raised_by is None, alone)
+        found.setdefault(key, []).append(rule)
     return [tuple(group) for group in found.values()]
 
 

@@ -92,7 +92,7 @@ def _judge(
             continue
         for share in _parts(reach.shares(JUDGED)):
             judge(f"{share or 'true'} and (usubjid is null or usubjid in (from {JUDGED}))", some)
-    for share in _parts(reach.shares("store.harmonised.links")):
+    for share in _parts(reach.shares()):
         if not reach.whom:
             judge(share, own)
         count(share, own)
