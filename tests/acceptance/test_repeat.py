@@ -33,6 +33,6 @@ def test_tables_are_equal_by_content(demo_home: Path, again: Path) -> None:
 
 def test_reports_and_figures_are_equal_byte_for_byte(demo_home: Path, again: Path) -> None:
     files = sorted(p.relative_to(demo_home) for p in (demo_home / "reports").rglob("*") if p.is_file())
-    assert {f.suffix for f in files} == {".html", ".csv", ".svg", ".png", ".xlsx"}
+    assert {f.suffix or f.name for f in files} == {".html", ".csv", ".svg", ".png", ".xlsx", ".queries"}
     different = [f for f in files if (demo_home / f).read_bytes() != (again / f).read_bytes()]
     assert different == []
