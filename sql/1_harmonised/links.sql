@@ -22,9 +22,12 @@ checked as (
             lambda p, v: ((p + v - 1) % length(alphabet) + 1) * 2 % (length(alphabet) + 1),
             length(alphabet)
         ) + digits[-1]) % length(alphabet) = 1 as is_valid,
-        count(distinct usubjid) over (partition by centre, local_id) as n_codes_of_local_id,
-        count(distinct usubjid) over (partition by link_token) as n_codes_of_token
+        -- two values differ where the smallest and the largest do, which costs far less than to count them
+        min(usubjid) over local <> max(usubjid) over local as has_codes_of_local_id,
+        link_token is not null and min(usubjid) over token <> max(usubjid) over token as has_codes_of_token,
+        min(local_id) over own <> max(local_id) over own as has_local_ids
     from coded
+    window local as (partition by centre, local_id), token as (partition by link_token), own as (partition by usubjid, centre)
 ),
 agreed as (
     select
@@ -34,27 +37,26 @@ agreed as (
             when not bool_and(is_valid) then 'the check character does not fit the study code'
             when not bool_and(is_of_a_centre) then 'the study code names no oncology centre of this study'
             when bool_or(local_id is null) then 'the study code stands without a local identifier'
-            when max(n_codes_of_local_id) > 1 then 'one local identifier stands for two study codes'
-            when count(distinct centre) filter (centre_kind = 'oncology') > 1
+            when bool_or(has_codes_of_local_id) then 'one local identifier stands for two study codes'
+            when min(centre) filter (centre_kind = 'oncology') <> max(centre) filter (centre_kind = 'oncology')
                 then 'two oncology centres send this study code'
-            when count(distinct centre) filter (centre_kind = 'radiotherapy') > 1
+            when min(centre) filter (centre_kind = 'radiotherapy') <> max(centre) filter (centre_kind = 'radiotherapy')
                 then 'two radiotherapy centres send this study code'
-            when count(distinct [centre, local_id]) > count(distinct centre)
-                then 'two local identifiers of one centre stand for this study code'
-            when max(n_codes_of_token) filter (link_token is not null) > 1 then 'one person has two study codes (link token)'
-            when count(distinct link_token) > 1 then 'the centres disagree on the link token'
-            when count(distinct sex) > 1 then 'the centres disagree on sex'
-            when count(distinct birth_year) > 1 then 'the centres disagree on the birth year'
+            when bool_or(has_local_ids) then 'two local identifiers of one centre stand for this study code'
+            when bool_or(has_codes_of_token) then 'one person has two study codes (link token)'
+            when min(link_token) <> max(link_token) then 'the centres disagree on the link token'
+            when min(sex) <> max(sex) then 'the centres disagree on sex'
+            when min(birth_year) <> max(birth_year) then 'the centres disagree on the birth year'
         end as conflict,
         -- who reads images follows no patient, and links nobody
-        count(distinct centre_kind) filter (centre_kind <> 'reading') as n_kinds
+        bool_or(centre_kind = 'oncology') and bool_or(centre_kind = 'radiotherapy') as is_of_both
     from checked group by usubjid
 )
 select
     c.usubjid, c.sex, c.birth_year, c.link_token, c.centre_kind,
     case when c.is_valid then 'Y' else 'N' end as check_fl,
-    case when a.conflict is not null then 'conflict' when a.n_kinds = 2 then 'linked' else 'unlinked' end as link_state,
-    coalesce(a.conflict, case when a.n_kinds < 2 then 'only one kind of centre sends this study code' end) as link_reason,
+    case when a.conflict is not null then 'conflict' when a.is_of_both then 'linked' else 'unlinked' end as link_state,
+    coalesce(a.conflict, case when not a.is_of_both then 'only one kind of centre sends this study code' end) as link_reason,
     c.centre, c.delivery_id, c.file_sha256, c.source_file, c.source_row
 from checked c
 join agreed a using (usubjid)
