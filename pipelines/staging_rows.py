@@ -131,13 +131,21 @@ def compile_part(
     fields = [compile_field(centre, table, f, i, choices, wide) for i, f in enumerate(part.fields)]
     reads = ", ".join(f"{f.text} as _r{i}" + (f", {f.unit} as _u{i}" if f.unit else "") for i, f in enumerate(fields))
     types = [sql_type(table, f, wide) for f in part.fields]
-    values = ", ".join(f"({f.value})::{t} as _v{i}" for i, (f, t) in enumerate(zip(fields, types, strict=True)))
+    typed = [f"({f.value})::{t} as _v{i}" for i, (f, t) in enumerate(zip(fields, types, strict=True))]
+    # blocks leave no dictionary of their texts behind, and to read a date takes long: each different text is read once
+    days = [i for i, f in enumerate(part.fields) if f.type == "date" and part.unpivot and "constant" not in f.spec]
+    once = "".join(
+        f", day{i} as (select _r{i} as _t{i}, {typed[i]} from (select distinct _r{i} from read))" for i in days
+    )
+    joined = "".join(f" left join day{i} on _t{i} = _r{i}" for i in days)
+    values = ", ".join(f"_v{i}" if i in days else value for i, value in enumerate(typed))
     named = ", ".join(f"_v{i} as {quote(f.name)}" for i, f in enumerate(fields))
     bad = unread(centre, part, fields, raw)
     # rows that are rolled up take their origin from their place afterwards: texts are costly to carry through groups
     origin = "" if part.rollups else f"{', '.join(ORIGIN)}, "
     query = (
-        f"with {rows}, read as (select *, {reads} from rows), typed as (select *, {values} from read) "
+        f"with {rows}, read as not materialized (select *, {reads} from rows){once}, "
+        f"typed as (select read.*, {values} from read{joined}) "
         f"select _rid * {MOST_BLOCKS} + _blk as _place, {origin}{named}, {bad} as _bad from typed"
     )
     there = {f.name: ", ".join(map(centre.sources[part.source].raw, f.columns)) for f in part.fields}
