@@ -38,7 +38,7 @@ def find(con: "duckdb.DuckDBPyConnection", table: str, columns: list[str]) -> li
         return []
     # a match of the whole text, because DuckDB tries it once for each different text of a column, and not for each row
     either = sql_literal(EITHER)
-    quoted = ['"' + c.replace('"', '""') + '"' for c in columns]
+    quoted = [*map(_quoted, columns)]
     hit = " or ".join(f"regexp_full_match({c}, {either})" for c in quoted)
     con.execute(f"create or replace temp table suspects as from {table} where {hit}")
     if con.execute("select count(*) from suspects").fetchall() == [(0,)]:
@@ -65,14 +65,14 @@ def in_unread(con: "duckdb.DuckDBPyConnection", rows: str, columns: Sequence[str
 
     Input: SQL of `rows` with `source_file`, `source_row` and the all-text `columns`, in the order of the file.
     """
+    columns = _suspected(con, rows, columns)
     if not columns:
         return []
     kinds = {kind: f"regexp_matches(value, {sql_literal(pattern)})" for kind, pattern in PATTERNS.items()}
     people = ", ".join(map(sql_literal, filter(names_patient, columns))) or "null"
     kinds[NAMED] = f"name in ({people})"
     named = ", ".join(f"{sql_literal(kind)}: {test}" for kind, test in kinds.items())
-    listed = ", ".join('"' + c.replace('"', '""') + '"' for c in columns)
-    # each different text is looked at once: most columns that nobody reads have few
+    listed = ", ".join(map(_quoted, columns))
     return con.execute(f"""
         with cell as (
             from (select *, row_number() over () as _n from ({rows})) unpivot (value for name in ({listed}))
@@ -88,6 +88,23 @@ def in_unread(con: "duckdb.DuckDBPyConnection", rows: str, columns: Sequence[str
         select source_file, min_by(source_row, _n), name, looks.key, sum(n)::bigint
         from hit where looks.value group by source_file, name, looks.key order by all
     """).fetchall()
+
+
+def _suspected(con: "duckdb.DuckDBPyConnection", rows: str, columns: Sequence[str]) -> list[str]:
+    """The columns that hold anything to tell, as nearly always none does."""
+    either = sql_literal(EITHER)
+    tests = [
+        f"trim({_quoted(c)}) <> ''" if names_patient(c) else f"regexp_full_match({_quoted(c)}, {either})"
+        for c in columns
+    ]
+    if not tests:
+        return []
+    (found,) = con.execute(f"select {', '.join(f'bool_or({test})' for test in tests)} from ({rows})").fetchall()
+    return [c for c, is_found in zip(columns, found, strict=True) if is_found]
+
+
+def _quoted(column: str) -> str:
+    return '"' + column.replace('"', '""') + '"'
 
 
 def unread(hits: Sequence[Hit], ignored: Collection[str], is_person: Callable[[str], bool]) -> list[Problem]:
