@@ -27,11 +27,16 @@ def write_sources(con: "duckdb.DuckDBPyConnection", home: Home) -> Path:
 
 def _sources_values(con: "duckdb.DuckDBPyConnection", home: Home) -> dict[str, Any]:
     """Each printed row with the first of the records behind it, and each record as it came."""
+    # the smallest subjects of each figure hold its first rows: only theirs are put in order
     con.execute(f"""
         create or replace temp table shown as
-        select * from reports.table_sources
+        with first as (
+            select row_key, list_last(min(usubjid, {ROWS_SHOWN})) as last_usubjid
+            from reports.table_sources group by row_key
+        )
+        select s.* from reports.table_sources s join first f on f.row_key = s.row_key and s.usubjid <= f.last_usubjid
         qualify row_number() over (
-            partition by row_key order by usubjid, centre, source_file, source_row
+            partition by s.row_key order by s.usubjid, s.centre, s.source_file, s.source_row
         ) <= {ROWS_SHOWN}
     """)
     landed(con, home)
