@@ -42,7 +42,9 @@ def checked(group: Sequence[Rule]) -> str:
         f"struct_pack(rule_id := {lit(rule.rule_id)}, n := count(*) filter ({rule.applies_when}))" for rule in group
     )
     rows = source(group[0].table, counted_joins(group[0]))
-    by_centre = f"select {group[0].centre} as centre, unnest([{seen}]) as seen from {rows} group by 1"
+    # named a second time, because a filter of a count reaches no table before its join
+    any_of = " or ".join(f"({rule.applies_when})" for rule in group)
+    by_centre = f"select {group[0].centre} as centre, unnest([{seen}]) as seen from {rows} where {any_of} group by 1"
     return f"select seen.rule_id, centre, seen.n from ({by_centre})"
 
 
