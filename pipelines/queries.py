@@ -1,12 +1,13 @@
 """What a centre is asked: its findings as a ranked list."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from pipelines import study
 from pipelines.query_words import sql_labels, sql_parts, words
 from pipelines.staging_findings import MARK
 from pipelines.study import sql_literal as lit
-from pipelines.warehouse import Home
+from pipelines.warehouse import Home, with_room
 
 if TYPE_CHECKING:
     import duckdb
@@ -24,6 +25,7 @@ LISTED = (*TO_ANSWER, "answered", "unobtainable")
 ENDPOINT = ("eligibility", "recist", "radiotherapy", "linkage")
 ENDPOINT_TABLES = ("exposures", "followup", "lesions", "links", "measurements", "subjects")
 SAFETY_TABLES = ("adverse_events", "labs")
+AT_ONCE = 5000  # in memory, of however many
 MOST_PLACES = 10  # of records with the same root cause, named in the text of their one query
 
 
@@ -44,16 +46,23 @@ def _sources(centre: str) -> dict[str, list[str]]:
     return found
 
 
-def centre_queries(con: "duckdb.DuckDBPyConnection", home: Home, centre: str) -> list[dict[str, Any]]:
-    """The queries of one centre: what it has to answer first, then by priority (endpoint, safety, other), by severity
-    and by how many records they are about. One per root cause; notes are none, what is accepted is not asked again.
+def ask(con: "duckdb.DuckDBPyConnection", home: Home, centre: str) -> None:
+    """Make `temp.asked`, the queries of one centre: what it has to answer first, then by priority (endpoint, safety,
+    other), by severity and by how many records they are about. One per root cause; notes are none, what is accepted is
+    not asked again.
 
     Reads `validated.findings` by its plain name and the centre's own staged files, the only place of its local ids.
     Texts are raw: whoever writes them into a file or page escapes them. Source: QUALITY, The report to a centre, 3.
     """
-    cursor = con.execute(_select(home, centre))
+    with_room(con, f"create or replace temp table asked as {_select(home, centre)}")
+
+
+def asked(con: "duckdb.DuckDBPyConnection", first: int | None = None) -> Iterator[dict[str, Any]]:
+    """The rows of `temp.asked` in their order, the `first` of them or all; no more than some of them are in memory."""
+    cursor = con.execute(f"from temp.asked{f' limit {first}' if first else ''}")
     names = [column[0] for column in cursor.description or []]
-    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    while rows := cursor.fetchmany(AT_ONCE):
+        yield from (dict(zip(names, row, strict=True)) for row in rows)
 
 
 def unmapped_codes(con: "duckdb.DuckDBPyConnection", findings: str) -> list[tuple[str, str, str, int]]:

@@ -1,6 +1,7 @@
 """The files in which a centre is asked and answers, and the list of what the coordinating data manager decides."""
 
 import hashlib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,35 +14,32 @@ if TYPE_CHECKING:
 
     from pipelines.centres import Centre
 
+MOST_LINES, MOST_LETTERS = 1_048_576, 32_767  # of a sheet and of a cell
 WIDTHS = {"problem": 60, "action": 50, "expected": 30, "form": 24, "site_reply": 16, "site_comment": 40}
 
 
-def write_queries(queries: list[dict[str, Any]], centre: str, folder: Path, may_stay: bool = False) -> list[Path]:
+def write_queries(
+    queries: Iterable[Mapping[str, Any]], centre: str, folder: Path, may_stay: bool = False
+) -> list[Path]:
     """Write `queries.xlsx` and `queries.csv` of one centre into `folder`, both to be answered and sent back.
 
     `may_stay`: this code made what is there, so that a workbook of the same list stays (`.queries` tells).
     Every text passes `disclosure.escape_formula`. The csv is UTF-8 with BOM and the centre's own delimiter.
     """
     from pipelines import centres
-    from pipelines.disclosure import escape_formula
 
     mapping = centres.load(study.ROOT / "centres" / centre)
-    rows = [
-        [escape_formula(str(query[name])) if query[name] is not None else "" for name in ASKED + REPLY]
-        for query in queries
-    ]
     folder.mkdir(parents=True, exist_ok=True)
-    book, listed = folder / "queries.xlsx", folder / "queries.csv"
-    text, told = _csv(rows, mapping), folder / ".queries"
+    book, listed, told = folder / "queries.xlsx", folder / "queries.csv", folder / ".queries"
+    _write_csv(queries, mapping, listed)
 
     def made() -> str:
         """Changes with all that the workbook is made of, and when somebody saves another one in its place."""
-        parts = (text, mapping.local_title.encode(), mapping.language.encode(), book.read_bytes())
+        parts = (listed.read_bytes(), mapping.local_title.encode(), mapping.language.encode(), book.read_bytes())
         return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
 
-    listed.write_bytes(text)
     if not (may_stay and book.exists() and told.exists() and told.read_text() == made()):
-        _write_xlsx(rows, mapping, book)
+        _write_xlsx(listed, mapping, book)
         told.write_text(made())
     return [book, listed]
 
@@ -72,25 +70,33 @@ def write_to_decide(con: "duckdb.DuckDBPyConnection", folder: Path) -> Path:
     return target
 
 
-def _csv(rows: list[list[str]], centre: "Centre") -> bytes:
+def _write_csv(queries: Iterable[Mapping[str, Any]], centre: "Centre", target: Path) -> None:
     import csv
-    import io
 
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, delimiter=centre.queries_delimiter)
-    writer.writerow(ASKED + REPLY)
-    writer.writerows(rows)
-    return text.getvalue().encode("utf-8-sig")
+    from pipelines.disclosure import escape_formula
+
+    with target.open("w", encoding="utf-8-sig", newline="") as file:
+        writer = csv.writer(file, delimiter=centre.queries_delimiter)
+        writer.writerow(ASKED + REPLY)
+        for query in queries:
+            given = (query[name] for name in ASKED + REPLY)
+            writer.writerow(["" if value is None else escape_formula(str(value)) for value in given])
 
 
-def _write_xlsx(rows: list[list[str]], centre: "Centre", target: Path) -> Path:
-    """A sheet whose asked columns are protected and whose reply is chosen from a list; another one explains both."""
+def _write_xlsx(listed: Path, centre: "Centre", target: Path) -> Path:
+    """The rows of the csv in a sheet whose asked columns are protected and whose reply is chosen from a list; another
+    one explains both. The csv alone holds what a sheet has no room for, which is the least important."""
+    import csv
     import datetime
+    import sys
+    from itertools import islice
 
     import xlsxwriter
 
     said = words(centre.language)
-    book = xlsxwriter.Workbook(str(target), {"strings_to_formulas": False, "strings_to_urls": False})
+    book = xlsxwriter.Workbook(
+        str(target), {"strings_to_formulas": False, "strings_to_urls": False, "constant_memory": True}
+    )
     about = {"title": centre.local_title, "subject": study.title(centre.language)}
     book.set_properties({"created": datetime.datetime(2000, 1, 1), **about})
     sheet = book.add_worksheet("queries")
@@ -101,20 +107,24 @@ def _write_xlsx(rows: list[list[str]], centre: "Centre", target: Path) -> Path:
     for column, name in enumerate(ASKED + REPLY):
         sheet.set_column(column, column, WIDTHS.get(name, 14))
         sheet.write_string(0, column, name, head)
-    for line, row in enumerate(rows, 1):
-        for column, text in enumerate(row[: len(ASKED)]):
-            sheet.write_string(line, column, text, asked)
-        # the reply of last time stands there; sent back as it is, it is not a new one
-        for column, (name, text) in enumerate(zip(REPLY, row[len(ASKED) :], strict=True), len(ASKED)):
-            sheet.write(line, column, text or None, day if name == "replied_on" else reply)
-    if rows:
+    line = 0
+    csv.field_size_limit(sys.maxsize)
+    with listed.open(encoding="utf-8-sig", newline="") as file:
+        rows = islice(csv.reader(file, delimiter=centre.queries_delimiter), 1, MOST_LINES)
+        for line, row in enumerate(rows, 1):
+            for column, text in enumerate(row[: len(ASKED)]):
+                sheet.write_string(line, column, text[:MOST_LETTERS], asked)
+            # the reply of last time stands there; sent back as it is, it is not a new one
+            for column, (name, text) in enumerate(zip(REPLY, row[len(ASKED) :], strict=True), len(ASKED)):
+                sheet.write(line, column, text or None, day if name == "replied_on" else reply)
+    if line:
         first = len(ASKED)
         choice = {"validate": "list", "source": list(REPLIES), "ignore_blank": True}
         choice |= {"input_title": said["reply"], "input_message": " ".join(said["replies"])}
-        sheet.data_validation(1, first, len(rows), first, choice)
+        sheet.data_validation(1, first, line, first, choice)
         since = {"validate": "date", "criteria": ">=", "value": datetime.date(2000, 1, 1), "ignore_blank": True}
-        sheet.data_validation(1, first + len(REPLY) - 1, len(rows), first + len(REPLY) - 1, since)
-    sheet.autofilter(0, 0, max(len(rows), 1), len(ASKED) + len(REPLY) - 1)
+        sheet.data_validation(1, first + len(REPLY) - 1, line, first + len(REPLY) - 1, since)
+    sheet.autofilter(0, 0, max(line, 1), len(ASKED) + len(REPLY) - 1)
     sheet.freeze_panes(1, 1)
     sheet.protect("", {"format_columns": True, "format_rows": True, "autofilter": True, "sort": True})
     sheet.set_landscape()

@@ -3,7 +3,6 @@
 import datetime
 import hashlib
 import re
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +28,7 @@ def write_centre(con: "duckdb.DuckDBPyConnection", home: Home, centre: "Centre",
 
     A centre sees its own rows in full and the others as suppressed sums. Source: QUALITY, The report to a centre.
     """
-    from pipelines.queries import centre_queries
+    from pipelines.queries import ask, asked
     from pipelines.query_files import write_queries
     from pipelines.reports.key_figures import key_figures
     from pipelines.reports.pictures import pictures
@@ -37,17 +36,17 @@ def write_centre(con: "duckdb.DuckDBPyConnection", home: Home, centre: "Centre",
     folder = home.reports / "centres" / centre.name
     t = words(centre.language)
     with reading(con):
-        queries = centre_queries(con, home, centre.name)
+        ask(con, home, centre.name)
         values = (
             _head(home, centre, t)
             | _received(con, home, centre.name, t)
-            | _queries(con, queries, centre.name, t)
+            | _queries(con, centre.name, t)
             | pictures(con, centre.name, t)
             | _others(con, centre.name, t)
         )
         values["key_figures"] = key_figures(con, centre.name, t)
         written = [page("centre.html", folder / "report.html", t=t, language=centre.language, **values)]
-        return written + write_queries(queries, centre.name, folder, may_stay)
+        return written + write_queries(asked(con), centre.name, folder, may_stay)
 
 
 def words(language: str) -> dict[str, Any]:
@@ -129,22 +128,22 @@ def _files(file: str, n: int, t: Mapping[str, Any]) -> str:
     return file if n == 1 else f"{n} {t['files'].lower()}" if n else str(t["file_missing"])
 
 
-def _queries(
-    con: "duckdb.DuckDBPyConnection", queries: list[dict[str, Any]], centre: str, t: Mapping[str, Any]
-) -> dict[str, Any]:
+def _queries(con: "duckdb.DuckDBPyConnection", centre: str, t: Mapping[str, Any]) -> dict[str, Any]:
     """The first queries by priority, and within it those together for which the same is to be done; and the notes."""
+    from pipelines.queries import asked
+
     groups: dict[str, dict[str, list[dict[str, Any]]]] = {}
-    for q in queries[:MOST_QUERIES]:
+    for q in (shown := list(asked(con, MOST_QUERIES))):
         groups.setdefault(q["priority"], {}).setdefault(q["action"], []).append(q)
+    counted = dict(con.execute("select priority, count(*) from temp.asked group by all").fetchall())
     noted = con.execute(f"""
         select local_message, table_name, field, source_file, source_row from validated.findings
         where centre = {study.sql_literal(centre)} and severity = 'note'
         order by local_message, field, source_file, source_row, table_name limit {MOST_QUERIES}
     """).fetchall()
-    counted = Counter(q["priority"] for q in queries)
     return {
         "groups": [(priority, counted[priority], list(asked.items())) for priority, asked in groups.items()],
-        "n_queries": len(queries), "n_shown": min(len(queries), MOST_QUERIES),
+        "n_queries": sum(counted.values()), "n_shown": len(shown),
         "notes": [
             (problem, t["said"](field_label(table, field or "")), *place) for problem, table, field, *place in noted
         ],

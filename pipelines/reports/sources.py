@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from pipelines import study
 from pipelines.deliveries.raw import cells, raw_rows
 from pipelines.reports.pages import note_of, page, reading, rows_of
-from pipelines.warehouse import Home
+from pipelines.warehouse import Home, with_room
 
 if TYPE_CHECKING:
     import duckdb
@@ -28,7 +28,7 @@ def write_sources(con: "duckdb.DuckDBPyConnection", home: Home) -> Path:
 def _sources_values(con: "duckdb.DuckDBPyConnection", home: Home) -> dict[str, Any]:
     """Each printed row with the first of the records behind it, and each record as it came."""
     # the smallest subjects of each figure hold its first rows: only theirs are put in order
-    con.execute(f"""
+    statement = f"""
         create or replace temp table shown as
         with first as (
             select row_key, list_last(min(usubjid, {ROWS_SHOWN})) as last_usubjid
@@ -38,7 +38,8 @@ def _sources_values(con: "duckdb.DuckDBPyConnection", home: Home) -> dict[str, A
         qualify row_number() over (
             partition by s.row_key order by s.usubjid, s.centre, s.source_file, s.source_row
         ) <= {ROWS_SHOWN}
-    """)
+    """
+    with_room(con, statement)
     landed(con, home)
     rows: dict[str, list[dict[str, Any]]] = {}
     for row in rows_of(con, """

@@ -13,7 +13,8 @@ from dicom_files import image, plan, record, written
 
 from pipelines import study, warehouse
 from pipelines.errors import DeliveryRejected
-from pipelines.queries import centre_queries
+from pipelines.queries import ask
+from pipelines.queries import asked as listed
 from pipelines.rules.load import load_rules
 from pipelines.rules.run import run_rules
 from pipelines.warehouse import Home
@@ -63,7 +64,8 @@ def asked(tmp_path: Path, folder: Path, language: str) -> dict[str, Any]:
             insert into validated.findings by name
             select * exclude (outcome, delivery_id), 'Q1' as query_id, 'new' as state from validated.rule_failures
         """)
-        (query,) = centre_queries(con, Home(tmp_path / "home"), "rt3")
+        ask(con, Home(tmp_path / "home"), "rt3")
+        (query,) = listed(con)
     return query
 
 

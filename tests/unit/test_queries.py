@@ -10,7 +10,7 @@ import duckdb
 import pytest
 
 from pipelines import centres, study, warehouse
-from pipelines.queries import ASKED, REPLIES, REPLY, centre_queries
+from pipelines.queries import ASKED, REPLIES, REPLY, ask, asked
 from pipelines.query_files import write_queries, write_to_decide
 from pipelines.query_words import sql_labels
 from pipelines.warehouse import Home
@@ -35,6 +35,11 @@ GIVEN = {
     "state": "new", "source_file": "a.csv", "source_row": "3", "first_delivery": f"{CENTRE}-2017-04-02_export-0a1b2c3d",
     "first_dt": "2017-04-02", "due_dt": "2017-05-02",
 }  # fmt: skip
+
+
+def centre_queries(con: duckdb.DuckDBPyConnection, home: Home, centre: str) -> list[dict[str, Any]]:
+    ask(con, home, centre)
+    return list(asked(con))
 
 
 @pytest.fixture
