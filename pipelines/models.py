@@ -36,7 +36,7 @@ LIFE = {
     "acceptances": "epoch, query_id, value_hash, accepted_by, accepted_on, accept_reason",
 }
 EVERYBODY = "store.harmonised.links"
-AT_ONCE = 100_000  # subjects; bounds the memory
+AT_ONCE = 60_000  # subjects; bounds the memory
 HEADER = re.compile(r"^-- (one row per|unit|why|source): (.*)$", re.MULTILINE)
 
 

@@ -14,8 +14,8 @@ from pipelines.errors import DiskFull, RestageError, UsageError, disk_full
 if TYPE_CHECKING:
     import duckdb
 
-SHARE = "400MB"  # of a database that works for one centre beside another
-WRITER = "1GB"  # of the one that makes the tables; what does not fit into it is spilled
+SHARE = "400MB"  # of a database that works for one centre beside another, and of the writer while reports are made
+WRITER = "700MB"  # of the one that makes the tables; what does not fit into it is spilled
 QUOTE = "'"
 PATTERN = set("*?[]%")  # in a path DuckDB reads them as a pattern, SQLite's URL as an escape or its end
 Made = TypeVar("Made")

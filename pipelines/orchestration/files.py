@@ -12,7 +12,7 @@ from pipelines.orchestration.previews import report_link, study_previews
 from pipelines.orchestration.session import Study, tell
 from pipelines.orchestration.settings import late_after_pct
 from pipelines.orchestration.steps import Step
-from pipelines.warehouse import Home
+from pipelines.warehouse import SHARE, Home
 
 if TYPE_CHECKING:
     import duckdb
@@ -64,6 +64,8 @@ def report_assets(steps: list[Step], centres: Mapping[str, Centre], owners: list
         from pipelines.reports.study_report import write_study
 
         session = study.session
+        # what draws and writes takes its share of the memory, too
+        session.con.execute(f"set memory_limit = '{SHARE}'")
         for name in told:
             tell(f"files {name}")
             if name == "great_expectations":
