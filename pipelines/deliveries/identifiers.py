@@ -1,6 +1,6 @@
 """Values that look like direct identifiers of a person: a delivery that holds one comes no further than the archive."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,7 +38,7 @@ def find(con: "duckdb.DuckDBPyConnection", table: str, columns: list[str]) -> li
         return []
     # a match of the whole text, because DuckDB tries it once for each different text of a column, and not for each row
     either = sql_literal(EITHER)
-    quoted = [*map(_quoted, columns)]
+    quoted = ['"' + c.replace('"', '""') + '"' for c in columns]
     hit = " or ".join(f"regexp_full_match({c}, {either})" for c in quoted)
     con.execute(f"create or replace temp table suspects as from {table} where {hit}")
     if con.execute("select count(*) from suspects").fetchall() == [(0,)]:
@@ -65,46 +65,35 @@ def in_unread(con: "duckdb.DuckDBPyConnection", rows: str, columns: Sequence[str
 
     Input: SQL of `rows` with `source_file`, `source_row` and the all-text `columns`, in the order of the file.
     """
-    columns = _suspected(con, rows, columns)
-    if not columns:
+    named = {f"_{i}": name for i, name in enumerate(columns)}
+    # by their place: a column may be called as ours are
+    rows = f"""
+        select *, row_number() over () as _n
+        from ({rows}) as r(source_file, source_row{"".join(f", {c}" for c in named)})
+    """
+    hits = []
+    for column in _suspected(con, rows, named):
+        kinds = {kind: f"regexp_matches({column}, {sql_literal(pattern)})" for kind, pattern in PATTERNS.items()}
+        if names_patient(named[column]):
+            kinds[NAMED] = f"trim({column}) <> ''"
+        for kind, test in kinds.items():
+            found = con.execute(f"""
+                select source_file, min_by(source_row, _n), count(*) from ({rows}) where {test} group by source_file
+            """).fetchall()
+            hits += [(file, row, named[column], kind, n) for file, row, n in found]
+    return sorted(hits)
+
+
+def _suspected(con: "duckdb.DuckDBPyConnection", rows: str, named: Mapping[str, str]) -> list[str]:
+    """The columns of `rows`, by the names that the file gives them, in which there is anything to tell; mostly none."""
+    if not named:
         return []
-    kinds = {kind: f"regexp_matches(value, {sql_literal(pattern)})" for kind, pattern in PATTERNS.items()}
-    people = ", ".join(map(sql_literal, filter(names_patient, columns))) or "null"
-    kinds[NAMED] = f"name in ({people})"
-    named = ", ".join(f"{sql_literal(kind)}: {test}" for kind, test in kinds.items())
-    listed = ", ".join(map(_quoted, columns))
-    return con.execute(f"""
-        with cell as (
-            from (select *, row_number() over () as _n from ({rows})) unpivot (value for name in ({listed}))
-        ),
-        text as (
-            select source_file, name, value, min(_n) as _n, min_by(source_row, _n) as source_row, count(*) as n
-            from cell where trim(value) <> '' group by all
-        ),
-        hit as (
-            select *, unnest(map_entries(map {{{named}}})) as looks
-            from text where {kinds[NAMED]} or regexp_full_match(value, {sql_literal(EITHER)})
-        )
-        select source_file, min_by(source_row, _n), name, looks.key, sum(n)::bigint
-        from hit where looks.value group by source_file, name, looks.key order by all
-    """).fetchall()
-
-
-def _suspected(con: "duckdb.DuckDBPyConnection", rows: str, columns: Sequence[str]) -> list[str]:
-    """The columns that hold anything to tell, as nearly always none does."""
     either = sql_literal(EITHER)
     tests = [
-        f"trim({_quoted(c)}) <> ''" if names_patient(c) else f"regexp_full_match({_quoted(c)}, {either})"
-        for c in columns
+        f"trim({c}) <> ''" if names_patient(name) else f"regexp_full_match({c}, {either})" for c, name in named.items()
     ]
-    if not tests:
-        return []
     (found,) = con.execute(f"select {', '.join(f'bool_or({test})' for test in tests)} from ({rows})").fetchall()
-    return [c for c, is_found in zip(columns, found, strict=True) if is_found]
-
-
-def _quoted(column: str) -> str:
-    return '"' + column.replace('"', '""') + '"'
+    return [c for c, is_found in zip(named, found, strict=True) if is_found]
 
 
 def unread(hits: Sequence[Hit], ignored: Collection[str], is_person: Callable[[str], bool]) -> list[Problem]:

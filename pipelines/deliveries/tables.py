@@ -105,7 +105,9 @@ def _flush(found: Gathered) -> None:
     found.con.register("batch", batch.select(taken))
     found.con.execute("insert into batches by name from batch")
     found.con.register("batch", batch.select(["_file", "source_row", *left]))
-    found.hits += identifiers.in_unread(found.con, "select _file::varchar as source_file, * from batch", left)
+    found.hits += identifiers.in_unread(
+        found.con, "select _file::varchar as source_file, * exclude (_file) from batch", left
+    )
     found.con.unregister("batch")
 
 

@@ -50,6 +50,20 @@ def test_an_ordinary_value_is_none(value: str) -> None:
     assert kinds(value) == []
 
 
+@pytest.mark.parametrize("name", ["source_file", "Source_Row", "_n", "_0", 'a "b"'])
+def test_an_identifier_is_found_in_a_column_that_nobody_reads_whatever_its_name(name: str) -> None:
+    rows = "select 'a.csv', i::varchar, '', case when i = 3 then 'm.rossi@example.org' end from range(2, 5) t(i)"
+    assert identifiers.in_unread(warehouse.memory(), rows, ["note", name]) == [
+        ("a.csv", "3", name, "e-mail address", 1)
+    ]
+
+
+def test_a_filled_column_that_names_a_patient_is_found_and_a_blank_one_is_not() -> None:
+    rows = "select 'a.csv', i::varchar, ' ', case when i = 3 then 'Rossi' end, 'Rossi' from range(2, 5) t(i)"
+    found = identifiers.in_unread(warehouse.memory(), rows, ["Nome paziente", "Cognome", "note"])
+    assert found == [("a.csv", "3", "Cognome", identifiers.NAMED, 1)]
+
+
 def realistic() -> Iterator[str]:
     """Thousands of values as the seven kinds of export write them, none of which names anybody."""
     day = date(2009, 12, 31)
