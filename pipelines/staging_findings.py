@@ -88,7 +88,7 @@ def findings_sql(centre: Centre, landed: Path, parts: Sequence[PartSql], head: s
         with own({listed}) as ({own}), several({listed}) as ({" union all ".join(looked)}),
         looked as (
             from several anti join own using ({cell})
-            qualify row_number() over (partition by {cell} order by table_name, record_key) = 1
+            qualify row_number() over (partition by {cell} order by table_name, record_key, raw_key) = 1
         )
         from own union all by name from looked order by all
     """

@@ -133,12 +133,12 @@ def compile_part(
     types = [sql_type(table, f, wide) for f in part.fields]
     typed = [f"({f.value})::{t} as _v{i}" for i, (f, t) in enumerate(zip(fields, types, strict=True))]
     # blocks leave no dictionary of their texts behind, and to read a date takes long: each different text is read once
-    days = [i for i, f in enumerate(part.fields) if f.type == "date" and part.unpivot and "constant" not in f.spec]
-    once = "".join(
-        f", day{i} as (select _r{i} as _t{i}, {typed[i]} from (select distinct _r{i} from read))" for i in days
-    )
-    joined = "".join(f" left join day{i} on _t{i} = _r{i}" for i in days)
-    values = ", ".join(f"_v{i}" if i in days else value for i, value in enumerate(typed))
+    plain = (f.type == "date" and not {"constant", "from_checkbox"} & f.spec.keys() for f in part.fields)
+    days = [i for i, is_day in enumerate(plain) if is_day and part.unpivot]
+    once = "".join(f", day{i} as (select _r{i}, {typed[i]} from (select distinct _r{i} from read))" for i in days)
+    # a blank text has its match too, or its row would come after the others
+    joined = "".join(f" left join day{i} on day{i}._r{i} is not distinct from read._r{i}" for i in days)
+    values = ", ".join(f"day{i}._v{i}" if i in days else value for i, value in enumerate(typed))
     named = ", ".join(f"_v{i} as {quote(f.name)}" for i, f in enumerate(fields))
     bad = unread(centre, part, fields, raw)
     # rows that are rolled up take their origin from their place afterwards: texts are costly to carry through groups

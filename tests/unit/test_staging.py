@@ -424,6 +424,25 @@ def test_blocks_of_columns_become_rows(tmp_path: Path) -> None:
     assert found == [("Visit 1|mm", "S-1|L1|2014-04-01", "S-1")]
 
 
+def test_rows_of_blocks_keep_the_order_of_the_file_also_without_a_date(tmp_path: Path) -> None:
+    tables = """\
+  measurements:
+    - source: data
+      unpivot: {blocks: 'Visit (?P<visit>[0-9]+)\\|(?P<field>day|mm)'}
+      fields:
+        local_id: {from: id}
+        lesion_id: {from: _t3}
+        visitnum: {from: visit}
+        trdt: {from: day}
+        diameter_mm: {from: mm, unit: mm}
+"""
+    columns = ["id", "_t3", "Visit 0|day", "Visit 0|mm", "Visit 1|day", "Visit 1|mm"]
+    rows: list[list[str | None]] = [["1", f"L{n}", "01/02/2014", "20", None, "21"] for n in range(3)]
+    staged = stage(tmp_path, "  data: {files: d.csv, read: {format: csv}}\n", tables, {"data": (columns, rows)})
+    places = [place for (place,) in staged.rows("measurements", "_place")]
+    assert places == sorted(places) and len(places) == 6
+
+
 def test_columns_become_rows_by_name(tmp_path: Path) -> None:
     tables = """\
   criteria:
