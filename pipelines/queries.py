@@ -58,7 +58,8 @@ def ask(con: "duckdb.DuckDBPyConnection", home: Home, centre: str) -> None:
 
 
 def asked(con: "duckdb.DuckDBPyConnection", first: int | None = None) -> Iterator[dict[str, Any]]:
-    """The rows of `temp.asked` in their order, the `first` of them or all; no more than some of them are in memory."""
+    """The rows of `temp.asked` in their order, the `first` of them or all, a few in memory at a time; until the last
+    one `con` does nothing else."""
     cursor = con.execute(f"from temp.asked{f' limit {first}' if first else ''}")
     names = [column[0] for column in cursor.description or []]
     while rows := cursor.fetchmany(AT_ONCE):

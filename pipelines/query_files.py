@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from pipelines.centres import Centre
 
-MOST_LINES, MOST_LETTERS = 1_048_576, 32_767  # of a sheet and of a cell
+MOST_LINES = 1_048_576  # of a sheet
 WIDTHS = {"problem": 60, "action": 50, "expected": 30, "form": 24, "site_reply": 16, "site_comment": 40}
 
 
@@ -35,8 +35,9 @@ def write_queries(
 
     def made() -> str:
         """Changes with all that the workbook is made of, and when somebody saves another one in its place."""
-        parts = (listed.read_bytes(), mapping.local_title.encode(), mapping.language.encode(), book.read_bytes())
-        return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
+        about = (mapping.local_title.encode(), mapping.language.encode())
+        parts = [_digest(listed), *(hashlib.sha256(text).digest() for text in about), _digest(book)]
+        return hashlib.sha256(b"".join(parts)).hexdigest()
 
     if not (may_stay and book.exists() and told.exists() and told.read_text() == made()):
         _write_xlsx(listed, mapping, book)
@@ -75,12 +76,19 @@ def _write_csv(queries: Iterable[Mapping[str, Any]], centre: "Centre", target: P
 
     from pipelines.disclosure import escape_formula
 
-    with target.open("w", encoding="utf-8-sig", newline="") as file:
+    draft = target.with_name(f".{target.name}.part")
+    with draft.open("w", encoding="utf-8-sig", newline="") as file:
         writer = csv.writer(file, delimiter=centre.queries_delimiter)
         writer.writerow(ASKED + REPLY)
         for query in queries:
             given = (query[name] for name in ASKED + REPLY)
             writer.writerow(["" if value is None else escape_formula(str(value)) for value in given])
+    draft.replace(target)
+
+
+def _digest(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
 
 
 def _write_xlsx(listed: Path, centre: "Centre", target: Path) -> Path:
@@ -88,7 +96,6 @@ def _write_xlsx(listed: Path, centre: "Centre", target: Path) -> Path:
     one explains both. The csv alone holds what a sheet has no room for, which is the least important."""
     import csv
     import datetime
-    import sys
     from itertools import islice
 
     import xlsxwriter
@@ -108,12 +115,11 @@ def _write_xlsx(listed: Path, centre: "Centre", target: Path) -> Path:
         sheet.set_column(column, column, WIDTHS.get(name, 14))
         sheet.write_string(0, column, name, head)
     line = 0
-    csv.field_size_limit(sys.maxsize)
     with listed.open(encoding="utf-8-sig", newline="") as file:
-        rows = islice(csv.reader(file, delimiter=centre.queries_delimiter), 1, MOST_LINES)
-        for line, row in enumerate(rows, 1):
+        rows = csv.reader(file, delimiter=centre.queries_delimiter)
+        for line, row in enumerate(islice(rows, 1, MOST_LINES), 1):
             for column, text in enumerate(row[: len(ASKED)]):
-                sheet.write_string(line, column, text[:MOST_LETTERS], asked)
+                sheet.write_string(line, column, text, asked)
             # the reply of last time stands there; sent back as it is, it is not a new one
             for column, (name, text) in enumerate(zip(REPLY, row[len(ASKED) :], strict=True), len(ASKED)):
                 sheet.write(line, column, text or None, day if name == "replied_on" else reply)

@@ -14,7 +14,7 @@ from pipelines.reports.pages import OPEN, TEMPLATES, note_of, page, reading, row
 from pipelines.warehouse import Home
 
 MOST_CHANGES = 200  # shown one by one; the table validated.changes holds all
-MOST_QUERIES = 500  # of a page that is read; queries.xlsx holds all
+MOST_QUERIES = 500  # of a page that is read; queries.csv holds all
 
 if TYPE_CHECKING:
     import duckdb
@@ -142,7 +142,7 @@ def _queries(con: "duckdb.DuckDBPyConnection", centre: str, t: Mapping[str, Any]
         order by local_message, field, source_file, source_row, table_name limit {MOST_QUERIES}
     """).fetchall()
     return {
-        "groups": [(priority, counted[priority], list(asked.items())) for priority, asked in groups.items()],
+        "groups": [(priority, counted[priority], list(those.items())) for priority, those in groups.items()],
         "n_queries": sum(counted.values()), "n_shown": len(shown),
         "notes": [
             (problem, t["said"](field_label(table, field or "")), *place) for problem, table, field, *place in noted

@@ -236,3 +236,33 @@ def test_a_workbook_stays_while_its_list_is_the_same(
     assert book.read_bytes() != made and len(listed.read_bytes().splitlines()) == len(asked)
     write_queries(asked, CENTRE, tmp_path)
     assert book.read_bytes() == made
+
+
+def test_the_workbook_holds_what_the_csv_holds_whatever_the_text(
+    store: tuple[duckdb.DuckDBPyConnection, Home], tmp_path: Path
+) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    hostile = {
+        "problem": 'one\r\ntwo "three";\nfour\0\rfive',
+        "action": "x" * 200_000,
+        "field": "\ufeff;,",
+        "form": "=1",
+    }
+    asked = [q | hostile for q in centre_queries(*store, CENTRE)]
+    book, listed = write_queries(asked, CENTRE, tmp_path)
+    with listed.open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.reader(file, delimiter=centres.load(study.ROOT / "centres" / CENTRE).queries_delimiter))
+    sheet = openpyxl.load_workbook(book)["queries"].iter_rows(values_only=True)
+    assert [[value or "" for value in row] for row in sheet] == rows
+    assert len(rows) == len(asked) + 1
+
+
+def test_a_list_that_cannot_be_written_to_its_end_leaves_the_one_before(
+    store: tuple[duckdb.DuckDBPyConnection, Home], tmp_path: Path
+) -> None:
+    asked = centre_queries(*store, CENTRE)
+    _, listed = write_queries(asked, CENTRE, tmp_path)
+    before = listed.read_bytes()
+    with pytest.raises(KeyError):
+        write_queries([*asked[:1], {}], CENTRE, tmp_path)
+    assert listed.read_bytes() == before
