@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines import models, rerun, study
 from pipelines.touched import CHANGED
-from pipelines.warehouse import count
+from pipelines.warehouse import count, with_room
 
 if TYPE_CHECKING:
     import duckdb
@@ -72,12 +72,13 @@ def _derive_one(con: "duckdb.DuckDBPyConnection", switch: str, reading: Any, cho
     protocol = f'select * replace ({value} as "{switch}") from store.study.protocol'
     with rerun.other(con, chosen):
         last = rerun.remake(con, chain(switch), _chosen_rows, {"study.protocol": protocol}, reasons=False)
-        con.execute(
+        with_room(
+            con,
             f"""insert into store.{TABLE}
             select {study.sql_literal(switch)}, {study.sql_literal(str(reading))}, * from (
                 select {KEPT} from (\n{last}\n)
                 except select {KEPT} from store.{RESPONSES} where usubjid in (from other.main.chosen)
-            )"""
+            )""",
         )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pipelines import models, rerun, study
 from pipelines.touched import CHANGED
-from pipelines.warehouse import count
+from pipelines.warehouse import count, with_room
 
 if TYPE_CHECKING:
     import duckdb
@@ -78,11 +78,12 @@ def _derive_some(con: "duckdb.DuckDBPyConnection", chosen: str) -> None:
     with rerun.other(con, chosen):
         last = rerun.remake(con, chain(), _as_read, lesions_and_sizes | unlabelled, reasons=True)
         named = ", ".join(map(study.sql_literal, PARAMETERS))
-        con.execute(
+        with_room(
+            con,
             f"""insert into store.{TABLE}
             select r.usubjid, r.eval, r.evalid, a.paramcd, a.adt, a.avalc, a.reason from (\n{last}\n) a
             join other.main.chosen r on r.read_id = a.usubjid
-            where a.paramcd in ({named})"""
+            where a.paramcd in ({named})""",
         )
 
 

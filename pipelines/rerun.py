@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from pipelines import models, study
+from pipelines.warehouse import with_room
 
 if TYPE_CHECKING:
     import duckdb
@@ -58,7 +59,7 @@ def remake(
     con.execute("use other")
     for model in remade[:-1]:
         listed = _columns(model, reasons)
-        con.execute(f"create table other.{model.full_name} as select {listed} from (\n{model.sql}\n)")
+        with_room(con, f"create table other.{model.full_name} as select {listed} from (\n{model.sql}\n)")
     return remade[-1].sql
 
 
