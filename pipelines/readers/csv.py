@@ -111,8 +111,9 @@ def read_file(path: Path, spec: Mapping[str, Any]) -> "pa.Table":
     `spec`: encoding (utf-8 if not stated), delimiter (`,`), quote (`"`), header `{find: [column, …], within: n}` (the
     first line). `source_row` is the first physical line of the record: quoted line breaks and blank lines count. A
     column without a name that holds something is `column_<number>`. A report's footer (lines of one or two cells after
-    the last record, each with its line end) is read too; the mapping says where it begins. Raises `UnreadableFile` for
-    wrong bytes, a missing header, ragged rows and quotes that do not pair.
+    the last record, each with its line end) is read too; the mapping says where it begins. Quotes after nothing but
+    spaces are those around the text. Raises `UnreadableFile` for wrong bytes, a missing header, ragged rows and quotes
+    that do not pair.
     """
     import duckdb
 

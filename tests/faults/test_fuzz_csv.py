@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from pipelines.errors import UnreadableFile
@@ -109,7 +109,9 @@ def test_a_huge_broken_file_takes_little_memory(tmp_path: Path, content: Callabl
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 600 * 1024
 
 
-def by_python(content: bytes, encoding: str) -> list[tuple[str | None, ...]] | None:
+def by_python(
+    content: bytes, encoding: str, cell_of: Callable[[str], str] = str
+) -> list[tuple[str | None, ...]] | None:
     """The rows below the header as Python reads them; None where it refuses them or their lengths differ.
 
     A carriage return alone ends a line for Python; here it is a text, so another character stands in for it. At either
@@ -123,16 +125,25 @@ def by_python(content: bytes, encoding: str) -> list[tuple[str | None, ...]] | N
     records = [r for r in records if r or len(header) == 1]
     if re.search(f"(^|\n){LONE}|{LONE}(\n|$)", text) or any(len(r) != len(header) for r in records if r):
         return None
-    cells = [[cell.replace(LONE, "\r") or None for cell in r or [""]] for r in records]
+    cells = [[cell_of(cell).replace(LONE, "\r") or None for cell in r or [""]] for r in records]
     # a column without name and content is none
     kept = [n for n, name in enumerate(header) if name or any(r[n] for r in cells)]
     return [tuple(r[n] for n in kept) for r in cells]
 
 
+def after_spaces(cell: str) -> str:
+    """Quotes after nothing but spaces are part of a text for Python, and for us the quotes around it."""
+    bare = cell.lstrip(" ")
+    try:
+        return next(csv.reader([bare], strict=True))[0] if bare != cell and bare.startswith('"') else cell
+    except csv.Error:
+        return cell
+
+
 def agree(path: Path, content: bytes, encoding: str = "utf-8") -> None:
     mine, theirs = outcome(path, content, encoding=encoding), by_python(content, encoding)
     if theirs is not None and not isinstance(mine, str):
-        assert mine == theirs
+        assert mine == theirs or mine == by_python(content, encoding, after_spaces)
 
 
 @st.composite
@@ -167,6 +178,8 @@ def test_any_text_reads_as_python_reads_it(tmp_path: Path, text: str, encoding: 
 
 @QUICK
 @given(content=damaged())
+@example(content=b'id,b\n """",\n')
+@example(content=b'id,b\n "x", y\n')
 def test_a_damaged_file_reads_as_python_reads_it(tmp_path: Path, content: bytes) -> None:
     agree(tmp_path / "f", content)
 
