@@ -55,14 +55,14 @@ def batches(path: Path, spec: Mapping[str, Any]) -> Iterator["pa.Table"]:
     rows = []
     if kind == modality:
         dataset = _open(path)
-        missing = [name for name in NEEDED[modality] if not dataset.get(name)]
-        if missing:
-            raise _incomplete(*missing)
         try:
-            rows = _plan(dataset) if modality == "RTPLAN" else _record(dataset)
+            missing = [name for name in NEEDED[modality] if not dataset.get(name)]
+            rows = [] if missing else _plan(dataset) if modality == "RTPLAN" else _record(dataset)
         except Exception:
             # values are parsed only now, and pydicom has many ways to stumble over them
             raise _incomplete(*NEEDED[modality]) from None
+        if missing:
+            raise _incomplete(*missing)
     table = _table(modality, rows) if rows else _no_rows(modality)
     yield with_notes(table, [(OTHER, "1", None, kind, " or ".join(FILE))] if kind not in FILE else [])
 

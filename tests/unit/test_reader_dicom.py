@@ -77,6 +77,14 @@ def test_what_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert "at most 32 MB and 5 items" in expected(saved(tmp_path, plan()))
 
 
+def test_an_element_of_a_kind_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+    whole = written(record("2.1", 1, WHOLE))
+    date = b"\x08\x30\x50\x02"  # (3008,0250) Treatment Date, of value representation DA
+    assert whole.count(date + b"DA") == 1
+    damaged = saved(tmp_path, whole.replace(date + b"DA", date + b"D\0"))
+    assert expected(damaged, RECORD).startswith("a complete file with")
+
+
 def test_a_name_is_never_read(tmp_path: Path) -> None:
     assert "Rossi" not in str(read([("x", saved(tmp_path, plan()))], PLAN).to_pylist())
 
