@@ -128,10 +128,10 @@ def _open(path: Path) -> Any:
         raise UnreadableFile([Problem("", "", expected, AGAIN)])
     try:
         dataset = pydicom.dcmread(BytesIO(data), force=data[:2] in FIRST_GROUPS)
+        raw: list[Any] = [e for tag in list(dataset.keys()) if isinstance(e := dataset.get_item(tag), RawDataElement)]
     except Exception:
         # whatever pydicom stumbles over in a damaged file; its own text may hold a value
         raise UnreadableFile([Problem("", "", "a DICOM file", AGAIN)]) from None
-    raw: list[Any] = [e for tag in list(dataset.keys()) if isinstance(e := dataset.get_item(tag), RawDataElement)]
     if any(len(e.value or b"") < e.length != UNDEFINED_LENGTH for e in raw):
         raise UnreadableFile([Problem("", "", UNCUT, AGAIN)])
     return dataset

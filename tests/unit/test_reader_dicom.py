@@ -77,12 +77,14 @@ def test_what_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert "at most 32 MB and 5 items" in expected(saved(tmp_path, plan()))
 
 
-def test_an_element_of_a_kind_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("element", "kind"),
+    [(b"\x08\x30\x50\x02", b"DA"), (b"\x10\x00\x20\x00", b"LO")],  # (3008,0250) Treatment Date, (0010,0020) Patient ID
+)
+def test_an_element_of_a_kind_that_does_not_exist_is_refused(tmp_path: Path, element: bytes, kind: bytes) -> None:
     whole = written(record("2.1", 1, WHOLE))
-    date = b"\x08\x30\x50\x02"  # (3008,0250) Treatment Date, of value representation DA
-    assert whole.count(date + b"DA") == 1
-    damaged = saved(tmp_path, whole.replace(date + b"DA", date + b"D\0"))
-    assert expected(damaged, RECORD).startswith("a complete file with")
+    assert whole.count(element + kind) == 1
+    assert expected(saved(tmp_path, whole.replace(element + kind, element + kind[:1] + b"\0")), RECORD)
 
 
 def test_a_name_is_never_read(tmp_path: Path) -> None:
