@@ -191,6 +191,21 @@ def test_one_question_per_root_cause(con: duckdb.DuckDBPyConnection) -> None:
     assert con.execute(found).fetchall() == [("made/twice", "S-001"), ("made/twice", "S-002")]
 
 
+def test_a_late_component_is_found_in_its_own_assessment(con: duckdb.DuckDBPyConnection) -> None:
+    (rule,) = [r for r in RULES if r.rule_id == "recist/visit_spread"]
+    # visit 9 began on the day of visit 2 and belongs to it; visit 3 has a scan on the day of its late component
+    rows = [(2, "2014-03-01", 2), (3, "2014-05-05", 3), (9, "2014-03-01", 4), (9, "2014-05-05", 5)]
+    for visitnum, trdt, row in rows:
+        insert(con, "harmonised.measurements", {"visitnum": visitnum, "trdt": trdt, "source_row": str(row)})
+    for visitnum, as_visitnum in ((2, 2), (3, 3), (9, 2)):
+        insert(con, "assessed.visit_days", {"visitnum": visitnum, "as_visitnum": as_visitnum})
+    insert(con, "harmonised.subjects", {})
+    insert(con, "assessed.visits", {"visitnum": 2, "adt": "2014-03-01", "last_dt": "2014-05-05"})
+    run_rules(con, [rule])
+    found = con.execute("select rule_id, source_row from validated.rule_failures").fetchall()
+    assert found == [("recist/visit_spread", "5")]
+
+
 def run_model(con: duckdb.DuckDBPyConnection, full_name: str) -> None:
     """Make one table from its SQL, over tables that are empty where the test made none."""
     model = models.load()[full_name]
