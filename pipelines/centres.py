@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines import study, yaml_schema
 from pipelines.mapping import BOX, GUARDED, TICKED, UNCHECKED, UNITS, Centre, Field, Layout, Part, Source, box_column
-from pipelines.mapping_checks import source_mistakes, verb_mistakes
+from pipelines.mapping_checks import rollup_mistakes, source_mistakes, verb_mistakes
 from pipelines.yaml_schema import Place, Schema, nearest, refuse
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def _mistakes(centre: Centre, raw: Mapping[str, Any]) -> Iterator[tuple[Place, s
             for steps, source in named:
                 if source not in centre.sources:
                     yield (*place, *steps), f"{source!r} is not one of the sources{nearest(source, centre.sources)}"
-            for text in _rollup_mistakes(table, part):
+            for text in rollup_mistakes(table, part):
                 yield (*place, "rollup"), text
             if "local_id" not in (f.name for f in part.fields):
                 yield (*place, "fields"), "'local_id' is missing"
@@ -160,21 +160,6 @@ def _mistakes(centre: Centre, raw: Mapping[str, Any]) -> Iterator[tuple[Place, s
                     yield (*place, "fields", f.name), text
                 for steps, text in verb_mistakes(centre, table, part, f):
                     yield (*place, "fields", f.name, *steps), text
-
-
-def _rollup_mistakes(table: str, part: Part) -> Iterator[str]:
-    """A rollup names fields that are there, and loses none that is staged."""
-    there = wanted = {f.name for f in part.fields}
-    for rollup in part.rollups:
-        counted = set(rollup.get("count", ()))
-        named = {c for verb, columns in rollup.items() if verb != "count" for c in columns}
-        for name in sorted(named - there):
-            yield f"{name!r} is not one of its fields{nearest(name, there)}"
-        for name in sorted(counted - set(study.staged_columns(table))):
-            yield f"{name!r} is not a column of {table!r}{nearest(name, study.staged_columns(table))}"
-        there, wanted = named | counted, wanted | counted
-    for name in sorted(w for w in wanted - there if not w.startswith("_")):
-        yield f"{name!r} is lost: say by, sum, max, min or first"
 
 
 def _field_mistakes(centre: Centre, raw: Mapping[str, Any], table: str, f: Field) -> Iterator[str]:

@@ -6,8 +6,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from pipelines.study import SQL_TYPES
+
 # what one of the centre's units is in ours; exact factors as text
 UNITS = {"mm": {"mm": "1", "cm": "10"}, "Gy": {"Gy": "1", "cGy": "0.01"}}
+# of a staged number by the type of its column; and the decimals of a quantity: more are asked about, never rounded
+BOUNDS, SCALE = {SQL_TYPES["quantity"]: 10**6, SQL_TYPES["int"]: 2**31}, 3
 # REDCap's own column names and words, in an export by codes and in one by labels
 DICTIONARY = ("Variable / Field Name", "Choices, Calculations, OR Slider Labels")
 IDENTIFIER = "Identifier?"

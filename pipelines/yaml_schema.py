@@ -1,8 +1,10 @@
 """A YAML file against its JSON Schema, in a millisecond, with errors that name the line and the nearest right word."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,22 @@ BASE = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # eight times faster, wher
 
 
 class Loader(BASE):  # type: ignore[misc, valid-type]
-    """YAML 1.2 as editors read it: `yes`, `no`, `on`, `SI`, `NO`, 55:02 and 2014-03-01 are texts."""
+    """YAML 1.2 as editors read it: `yes`, `no`, `on`, `SI`, `NO`, 55:02 and 2014-03-01 are texts; no key twice."""
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        # once, before other mappings are merged into it, whose keys it may have again
+        if not hasattr(node, "unique"):
+            seen: dict[str, int] = {}
+            for key, _ in node.value:
+                if seen.setdefault(str(key.value), line := key.start_mark.line) != line:
+                    said = f"{key.value!r} stands here and in line {seen[key.value] + 1}"
+                    raise Twice(problem=said, problem_mark=key.start_mark)
+            node.unique = True  # type: ignore[attr-defined]
+        super().flatten_mapping(node)
+
+
+class Twice(yaml.MarkedYAMLError):
+    """A key that a mapping has twice: the later would replace the earlier without a word."""
 
 
 Loader.yaml_implicit_resolvers = {
@@ -36,9 +53,8 @@ def read(path: Path) -> Any:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
-        raise MappingError(
-            f"{path.parent.name}/{path.name}{line}: not valid YAML in UTF-8. Correct the file and run again."
-        ) from error
+        said = error.problem if isinstance(error, Twice) else "not valid YAML in UTF-8"
+        raise MappingError(f"{path.parent.name}/{path.name}{line}: {said}. Correct the file and run again.") from error
 
 
 class Schema:
@@ -63,7 +79,15 @@ class Schema:
             return [(place, f"{value!r} is not one of {', '.join(node['enum'])}{nearest(str(value), node['enum'])}")]
         if isinstance(value, str) and not re.search(node.get("pattern", ""), value):
             return [(place, f"{value!r} does not look like {node['pattern']}")]
+        if isinstance(value, str) and (said := FORMATS.get(node.get("format", ""), lambda _: "")(value)):
+            return [(place, f"{value!r} is not a regular expression that can be used here: {said}")]
+        if _is(value, "integer") and not node.get("minimum", value) <= value <= node.get("maximum", value):
+            most = f" and at most {node['maximum']}" if "maximum" in node else ""
+            return [(place, f"expected a whole number of at least {node['minimum']}{most}")]
         found = self._branches(value, node, place)
+        for rule in node.get("allOf", ()):
+            if not self.errors(value, rule["if"], place):
+                found += self.errors(value, rule["then"], place)
         if isinstance(value, dict):
             found += self._object(value, node, place)
         if isinstance(value, list):
@@ -105,6 +129,32 @@ class Schema:
 
 def _is(value: Any, name: str) -> bool:
     return isinstance(value, TYPES[name]) and not (name == "integer" and isinstance(value, bool))
+
+
+def _python(pattern: str) -> str:
+    """What is wrong with a regular expression that names columns, or nothing."""
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        return str(error)
+    return ""
+
+
+@cache
+def _re2(pattern: str) -> str:
+    """What is wrong with a regular expression that texts are held against, or nothing: DuckDB has its own kind."""
+    import duckdb
+
+    quoted = pattern.replace("'", "''")  # a parameter would import pandas
+    with closing(duckdb.connect()) as con:
+        try:
+            con.execute(f"select regexp_matches('', '{quoted}')")
+        except duckdb.Error as error:
+            return str(error).splitlines()[0].partition(": ")[2]
+    return ""
+
+
+FORMATS: Mapping[str, Callable[[str], str]] = {"regex": _python, "re2": _re2}
 
 
 def nearest(word: str, words: Iterable[str]) -> str:

@@ -76,6 +76,31 @@ def test_columns_are_those_that_the_mapping_names(tmp_path: Path) -> None:
         ('formats: ["%Y-%m-%d"]', "formats: []", 22, "a date needs formats"),
         ("{from: usual}", "{}", 24, "needs from or first_of or constant or product"),
         ("files: L.csv", "files: L.csv, files", 8, ""),
+        ("  measurements:", "  links: []\n  measurements:", 13, "'links' stands here and in line 10"),
+        ("in: [scan]", "matches: '(?!x)y'", 15, "(?!"),
+        ("in: [scan]", "not_matches: '['", 15, "missing ]"),
+        ("V(?P<visit>", "V((?P<visit>", 16, "missing )"),
+        ("(?P<field>mm|day)", "(?P<what>mm|day)", 16, "P<field>"),
+        ("V.csv, read: {format: csv}", "V.csv, read: {format: csv, encoding: cp1253x}", 7, "did you mean 'cp1252'?"),
+        ("V.csv, read: {format: csv}", "V.csv, read: {format: csv, encoding: base64}", 7, "'base64' is not one of"),
+        ("V.csv, read: {format: csv}", 'V.csv, read: {format: csv, delimiter: ""}', 7, "does not look like"),
+        ("V.csv, read: {format: csv}", 'V.csv, read: {format: csv, quote: "::"}', 7, "does not look like"),
+        ("V.csv, read: {format: csv}", "V.csv, read: {format: xlsx}", 7, "'sheet' is missing"),
+        ("V.csv, read: {format: csv}", "V.csv, read: {format: odm}", 7, "'item_group' is missing"),
+        ("V.csv, read: {format: csv}", "V.csv, read: {format: dicom}", 7, "'modality' is missing"),
+        ("V.csv, read: {format: csv}", "V.csv, read: {format: fhir, columns: {a: b}}", 7, "'resource' is missing"),
+        ("V.csv, read: {format: csv}", "V.csv, read: {format: csv, header: {rows: 3}}", 7, "at most 2"),
+        ("unit: cm", "unit: cm, times: abc", 23, "does not look like"),
+        ("unit: cm", 'unit: cm, times: "0"', 23, "does not look like"),
+        ("unit: cm", 'unit: cm, times: "1000000000"', 23, "does not look like"),
+        ("unit: cm", 'unit: cm, times: "-2"', 23, "does not look like"),
+        ("unit: cm", "unit: cm, type: int", 23, "'diameter_mm' holds a number with at most 3 decimals"),
+        ("trdt: {from: day}", "trdt: {from: day, type: text}", 22, "'trdt' holds a date"),
+        ("trdt: {from: day}", "trdt: {constant: soon}", 22, "'soon' is not a date"),
+        ("visitnum: {from: visit}", "visitnum: {constant: first}", 21, "'first' is not a whole number"),
+        ("lesion_id: {from: lesion}", "lesion_id: {from: []}", 20, "at least one entry"),
+        ('"%Y-%m-%d"', '"%Y-%m-%d %Q"', 5, "does not look like"),
+        ("kind: oncology", "kind: oncology\ncadence_days: -1", 4, "at least 1"),
         ("local_id: {from: id}\n", "age_years: {from: id}\n", 19, "not a column that a centre fills"),
     ],
 )
@@ -85,6 +110,14 @@ def test_a_mistake_is_refused_with_its_line(tmp_path: Path, old: str, new: str, 
         load(tmp_path, SMALL.replace(old, new, 1))
     assert f"x1/centre.yaml, line {line}" in str(refused.value)
     assert said in str(refused.value)
+
+
+def test_a_key_may_be_written_over_what_it_is_merged_with(tmp_path: Path) -> None:
+    text = SMALL.replace(
+        "read: {format: csv}, key", "read: &read {<<: &plain {format: csv, quote: \"'\"}, quote: '|'}, key"
+    )
+    merged = load(tmp_path, text.replace("L.csv, read: {format: csv}", 'L.csv, read: {<<: *read, quote: "#"}'))
+    assert [merged.sources[name].read["quote"] for name in ("visits", "log")] == ["|", "#"]
 
 
 def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
@@ -99,6 +132,23 @@ def test_a_rollup_may_not_lose_a_staged_field(tmp_path: Path) -> None:
         load(tmp_path, text)
     assert "'wisit' is not one of its fields" in str(refused.value)
     assert "'visitnum' is lost" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("rollup", "said"),
+    [
+        ("sum: [diameter_mm], max: [diameter_mm, visitnum]", "'diameter_mm' can only be one of"),
+        ("sum: [diameter_mm, method], max: [visitnum]", "'method' is no number"),
+    ],
+)
+def test_a_rollup_makes_each_field_once_and_adds_up_numbers(tmp_path: Path, rollup: str, said: str) -> None:
+    with pytest.raises(MappingError, match=said):
+        load(tmp_path, f"{SMALL}      rollup: {{by: [local_id, lesion_id, trdt], {rollup}}}\n")
+
+
+@pytest.mark.parametrize("times", ["0.1", "1.5", "2", "99999.9999", "0.0001", "007"])
+def test_a_factor_is_a_plain_number_above_zero(tmp_path: Path, times: str) -> None:
+    load(tmp_path, SMALL.replace("unit: cm", f'unit: cm, times: "{times}"'))
 
 
 def test_words_that_yaml_1_1_takes_for_booleans_are_texts(tmp_path: Path) -> None:

@@ -150,6 +150,21 @@ def test_a_damaged_id_of_a_subject_stays_in_its_own_files(tmp_path: Path) -> Non
     assert found[0][2] != found[1][2] and "1E5" not in str(found)
 
 
+def test_whose_id_cannot_be_read_is_not_looked_for_in_the_list_of_codes(tmp_path: Path) -> None:
+    """One root cause is one question; who has no id at all, or one that the list lacks, is asked about as before."""
+    tables = (
+        "  lesions:\n    - {source: data, fields: {local_id: {from: id, matches: '[0-9]+'}, lesion_id: {from: les}}}\n"
+    )
+    rows: list[list[str | None]] = [["1E5", "A"], ["1", "B"], [None, "C"], ["7", "D"]]
+    staged = stage(tmp_path, DATA, tables, {"data": (["id", "les"], rows)})
+    found = staged.rows("findings", "rule_id, source_row", "rule_id similar to '.*(damaged|code).*'")
+    assert sorted(found) == [
+        ("structure/damaged_id", "2"),
+        ("structure/no_study_code", "4"),
+        ("structure/no_study_code", "5"),
+    ]
+
+
 def test_ids_are_kept_as_they_are_where_no_shape_is_declared(tmp_path: Path) -> None:
     texts: list[str | None] = ["007", "1E5", "aB", " A 1 ", "\ufeffX\u00a0"]
     values, findings = one_field(tmp_path, "lesions", "lesion_id: {from: raw}", texts)
