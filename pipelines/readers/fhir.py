@@ -23,7 +23,7 @@ UNREAD = {"Bundle": "one resource a line, outside of a Bundle", "meta.profile": 
 # a text as a whole, so that brackets in it do not count
 BRACKETS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[{}\[\]]', re.DOTALL)
 PROFILES = "coalesce(try_cast(line -> '$.meta.profile' as varchar[]), [])"
-STEP = re.compile(r"(\w+)(?:\[(\d+)\]|\('([^']+)'\))?(?:\.|$)")
+STEP = re.compile(r"(\w+)(?:\[(\d+|\w+=[^\]]+)\]|\('([^']+)'\))?(?:\.|$)")
 
 
 def batches(path: Path, spec: Mapping[str, Any]) -> "Iterator[pa.Table]":
@@ -32,8 +32,9 @@ def batches(path: Path, spec: Mapping[str, Any]) -> "Iterator[pa.Table]":
     A profile's version (`|1.0.0`) does not matter where `spec.profile` has none. What is lost without another word is
     noted, with its number and first line: Bundles, and where a profile is asked for, resources that name none.
     `spec.columns` maps each raw column to a path of steps with dots between them: `status`, `identifier[0].value`;
-    `extension('total-dose')`, `coding('sct')`: the entries whose url or system ends so, whose texts are all given where
-    they differ (`3000 | 2500`, which no type reads); `reference('Patient')`: the id of a reference to that resource.
+    `identifier[use=usual]`: the entries that say so of themselves; `extension('total-dose')`, `coding('sct')`: those
+    whose url or system ends so. Their texts are all given where they differ (`3000 | 2500`, which no type reads).
+    `reference('Patient')`: the id of a reference to that resource.
     `spec.each` is a path to a list; then there is a row per entry, and a path that begins with a dot starts from the
     entry. A quantity's `unit` is given with its `code` where they differ. `source_row` is the line. Raises
     `UnreadableFile` with the lines that are no JSON object, `MappingError` for a path that is none of these.
@@ -158,7 +159,7 @@ def _broken(con: Any) -> list[Problem]:
 
 
 def _steps(path: str) -> list[tuple[str, str, str]]:
-    """Name, index and ending of each step of a path."""
+    """Name, index (or what an entry says of itself) and ending of each step of a path."""
     found = list(STEP.finditer(path))
     if "".join(m.group() for m in found) != path or path.endswith(".") or not found:
         raise MappingError(f"read.columns: {path!r} is no path; write steps such as identifier[0].value.")
@@ -198,22 +199,23 @@ def _one(texts: str) -> str:
 
 def _every(path: str) -> str:
     """The SQL of the list that a path leads to."""
-    *before, (name, _, ending) = _steps(path)
+    *before, (name, said, ending) = _steps(path)
     value, is_list = _reach("line", before)
-    return _matching(f"{value}[1]" if is_list else value, name, ending)
+    return _matching(f"{value}[1]" if is_list else value, name, said, ending)
 
 
 def _reach(value: str, steps: Sequence[tuple[str, str, str]], is_list: bool = False) -> tuple[str, bool]:
     """The SQL of what steps lead to, and whether it is a list: of all that ends as a step says."""
     for name, index, ending in steps:
+        is_several = bool(ending) or "=" in index
         step = (
-            _matching("v" if is_list else value, name, ending)
-            if ending
+            _matching("v" if is_list else value, name, index, ending)
+            if is_several
             else f"({'v' if is_list else value} -> {_member(name, index)})"
         )
         value = f"list_transform({value}, lambda v: {step})" if is_list else step
-        value = f"flatten({value})" if is_list and ending else value
-        is_list = is_list or bool(ending)
+        value = f"flatten({value})" if is_list and is_several else value
+        is_list = is_list or is_several
     return value, is_list
 
 
@@ -221,10 +223,12 @@ def _member(name: str, index: str) -> str:
     return sql_literal(f'$."{name}"' + (f"[{index}]" if index else ""))
 
 
-def _matching(value: str, name: str, ending: str) -> str:
-    """The SQL of the entries of a list, those whose url or system ends as given."""
+def _matching(value: str, name: str, said: str, ending: str) -> str:
+    """The SQL of the entries of a list: those that say `element=text`, or whose url or system ends as given."""
     entries = f"coalesce(try_cast({value} -> {_member(name, '')} as json[]), [])"
-    if not ending:
+    element, is_said, text = said.partition("=")
+    if not (is_said or ending):
         return entries
     address = "coalesce(e ->> '$.url', e ->> '$.system', '')"
-    return f"list_filter({entries}, lambda e: ends_with({address}, {sql_literal(ending)}))"
+    says = f"e ->> {_member(element, '')} = {sql_literal(text)}" if is_said else ""
+    return f"list_filter({entries}, lambda e: {says or f'ends_with({address}, {sql_literal(ending)})'})"

@@ -1,5 +1,6 @@
 """What the values of an xlsx workbook do not tell, found in its XML before anything opens it."""
 
+import datetime
 import re
 import zipfile
 from collections.abc import Mapping
@@ -28,6 +29,13 @@ HIDDEN = re.compile(rb"""\shidden=["'](?:1|true)["']""")
 ERROR = re.compile(rb"""\st=["']e["']""")
 TEXT = re.compile(rb"""\st=["']str["']""")
 VALUE = re.compile(rb"<(?:\w+:)?v(?=[\s/>])[^>]*?(?:/>|>([^<]*)<)")
+STYLE = re.compile(rb"""\ss=["']([0-9]+)["']""")
+TYPE = re.compile(rb"""\st=["'](?!n["'])""")
+# what a number format holds besides its codes: literals, colours and conditions, room; and what follows its first part
+NO_CODE = re.compile(r""""[^"]*"|\[[^\]]*\]|\\.|_.|\*.|;.*""")
+MONTH_YEAR = 17  # mmm-yy, which every workbook has without saying so
+# a year typed into a cell of dates is a day of 1905 to the spreadsheet; below 61 its numbers are not those of days
+EPOCH, NO_DAYS = datetime.date(1899, 12, 30), range(61, 2101)
 FORMULA = re.compile(rb"<(?:\w+:)?f(?=[\s/>])[^>]*?(?:/>|>([^<]*)<)")
 
 
@@ -39,13 +47,16 @@ class Refused(Exception):
 class Marks:
     """What the cells' values do not tell of a sheet: its extent, hidden rows, and the text of cells that lack a value.
 
-    Rows and columns count from 1. `texts`: row -> column -> the error (`#N/A`) or the formula (`=B2/10`) in the cell.
+    Rows and columns count from 1. `texts`: row -> column -> the error (`#N/A`), the formula (`=B2/10`), or the
+    month (`03/2014`) or year in the cell.
     """
 
     width: int = 0
     last_row: int = 0
     hidden: set[int] = field(default_factory=set)
     texts: dict[int, dict[int, str]] = field(default_factory=dict)
+    # number of a style of cells -> how the month, or the year, of its dates is written: it shows no day
+    dayless: Mapping[bytes, str] = field(default_factory=dict)
 
 
 def column_number(letters: bytes) -> int:
@@ -66,10 +77,10 @@ def marks_of_zip(book: zipfile.ZipFile) -> dict[str, Marks]:
         if name.endswith((".xml", ".rels")):
             with book.open(entry) as xml:
                 _refuse_doctype(xml.read(PROLOG))
-    found = {}
+    found, dayless = {}, _dayless(book, entries)
     for name, member in _sheet_members(book, entries).items():
         with book.open(entries[member]) as xml:
-            found[name] = _marks(xml)
+            found[name] = _marks(xml, dayless)
     return found
 
 
@@ -101,9 +112,29 @@ def _sheet_members(book: zipfile.ZipFile, entries: Mapping[str, zipfile.ZipInfo]
     return sheets
 
 
-def _marks(xml: Any) -> Marks:
+def _dayless(book: zipfile.ZipFile, entries: Mapping[str, zipfile.ZipInfo]) -> dict[bytes, str]:
+    """The styles whose dates show month and year, or the year alone: who typed 03/2014 knew no day."""
+    from xml.etree import ElementTree
+
+    if "xl/styles.xml" not in entries:
+        return {}
+    try:
+        root = ElementTree.fromstring(book.read(entries["xl/styles.xml"]))
+    except ElementTree.ParseError:
+        raise Refused(COMPLETE) from None
+    codes = {str(MONTH_YEAR): "mmm-yy"}
+    codes |= {e.get("numFmtId", ""): e.get("formatCode", "") for e in root.iterfind("{*}numFmts/{*}numFmt")}
+    found = {}
+    for i, style in enumerate(root.iterfind("{*}cellXfs/{*}xf")):
+        code = NO_CODE.sub("", codes.get(style.get("numFmtId", ""), "")).lower()
+        if "y" in code and not set(code) & set("dhs"):
+            found[str(i).encode()] = "%m/%Y" if "m" in code else "%Y"
+    return found
+
+
+def _marks(xml: Any, dayless: Mapping[bytes, str]) -> Marks:
     """Scan one sheet's XML, a row or more at a time."""
-    marks, block = Marks(), b""
+    marks, block = Marks(dayless=dayless), b""
     while chunk := xml.read(CHUNK):
         block += chunk
         cut = block.rfind(b"row>") + len(b"row>")
@@ -131,9 +162,9 @@ def _scan(block: bytes, marks: Marks) -> None:
         marks.last_row = max(marks.last_row, *map(int, {number for _, number in places}))
     if marks.last_row > MOST_ROWS or marks.width > MOST_COLUMNS:
         raise Refused(WITHIN)
-    if b'"e"' in block or b"'e'" in block or FORMULA.search(block):
+    if marks.dayless or b'"e"' in block or b"'e'" in block or FORMULA.search(block):
         for match in CELL.finditer(block):
-            text = _without_value(match[1], match[2])
+            text = _without_value(match[1], match[2]) or _without_day(match[1], match[2], marks.dayless)
             if text is not None:
                 place = PLACE.search(match[1])
                 if not place:
@@ -153,3 +184,16 @@ def _without_value(attributes: bytes, content: bytes) -> str | None:
 
 def _plain(xml: bytes | None) -> str:
     return unescape((xml or b"").decode("utf-8", "replace"))
+
+
+def _without_day(attributes: bytes, content: bytes, dayless: Mapping[bytes, str]) -> str | None:
+    """The month or year of a date that shows no more than these; None for all other cells."""
+    style, value = STYLE.search(attributes), VALUE.search(content)
+    if not (style and style[1] in dayless and value and value[1]) or TYPE.search(attributes):
+        return None
+    try:
+        number = int(float(value[1]))
+        day = EPOCH + datetime.timedelta(number)
+    except (ValueError, OverflowError):
+        return None
+    return None if number < NO_DAYS.stop else day.strftime(dayless[style[1]])

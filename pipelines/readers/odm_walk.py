@@ -18,6 +18,9 @@ LEVELS = {
     "ItemGroupData": ("ItemGroupOID", "ItemGroupRepeatKey"),
 }
 TRANSACTIONS = ("Insert", "Update", "Upsert", "Remove", "Context")
+CHANGES = ("Update", "Upsert", "Remove")
+UNIT = "MeasurementUnitOID"
+MOST_UNITS = 100_000
 MOST_BYTES = 10 << 20  # of one tag with its attributes, of one value, of the values of one item group
 MOST_DEPTH = 256
 
@@ -36,8 +39,8 @@ class _Level:
     transaction: str
     number: int
     n_chars: int = 0
-    items: dict[str, str] = field(default_factory=dict)
-    nulls: dict[str, None] = field(default_factory=dict)
+    # what is said of each: its value, `NULLS` where it is stated to be blank
+    items: dict[str, dict[str, None]] = field(default_factory=dict)
 
 
 @dataclass
@@ -52,6 +55,11 @@ class Walk:
     levels: list[_Level] = field(default_factory=list)
     numbers: dict[str, int] = field(default_factory=dict)
     group_def: str = ""
+    item_def: tuple[str, int] = "", 0  # and how deep it lies: what checks its values has units of its own
+    unit_def: str = ""
+    units: dict[str, str] = field(default_factory=dict)  # as people write them
+    item_units: dict[str, dict[str, None]] = field(default_factory=dict)
+    unit: str = ""
     item: dict[str, str] | None = None
     item_depth: int = 0
     texts: list[str] = field(default_factory=list)
@@ -79,14 +87,18 @@ class Walk:
         elif self.item is not None:
             if name == "Value" and self.depth == self.item_depth + 1:
                 self._collect()
+            elif name == "MeasurementUnitRef":
+                self.unit = attributes.get(UNIT, "")
         elif name.startswith("ItemData") and self.levels and self.levels[-1].kind == "ItemGroupData":
-            self.item, self.item_depth = attributes, self.depth
+            self.item, self.item_depth, self.unit = attributes, self.depth, attributes.get(UNIT, "")
             if "Value" not in attributes:
                 self._collect()
         elif name == "ItemGroupDef":
             self.group_def = attributes.get("OID", "")
         elif name == "ItemRef" and self.group_def:
             self._named(self.group_def, attributes.get("ItemOID", ""))
+        else:
+            self._define(name, attributes)
 
     def end(self, tag: str) -> None:
         self.depth -= 1
@@ -101,6 +113,24 @@ class Walk:
             self._close_item(self.item)
         elif name == "ItemGroupDef":
             self.group_def = ""
+        elif name in ("TranslatedText", "MeasurementUnit") and self.unit_def:
+            text = "".join(self.texts).strip(" \t\r\n\0")
+            self.units[self.unit_def] = text or self.units[self.unit_def]
+            self.unit_def, self.texts, self.n_chars, self.parser.CharacterDataHandler = "", [], 0, None
+
+    def _define(self, name: str, attributes: dict[str, str]) -> None:
+        """What the metadata says of units: how people write them, and the one of an item that has no other."""
+        if name == "MeasurementUnit":
+            self.unit_def = attributes.get("OID", "")
+            self.units[self.unit_def] = attributes.get("Name", "")
+        elif name == "TranslatedText" and self.unit_def:
+            self._collect()
+        elif name == "ItemDef":
+            self.item_def = attributes.get("OID", ""), self.depth
+        elif name == "MeasurementUnitRef" and self.depth == self.item_def[1] + 1:
+            self.item_units.setdefault(self.item_def[0], {})[attributes.get(UNIT, "")] = None
+        if len(self.units) + len(self.item_units) > MOST_UNITS:
+            raise self.refused(f"at most {MOST_UNITS} units and items that have one")
 
     def _collect(self) -> None:
         """The text that comes now is a value."""
@@ -146,27 +176,30 @@ class Walk:
         if level.kind == "ItemGroupData":
             stated = [each.transaction for each in self.levels if each.transaction]
             transaction = "Remove" if "Remove" in stated else stated[-1] if stated else ""
-            row = {"source_row": str(level.number), **self._keys(), "TransactionType": transaction, **level.items}
-            if level.nulls:
-                row[NULLS] = " ".join(level.nulls)
-            self.spill.add(level.keys.get("ItemGroupOID", ""), row, bool(level.items))
+            items = {oid: " | ".join(said) for oid, said in level.items.items() if [*said] != [NULLS]}
+            row = {"source_row": str(level.number), **self._keys(), "TransactionType": transaction, **items}
+            if len(items) < len(level.items):
+                row[NULLS] = " ".join(oid for oid in level.items if oid not in items)
+            self.spill.add(level.keys.get("ItemGroupOID", ""), row, bool(items))
         self.levels.pop()
 
     def _close_item(self, item: dict[str, str]) -> None:
-        """One item's value; several of one item (ODM 2.0) are listed with a bar between."""
-        level, oid = self.levels[-1], item.get("ItemOID", "")
+        """What is said of one item; several values of one (ODM 2.0) are listed with a bar between."""
+        level, oid, change = self.levels[-1], item.get("ItemOID", ""), item.get("TransactionType", "")
         # no text of XML holds a NUL: it stands between values
         value = item.get("Value", "|".join(filter(None, map(str.strip, "".join(self.texts).split("\0")))))
         self._named(level.keys.get("ItemGroupOID", ""), oid)
         level.n_chars += len(value)
         if level.n_chars > MOST_BYTES:
             raise self.refused(f"item groups with values of at most {MOST_BYTES >> 20} MB")
-        if item.get("IsNull") == "Yes" or item.get("TransactionType") == "Remove" or not value:
-            level.nulls[oid] = None
-            level.items.pop(oid, None)
-        else:
-            level.items[oid] = value
-            level.nulls.pop(oid, None)
+        if change in CHANGES:
+            level.items.pop(oid, None)  # what was said before no longer holds
+        said = level.items.setdefault(oid, {})
+        if value and change != "Remove":
+            units = [self.unit] if self.unit else [*self.item_units.get(oid, ())]
+            said[f"{value} {self.units.get(units[0]) or units[0]}" if len(units) == 1 else value] = None
+        if item.get("IsNull") == "Yes" or change == "Remove" or not value:
+            said[NULLS] = None
         self.item, self.texts, self.n_chars, self.parser.CharacterDataHandler = None, [], 0, None
 
     def _named(self, group: str, oid: str) -> None:

@@ -112,23 +112,52 @@ def _record_by_record(text: Text, chosen: dict[str, str]) -> Standard:
 
 
 def _records(text: Text) -> Iterator[tuple[int, list[str] | None]]:
-    """Each record with its first line; None where it cannot be read."""
+    """Each record with its first line; None where it cannot be read.
+
+    A quote that nothing closes would take all lines after it, to the next one or to the end: what goes over many lines
+    and is no record is cut off after its first line, and the reading goes on below.
+    """
     with text.path.open("r", encoding=ENCODING, newline="") as file:
-        for _ in range(text.header_lines):
-            file.readline()
-        reader = csv.reader(file, delimiter=text.delimiter, quotechar=text.quote, strict=True)
-        before = 0
-        while True:
-            record: list[str] | None = None
-            try:
-                record = next(reader)
-            except StopIteration:
-                return
-            except csv.Error:
-                pass
-            if record is None or record:
-                yield text.header_lines + before + 1, record
-            before = reader.line_num
+        lines = file.readlines()
+    start = text.header_lines
+    reader = _reader(text, lines[start:])
+    while True:
+        first = start + reader.line_num
+        record: list[str] | None = None
+        try:
+            record = next(reader)
+        except StopIteration:
+            return
+        except csv.Error:
+            pass
+        if start + reader.line_num > first + 1 and len(record or ()) != len(text.names):
+            record, start = None, first + 1
+            reader = _reader(text, lines[start:])
+        if record is None or record:
+            yield first + 1, record
+
+
+def _reader(text: Text, lines: Sequence[str]) -> Any:
+    return csv.reader(lines, delimiter=text.delimiter, quotechar=text.quote, strict=True)
+
+
+def hold_writable(paths: Sequence[Path], inputs: Sequence[Path]) -> None:
+    """Raises `UsageError`, before any of them is written, where one of the paths cannot be or is one of the inputs."""
+    for path in paths:
+        try:
+            if path.is_dir():
+                raise UsageError(f"{path}: is a folder where a file is expected.")
+            if path.resolve() in {each.resolve() for each in inputs}:
+                names = " and ".join(each.name for each in inputs)
+                raise UsageError(f"{path}: another file than {names} is expected.")
+            there = path.exists()
+            path.open("ab").close()
+            if not there:
+                path.unlink()
+        except PermissionError:
+            raise  # whose file it is says `errors.wrong_path`
+        except OSError:
+            raise UsageError(f"{path}: cannot be written; a file in a folder that is there is expected.") from None
 
 
 def _parquet(path: Path, needed: Sequence[str], optional: Sequence[str]) -> Standard:

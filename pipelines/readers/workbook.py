@@ -18,15 +18,13 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from pipelines.readers import biff
-from pipelines.readers.marks import COMPLETE, Marks, Refused, marks_of_zip
+from pipelines.readers.marks import COMPLETE, EPOCH, NO_DAYS, Marks, Refused, marks_of_zip
 
 MOST_CELLS = 20_000_000
 MOST_XLS = 128 << 20
 MOST_WRITTEN = 4 << 30
 NO_ROOM = 28  # exit code when the disk of the parent's temporary file is full
 BATCH_CELLS = 500_000
-# a year typed into a cell of dates is a day of 1905 to the spreadsheet; below 61 its numbers are not those of days
-EPOCH, NO_DAYS = datetime.date(1899, 12, 30), range(61, 2101)
 ZIP, OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
 

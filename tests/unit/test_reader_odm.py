@@ -69,6 +69,44 @@ def test_items_stated_to_be_blank_are_told_from_those_left_out(tmp_path):
     assert rows(path, "A", "X", "Y", "Z", "W", "IsNull") == [(None, None, "z", None, "X Y W")]
 
 
+@pytest.mark.parametrize(
+    ("items", "value", "nulls"),
+    [
+        (item("X", "64") + item("X", "46"), "64 | 46", None),
+        (item("X", "64") + item("X", "64"), "64", None),
+        ('<ItemData ItemOID="X" Value="64" IsNull="Yes"/>', "64 | IsNull", None),
+        (item("X", "64") + '<ItemData ItemOID="X" IsNull="Yes"/>', "64 | IsNull", None),
+        ('<ItemData ItemOID="X" IsNull="Yes"/>' * 2, None, "X"),
+        (item("X", "64") + '<ItemData ItemOID="X" Value="46" TransactionType="Update"/>', "46", None),
+        (item("X", "64") + '<ItemData ItemOID="X" TransactionType="Remove"/>', None, "X"),
+    ],
+)
+def test_what_is_said_of_an_item_twice_is_given_as_a_whole(tmp_path, items, value, nulls):
+    """No type reads two values, so they are asked; what a change of the item replaces no longer holds."""
+    path = odm_file(tmp_path / "o.xml", f'<SubjectData SubjectKey="1">{group("A", items)}</SubjectData>')
+    assert rows(path, "A", "X", "IsNull") == [(value, nulls)]
+
+
+def test_a_value_stands_with_the_unit_that_the_file_states_for_it(tmp_path):
+    """By its own reference, else by the only one of its item; as people write it, where the file says how."""
+    refs = {u: f'<MeasurementUnitRef MeasurementUnitOID="MU.{u}"/>' for u in ("MM", "CM", "IN")}
+    study = (
+        '<Study OID="S"><BasicDefinitions><MeasurementUnit OID="MU.MM" Name="millimetre"/><MeasurementUnit OID="MU.CM" '
+        'Name="c"><Symbol><TranslatedText> cm\n</TranslatedText><TranslatedText xml:lang="it">x</TranslatedText>'
+        '</Symbol></MeasurementUnit></BasicDefinitions><MetaDataVersion OID="1">'
+        f'<ItemDef OID="X"><RangeCheck>{refs["CM"]}</RangeCheck>{refs["MM"]}</ItemDef>'
+        f'<ItemDef OID="Y">{refs["MM"]}{refs["CM"]}</ItemDef></MetaDataVersion></Study>'
+    )
+    values = [("X", ""), ("X", refs["CM"]), ("Y", ""), ("Y", refs["CM"]), ("Z", refs["IN"]), ("Z", "")]
+    groups = "".join(group("A", f'<ItemData ItemOID="{oid}" Value="2.5">{ref}</ItemData>') for oid, ref in values)
+    groups += group("A", '<ItemDataFloat ItemOID="X" MeasurementUnitOID="MU.CM">2.5</ItemDataFloat>')
+    path = tmp_path / "o.xml"
+    path.write_text(f'{HEAD.format("Snapshot")}{study}<ClinicalData><SubjectData SubjectKey="1">{groups}</SubjectData>'
+                    "</ClinicalData></ODM>", encoding="utf-8")  # fmt: skip
+    found = [x or y or z for x, y, z in rows(path, "A", "X", "Y", "Z")]
+    assert found == ["2.5 millimetre", "2.5 cm", "2.5", "2.5 cm", "2.5 MU.IN", "2.5", "2.5 cm"]
+
+
 def test_vendor_attributes_elements_and_audit_texts_are_no_values(tmp_path):
     items = """<ItemDataString ItemOID="X"><!-- c -->a<v:Note>b</v:Note></ItemDataString>
         <ItemData ItemOID="Y" v:Value="1"><AuditRecord><ReasonForChange>typo</ReasonForChange></AuditRecord>

@@ -88,6 +88,33 @@ def test_a_cell_becomes_the_text_that_it_stands_for(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        ("mmm-yy", "03/2014"), ("mm/yyyy", "03/2014"), ('[$-410]mmmm" del "yyyy;@', "03/2014"), ("yyyy", "2014"),
+        ("dd/mm/yyyy", "2014-03-01"), ("yyyy-mm-dd;@", "2014-03-01"), ("d-mmm", "2014-03-01"), ('"day" 0', "41699"),
+    ],
+)  # fmt: skip
+def test_a_date_whose_cell_shows_no_day_has_none(tmp_path: Path, code: str, text: str) -> None:
+    def fill(book: Any, sheet: Any) -> None:
+        sheet.write_row(0, 0, ["id", "day", "other"])
+        sheet.write_row(1, 0, ["1"])
+        sheet.write_number(1, 1, 41699, book.add_format({"num_format": code}))
+        sheet.write_datetime(1, 2, datetime.datetime(2014, 3, 1), book.add_format({"num_format": "dd/mm/yyyy"}))
+
+    (row,) = rows(write(tmp_path / "d.xlsx", fill), sheet="A")
+    assert (row["day"], row["other"]) == (text, "2014-03-01")
+
+
+def test_a_year_typed_into_a_cell_of_years_is_no_day_of_1905(tmp_path: Path) -> None:
+    def fill(book: Any, sheet: Any) -> None:
+        sheet.write_row(0, 0, ["year"])
+        sheet.write_number(1, 0, 2014, book.add_format({"num_format": "yyyy"}))
+
+    (row,) = rows(write(tmp_path / "y.xlsx", fill), sheet="A")
+    assert row["year"] == "2014"
+
+
 def test_a_formula_gives_its_result_and_without_one_its_text_as_an_error_does(tmp_path: Path) -> None:
     def fill(_: Any, sheet: Any) -> None:
         sheet.write_row(0, 0, ["Id", "sum", "blank", "error"])

@@ -13,7 +13,7 @@ REPORT = {"format": "csv", "encoding": "cp1252", "delimiter": ";", "header": {"f
 COURSE = {
     "resourceType": "Procedure", "meta": {"profile": ["http://x/codexrt-course-summary"]}, "status": "completed",
     "subject": {"reference": "https://server/fhir/Patient/ck-1"},
-    "identifier": [{"value": "C1"}, {"system": "urn:lesion", "value": "L1"}],
+    "identifier": [{"value": "C1"}, {"system": "urn:lesion", "value": "L1"}, {"use": "official", "value": "N1"}],
     "extension": [
         {"url": "http://x/dose-to-volume", "extension": [{"url": "total", "valueQuantity": {"value": 3750}}]},
         {"url": "http://x/dose-to-volume", "extension": [{"url": "total", "valueQuantity": {"value": 27.5}}]},
@@ -23,6 +23,7 @@ COLUMNS = {
     "patient": "subject.reference('Patient')",
     "lesion": "identifier('lesion').value",
     "course": "identifier[0].value",
+    "number": "identifier[use=official].value",
     "dose": "extension('dose-to-volume').extension('total').valueQuantity.value",
     "end": "performedPeriod.end",
 }
@@ -190,7 +191,7 @@ class TestFhir:
         lines = [json.dumps({"resourceType": "Patient"}), "", json.dumps(COURSE), json.dumps(other)]
         path = write(tmp_path / "p.ndjson", "\n".join(lines) + "\n")
         spec = {"format": "fhir", "resource": "Procedure", "profile": "course-summary"}
-        head = {"source_row": "3", "patient": "ck-1", "lesion": "L1", "course": "C1"}
+        head = {"source_row": "3", "patient": "ck-1", "lesion": "L1", "course": "C1", "number": "N1"}
         # two volumes that state different doses: both, which no field takes for a number
         assert rows(path, **spec, columns=COLUMNS) == [{**head, "dose": "3750 | 27.5", "end": None}]
         each = {"course": "identifier[0].value", "dose": ".extension('total').valueQuantity.value"}
@@ -199,6 +200,23 @@ class TestFhir:
             ("3", "C1", "3750"),
             ("3", "C1", "27.5"),
         ]
+
+    def test_entries_are_told_by_what_they_say_and_not_by_their_place(self, tmp_path):
+        entries = [
+            {"use": "old", "value": "A"},
+            {"use": "it's", "value": "B"},
+            {"value": "C"},
+            {"use": "old", "value": "D"},
+        ]
+        resources = [
+            {"resourceType": "Patient", "identifier": each} for each in (entries[:3], entries[2::-1], entries, [])
+        ]
+        path = write(tmp_path / "p.ndjson", "".join(json.dumps(r) + "\n" for r in resources))
+        columns = {"old": "identifier[use=old].value", "own": "identifier[use=it's].value"}
+        found = rows(path, format="fhir", resource="Patient", columns=columns)
+        assert [(r["old"], r["own"]) for r in found] == [("A", "B"), ("A", "B"), ("A | D", "B"), (None, None)]
+        each = rows(path, format="fhir", resource="Patient", columns={"value": ".value"}, each="identifier[use=old]")
+        assert [(r["source_row"], r["value"]) for r in each] == [("1", "A"), ("2", "A"), ("3", "A"), ("3", "D")]
 
     def test_what_is_refused(self, tmp_path):
         path = write(tmp_path / "p.ndjson", '{"resourceType": "Patient"}\n\n{"resourceType":\n[1]\n')

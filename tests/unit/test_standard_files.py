@@ -69,6 +69,14 @@ def test_damaged_records_are_refused_one_by_one(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("closed", [[], ['A,8,"later']], ids=["never closed", "closed by another one"])
+def test_a_quote_that_nothing_closes_takes_no_other_line(tmp_path: Path, closed: list[str]) -> None:
+    lines = ["PARAMCD,AVAL,NOTE", "A,1,", 'A,2,"ok', *(f"A,{n},x" for n in range(3, 8)), *closed, "A,9,x"]
+    read = read_standard(csv_file(tmp_path, "\n".join(lines) + "\n"), WANTED)
+    assert [row["aval"] for row in read.rows.to_pylist()] == ["1", "3", "4", "5", "6", "7", "9"]
+    assert read.rejected == tuple((f"{n}", "quotes that do not pair") for n in (3, 9)[: 1 + len(closed)])
+
+
 def test_a_file_of_damaged_records_only_has_no_rows(tmp_path: Path) -> None:
     read = read_standard(csv_file(tmp_path, "PARAMCD,AVAL\nA,1,2\n"), WANTED)
     assert (read.rows.num_rows, len(read.rejected)) == (0, 1)
