@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 from pipelines import study, warehouse
 from pipelines.mapping import DICTIONARY, Centre
-from pipelines.staging_fields import MACROS, quote
+from pipelines.staging_dates import MACROS
+from pipelines.staging_fields import quote
 from pipelines.staging_findings import PLACE, dropped_sql, fillable, findings_sql, key_of, partial_dates_sql
 from pipelines.staging_numbers import MACROS as NUMBERS
 from pipelines.staging_numbers import beyond
-from pipelines.staging_rollup import rolled_up
+from pipelines.staging_rollup import differing, rolled_up
 from pipelines.staging_rows import MOST_BLOCKS, ORIGIN, PartSql, compile_part, make_source
+from pipelines.staging_transactions import CHANGED
 from pipelines.staging_versions import CONTESTED, NO_CONTENTS
 from pipelines.staging_words import MACROS as WORDS
 from pipelines.study import sql_literal as lit
@@ -91,7 +93,7 @@ def _make_sources(
     con: "duckdb.DuckDBPyConnection", centre: Centre, landed: Path, columns: Mapping[str, Sequence[str]]
 ) -> None:
     """Make `source_<name>` with every column that the mapping names, and `absent`, those that a table did not have."""
-    con.execute("create temp table absent (source varchar, field varchar)")
+    con.execute(f"create temp table absent (source varchar, field varchar); {CHANGED}")
     for name, source in centre.sources.items():
         there, wanted = columns.get(name, ()), centre.columns(name)
         named = sorted({*wanted, *(source.rename.get(c, c) for c in there if c in wanted)})
@@ -201,7 +203,8 @@ def _union(con: "duckdb.DuckDBPyConnection", centre: Centre, table: str, parts: 
         for rollup in part.rollups:
             rows, names = rolled_up(rows, rollup, names)
         if part.rollups:
-            bad = beyond({c: about.sql_type for c, about in fillable(table).items() if c in names}, sql.raw)
+            types = {c: about.sql_type for c, about in fillable(table).items() if c in names}
+            bad = beyond(types, sql.raw, differing(centre, part, names))
             # in the order of the file, because its rows look for theirs among the rolled up
             rows = f"origin_{part.source} join {rows} on _rid = _place // {MOST_BLOCKS}"
         cells = ", ".join(
@@ -217,7 +220,8 @@ def _union(con: "duckdb.DuckDBPyConnection", centre: Centre, table: str, parts: 
 
 
 def _find_duplicates(con: "duckdb.DuckDBPyConnection", centre: Centre) -> list[str]:
-    """Make `twice_<table>`, the places of rows whose key an earlier row has; returns the tables that have such rows.
+    """Make `twice_<table>`, the places of rows whose key an earlier row has, with that of the first (`kept_`); returns
+    the tables that have such rows.
 
     The study code follows from the local id, so within a centre the local id stands for it. Links may repeat: a local
     id with two codes is for the linkage to judge.
@@ -226,13 +230,15 @@ def _find_duplicates(con: "duckdb.DuckDBPyConnection", centre: Centre) -> list[s
     for table in study.staged_tables():
         columns = ["local_id", *(c for c in key_of(table) if c != "usubjid")]
         key, given = ", ".join(columns), " and ".join(f"{c} is not null" for c in columns)
-        query = "select 0 as _part, 0 as _place where false"
+        query = "select 0 as _part, 0 as _place, 0 as kept_part, 0 as kept_place where false"
         if table in centre.tables and table != "links":
             # a number stands for the key, because most tables have no key twice
             several = f"select hash({key}) as h from all_{table} where {given} group by h having count(*) > 1"
             query = f"""
-                select {PLACE} from all_{table} where {given} and hash({key}) in ({several})
-                qualify row_number() over (partition by {key} order by {PLACE}) > 1
+                select {PLACE}, first_value(_part) over same as kept_part, first_value(_place) over same as kept_place
+                from all_{table} where {given} and hash({key}) in ({several})
+                window same as (partition by {key} order by {PLACE})
+                qualify row_number() over same > 1
             """
         con.execute(f"create temp table twice_{table} as {query}")
         found += [table] if con.execute(f"from twice_{table} limit 1").fetchall() else []

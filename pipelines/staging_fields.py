@@ -6,25 +6,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from pipelines import study
-from pipelines.mapping import BOX, CHECKED, COMPLETE, TICKED, UNCHECKED, UNITS, Centre, Field, box_column
-from pipelines.staging_numbers import BOUNDS, NUMBERS, WHOLE, millionths, product
-from pipelines.staging_words import with_months
+from pipelines.mapping import BOUNDS, BOX, CHECKED, COMPLETE, SCALE, TICKED, UNCHECKED, UNITS, Centre, Field, box_column
+from pipelines.staging_dates import day_of, expected_day
+from pipelines.staging_numbers import NUMBERS, WHOLE, decimals, exact, or_with_unit, product
 from pipelines.study import sql_literal as lit
 
 WIDE = "decimal(18,6)"  # numbers before a rollup; rounded half-up to the staged scale at its end
-WORDS = {"%Y": "YYYY", "%y": "YY", "%m": "MM", "%d": "DD", "%H": "hh", "%M": "mm", "%S": "ss", "%b": "MON",
-         "serial": "a spreadsheet's day number"}  # fmt: skip
 MOST_WORDS = 20
-MACROS = """
-    -- a text of another shape is not tried, because each trial that fails writes an error text first
-    create temp macro as_day(t, f, shape) as
-        -- serial: 1954 to 2099, so that a year is none; %Y would read 28/02/14 as a day of the year 14; a spreadsheet
-        -- writes an empty cell as 01/01/1900, and small numbers as the days after it
-        case when f = 'serial' then case when regexp_full_match(t, '[2-7]\\d{4}') and try_cast(t as integer) <= 73050
-                then date '1899-12-30' + try_cast(t as integer) end
-            when regexp_full_match(t, shape) and try_strptime(t, f) > timestamp '1900-02-28'
-                then try_strptime(t, f)::date end;
-"""
 
 
 @dataclass(frozen=True)
@@ -43,6 +31,17 @@ class FieldSql:
         """True where there is a text, the text is not known to mean nothing, and it gives no value."""
         nothing = f" and _r{i} not in ({', '.join(lit(k) for k in self.known)})" if self.known else ""
         return f"(_r{i} is not null and _v{i} is null{nothing})"
+
+
+def formats_of(centre: Centre, f: Field) -> Sequence[str]:
+    """The formats in which a field's dates may come."""
+    return f.spec.get("formats") or centre.formats
+
+
+def months_of(centre: Centre, f: Field) -> Sequence[str]:
+    """The languages of a field's months by name; none where it has no such months."""
+    named = f.spec.get("partial", False) or any("%b" in each for each in formats_of(centre, f))
+    return (f.spec.get("months") or centre.months) if named else ()
 
 
 def quote(name: str) -> str:
@@ -73,21 +72,51 @@ def compile_field(
         rule, expected = "'structure/unmapped_code'", _one_of(_labels(f, mapping))
     known = tuple(k for k, v in (mapping or {}).items() if v is None)
     unit = quote(f.spec["unit_from"]) if "unit_from" in f.spec else None
-    words = _below(centre, table, f, i, expected) if mapping is None else lit(expected)
+    words = _said(centre, table, f, i, expected, wide) if mapping is None else lit(expected)
     return FieldSql(f.name, text, unit, value, rule, words, known)
 
 
-def _below(centre: Centre, table: str, f: Field, i: int, expected: str) -> str:
-    """SQL of what is expected: below a bound, where the text is a number and only too large for its column."""
+def _said(centre: Centre, table: str, f: Field, i: int, expected: str, wide: bool) -> str:
+    """SQL of what is expected: below a bound, or of fewer decimals, where the text is a number that lacks only that; a
+    day that there is, where it is written as one."""
+    if f.type == "date":
+        return expected_day(formats_of(centre, f), months_of(centre, f), f"_r{i}", expected)
     decimal, bound = f.spec.get("decimal", centre.decimal), BOUNDS.get(sql_type(table, f, wide=False))
-    if bound is None or f.type not in ("quantity", "int") or {"product", "unit_from"} & f.spec.keys():
+    if "product" in f.spec:
+        # the texts of a product that are there can all be numbers
+        blank = (f"case when {quote(c)} is null then {lit(c)} end" for c in f.columns if c != f.spec.get("unit_from"))
+        return f"coalesce('a number in ' || nullif(concat_ws(', ', {', '.join(blank)}), ''), {lit(expected)})"
+    if bound is None or f.type not in ("quantity", "int"):
         return lit(expected)
     pattern = WHOLE[decimal] if f.type == "int" else NUMBERS[decimal]
+    times, units = Fraction(f.spec.get("times", "1")), _units(table, f)
+
+    def told(factor: Fraction) -> str:
+        too_large = lit(f"a number below {int(bound / factor)}")
+        if f.type == "int":
+            return too_large
+        most = decimals(factor, _scale(wide))
+        fewer = f"a number with at most {_scale(wide) if most is None else most} decimal{'' if most == 1 else 's'}"
+        fewer += f", once multiplied by {factor}" if most is None else ""
+        large = f"abs(try_cast(replace(_r{i}, ',', '.') as double)) >= {int(bound / factor)}"
+        return f"case when {large} then {too_large} else {lit(fewer)} end"
+
+    words = told(times * Fraction(units.get(f.spec.get("unit", ""), "1")))
+    if "unit_from" in f.spec:
+        cases = " ".join(f"when {lit(u)} then {told(times * Fraction(factor))}" for u, factor in units.items())
+        words = f"case _u{i} {cases} else {lit(expected)} end"
+    return f"case when regexp_full_match(_r{i}, {lit(pattern)}) then {words} else {lit(expected)} end"
+
+
+def _scale(wide: bool) -> int:
+    """Decimals that a quantity may have: parts of a sum are rounded with it, not each."""
+    return 2 * SCALE if wide else SCALE
+
+
+def _units(table: str, f: Field) -> Mapping[str, str]:
+    """What one of the centre's units is in that of the staged column."""
     columns = study.staged_columns(table)
-    units = UNITS.get((columns[f.name].unit if f.name in columns else "") or "", {})
-    own = bound / Fraction(units.get(f.spec.get("unit", ""), "1")) / Fraction(f.spec.get("times", "1"))
-    too_large = lit(f"a number below {int(own)}")
-    return f"case when regexp_full_match(_r{i}, {lit(pattern)}) then {too_large} else {lit(expected)} end"
+    return UNITS.get((columns[f.name].unit if f.name in columns else "") or "", {})
 
 
 def sql_type(table: str, f: Field, wide: bool) -> str:
@@ -140,9 +169,10 @@ def _typed(centre: Centre, table: str, f: Field, i: int, text: str, wide: bool) 
     """Value, rule and expectation of a text by the field's type."""
     if f.type == "int":
         pattern = lit(WHOLE[f.spec.get("decimal", centre.decimal)])
-        return f"as_int({text}, {pattern})", "'structure/unreadable_number'", "a whole number"
+        value = or_with_unit(text, {f.spec.get("unit", ""): "1"}, lambda of, _: f"as_int({of}, {pattern})", "1")
+        return value, "'structure/unreadable_number'", "a whole number"
     if f.type == "date":
-        return _date(centre, f, text)
+        return day_of(formats_of(centre, f), months_of(centre, f), f.spec.get("partial", False), text)
     if f.type == "dose_text":
         value = {"fractions": "{}.n", "total": "dose_gray({}.t)", "per_fraction": "dose_gray({}.d)"}[f.spec["take"]]
         cast = f"try_cast({value.format(f'dose_schedule({text})')} as {sql_type(table, f, wide)})"
@@ -157,7 +187,7 @@ def _typed(centre: Centre, table: str, f: Field, i: int, text: str, wide: bool) 
         return _quantity(centre, table, f, i, text, wide)
     if "matches" in f.spec:
         value = f"case when regexp_full_match({text}, {lit(f.spec['matches'])}) then {text} end"
-        return value, "'structure/damaged_id'", f"an identifier of this shape: {f.spec['matches']}"
+        return value, "'structure/damaged_id'", _shaped(f.spec["matches"])
     columns = study.staged_columns(table)
     codelist = columns[f.name].codelist if f.name in columns else None
     if f.type == "code" and codelist and f.map is None:
@@ -167,26 +197,15 @@ def _typed(centre: Centre, table: str, f: Field, i: int, text: str, wide: bool) 
     return text, "null", ""
 
 
-def _date(centre: Centre, f: Field, text: str) -> tuple[str, str, str]:
-    """A day by the declared formats; one that is partly known has no value, and its own rule where that may be."""
-    formats, partial = f.spec.get("formats") or centre.formats, f.spec.get("partial", False)
-    named = partial or any("%b" in each for each in formats)
-
-    def day(of: str) -> str:
-        return f"coalesce({', '.join(f'as_day({of}, {lit(each)}, {lit(_shape(each))})' for each in formats)}, null)"
-
-    expected = "a date as " + " or ".join(map(_words, formats))
-    # as nearly all are: neither a month by name nor a part is missing, and both are slow to look for
-    plain = f"when regexp_full_match({text}, '\\d+([-/. ]\\d+){{2}}') then {day(text)}"
-    if named:
-        text = with_months(text, f.spec.get("months") or centre.months)
-    if not partial:
-        value = f"case {plain} else {day(text)} end" if named else day(text)
-        return value, "'structure/unreadable_date'", expected
-    # without a day there is none, whatever else four digits could mean
-    value = f"case {plain} when partial_lower({text}) is null then {day(text)} end"
-    rule = f"case when partial_lower({text}) is null then 'structure/unreadable_date' else 'structure/partial_date' end"
-    return value, rule, expected
+def _shaped(pattern: str) -> str:
+    """A regular expression in words, where it asks for digits."""
+    digits = re.fullmatch(r"(?:\\d|\[0-9\])(?:\+|\{(\d+)(,?)(\d*)\})", pattern)
+    if not digits:
+        return "an identifier of the agreed form"
+    least, more, most = digits.groups()
+    if not least:
+        return "an identifier of digits alone"
+    return f"an identifier of {least}{f' to {most}' if most else ''} digits{' or more' if more and not most else ''}"
 
 
 def _checkbox(f: Field, i: int) -> FieldSql:
@@ -211,37 +230,21 @@ def _checkbox(f: Field, i: int) -> FieldSql:
 def _quantity(centre: Centre, table: str, f: Field, i: int, text: str, wide: bool) -> tuple[str, str, str]:
     """Exact numbers in the staged column's unit; a unit that is not given or not known gives none."""
     decimal = f.spec.get("decimal", centre.decimal)
-    columns = study.staged_columns(table)
-    units = UNITS.get((columns[f.name].unit if f.name in columns else "") or "", {})
-    times, kind = Fraction(f.spec.get("times", "1")), sql_type(table, f, wide)
+    units, times, kind = _units(table, f), Fraction(f.spec.get("times", "1")), sql_type(table, f, wide)
+    own = f.spec.get("unit", "")
     divisor = [quote(f.spec["divide_by"])] if "divide_by" in f.spec else []
     sample = "a number such as 12,5" if decimal == "," else "a number such as 12.5"
 
-    def scaled(factor: Fraction) -> str:
+    def scaled(factor: Fraction, of: str = text) -> str:
         if "product" in f.spec:
             return product([quote(c) for c in f.spec["product"]], divisor, lit(NUMBERS[decimal]), factor, kind)
-        number = f"as_number({text}, {lit(NUMBERS[decimal])})"
-        if factor == 1:
-            return f"try_cast({number} as {kind})"
-        wide_number = f"try_cast({number} as decimal(26,6)) * {millionths(factor)}"
-        return f"try_cast({wide_number} as {kind})"
+        return exact(of, decimal, factor, kind, _scale(wide))
 
     if "unit_from" not in f.spec:
-        return scaled(times * Fraction(units.get(f.spec.get("unit", ""), "1"))), "'structure/unreadable_number'", sample
+        behind = {} if "product" in f.spec else units or {own: "1"}
+        value = or_with_unit(text, behind, lambda of, u: scaled(times * Fraction(u), of), units.get(own, "1"))
+        return value, "'structure/unreadable_number'", sample
     cases = " ".join(f"when {lit(u)} then {scaled(times * Fraction(factor))}" for u, factor in units.items())
-    rule = f"case when {scaled(times)} is null then 'structure/unreadable_number' else 'structure/missing_unit' end"
+    known = f"_u{i} in ({', '.join(map(lit, units))}) or {scaled(times)} is null"
+    rule = f"case when {known} then 'structure/unreadable_number' else 'structure/missing_unit' end"
     return f"case _u{i} {cases} end", rule, f"{sample}, in {' or '.join(units)} ({f.spec['unit_from']})"
-
-
-def _shape(date_format: str) -> str:
-    """The regular expression of the texts that a format can read."""
-    one_or_two = dict.fromkeys(("%d", "%m", "%H", "%M", "%S"), r"\d{1,2}")
-    codes = {"%Y": r"\d{4}", "%y": r"\d{2}", "%b": "[A-Za-z]{3}", **one_or_two}
-    parts = re.findall("%.|[^%]", date_format)
-    return "".join(codes.get(p, ".+" if p[0] == "%" else re.escape(p)) for p in parts)
-
-
-def _words(date_format: str) -> str:
-    for code, word in WORDS.items():
-        date_format = date_format.replace(code, word)
-    return date_format

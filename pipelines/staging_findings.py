@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pipelines import study
 from pipelines.mapping import DICTIONARY, Centre
+from pipelines.query_words import codelist_of, in_words
 from pipelines.staging_fields import quote
 from pipelines.staging_left_out import left_out
 from pipelines.staging_rows import MOST_BLOCKS, PartSql
@@ -49,6 +50,18 @@ def findings_sql(centre: Centre, landed: Path, parts: Sequence[PartSql], head: s
         where (source, field) not in (
             select (source, field) from read_parquet({notes}) where rule_id = 'structure/identifier_column'
         )""",
+        # without a full file nothing is known to be there, which is asked once
+        f"""select {head}, source, local_id, l.usubjid,
+        concat_ws('|', source, left(sha256(concat_ws('|', kind, whole)), 12)), source_file, source_row, field, null,
+        kind,
+        concat('a record that we have; ',
+            if(kind = 'Remove', 'nothing was removed', 'what it states is taken as a new one')),
+        'structure/unknown_record', null
+        from (
+            select min(source) as source, field, kind, whole, max(local_id) as local_id, source_file, source_row
+            from changed group by field, kind, whole, delivery_id, source_file, source_row having not bool_or(is_known)
+        ) left join link l using (local_id)
+        where not exists (from read_parquet({notes}) where rule_id = 'structure/changes_without_snapshot')""",
     ]
     dictionaries = {
         f.spec["choices"] for each in centre.tables.values() for p in each for f in p.fields if "choices" in f.spec
@@ -63,21 +76,17 @@ def findings_sql(centre: Centre, landed: Path, parts: Sequence[PartSql], head: s
     selects += [sql for name in centre.sources for sql in left_out(centre, name, head)]
     selects += [sql for part in parts for sql in _unread(centre, part, head)]
     looked = [sql for part in parts for sql in _unread_there(centre, part, head)]
+    # whose id cannot be read is asked for the id
+    damaged = f"list_contains(list_transform(from_json(_bad, {KINDS}), lambda b: b.staged_field), 'local_id')"
     for table in centre.tables.keys() - {"links"}:
-        key = [c for c in key_of(table) if c != "usubjid"]
-        record = record_sql(centre, table)
-        raw = ", ".join(dict.fromkeys(p.raw[c] for p in parts for c in key if p.table == table and p.raw.get(c)))
         selects.append(f"""
-            select {head}, {lit(table)}, local_id, usubjid, {record}, source_file, source_row, {lit(raw)},
-                {lit(", ".join(key))}, null, {lit("one record per " + ", ".join(key_of(table)))},
-                'structure/duplicate_record', null
-            from all_{table} semi join twice_{table} using ({PLACE})
+            {_twice(centre, table, parts, head)}
             union all
             select {head}, {lit(table)}, local_id, null, {_subject("null")},
                 min_by(source_file, {PLACED}), min_by(source_row, {PLACED}),
                 {lit(next(p.raw["local_id"] for p in parts if p.table == table))}, 'usubjid', null,
                 'a row of this subject in the list of study codes', 'structure/no_study_code', null
-            from all_{table} where usubjid is null group by local_id
+            from all_{table} where usubjid is null and not coalesce({damaged}, false) group by local_id
         """)
     own, listed = " union all ".join(selects), ", ".join(FINDING)
     if not looked:
@@ -91,6 +100,21 @@ def findings_sql(centre: Centre, landed: Path, parts: Sequence[PartSql], head: s
             qualify row_number() over (partition by {cell} order by table_name, record_key, raw_key) = 1
         )
         from own union all by name from looked order by all
+    """
+
+
+def _twice(centre: Centre, table: str, parts: Sequence[PartSql], head: str) -> str:
+    """The findings about records that came before: the values of their key, and where the one that is kept stands."""
+    key = [c for c in key_of(table) if c != "usubjid"]
+    raw = ", ".join(dict.fromkeys(p.raw[c] for p in parts for c in key if p.table == table and p.raw.get(c)))
+    values = ", ".join(in_words(f"t.{quote(c)}::varchar", codelist_of(c), centre.language) for c in key) or "null"
+    one = lit(", ".join(["one record per patient", *([raw] if raw else [])]) + "; we kept that of ")
+    return f"""
+        select {head}, {lit(table)}, t.local_id, t.usubjid, {record_sql(centre, table, "t")},
+            t.source_file, t.source_row, {lit(raw)}, {lit(", ".join(key))}, nullif(concat_ws(', ', {values}), ''),
+            concat({one}, k.source_file, ', row ', k.source_row), 'structure/duplicate_record', null
+        from all_{table} k join (from all_{table} join twice_{table} using ({PLACE})) t
+            on k._part = t.kept_part and k._place = t.kept_place
     """
 
 
@@ -146,10 +170,12 @@ def partial_dates_sql(findings: Path) -> str:
     """
 
 
-def record_sql(centre: Centre, table: str) -> str:
-    """The record of a staged row by its key, as text."""
+def record_sql(centre: Centre, table: str, row: str = "") -> str:
+    """The record of a staged row (of the alias `row`) by its key, as text."""
+    at = f"{row}." if row else ""
     key = [c for c in key_of(table) if c != "usubjid"]
-    return _joined(centre, table, {c: quote(c) for c in key} | {"usubjid": _subject("usubjid")})
+    subject = {"usubjid": _subject(f"{at}usubjid", f"{at}local_id")}
+    return _joined(centre, table, {c: at + quote(c) for c in key} | subject)
 
 
 def _record_key(centre: Centre, part: PartSql, code: str) -> str:

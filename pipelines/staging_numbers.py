@@ -1,9 +1,9 @@
 """Numbers as SQL that stays exact: texts by the decimal sign that the mapping states, products, quotients and sums."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 
-from pipelines.study import SQL_TYPES
+from pipelines.mapping import BOUNDS, SCALE
 from pipelines.study import sql_literal as lit
 
 NUMBERS = {
@@ -18,17 +18,37 @@ WHOLE = {sign: rf"^([+-]?\d+)(?:{ZEROS}{more})?$" for sign, more in ((".", r"|\.
 MACROS = """
     create temp macro as_int(t, pattern) as try_cast(regexp_extract(t, pattern, 1) as integer);
     create temp macro as_number(t, pattern) as case when regexp_full_match(t, pattern) then replace(t, ',', '.') end;
+    -- no more decimals than `fits`; of the 17 digits of a double a workbook shows 15: 12.299999999999999 is 12.3
+    create temp macro as_exact(t, pattern, fits) as case when regexp_full_match(t, pattern) then
+        case when regexp_full_match(t, fits) then replace(t, ',', '.')
+            when length(t) > 16
+                then regexp_extract(format('{:.15g}', replace(t, ',', '.')::double), '^' || fits || '$') end end;
     create temp macro as_micro(t, pattern) as (try_cast(as_number(t, pattern) as decimal(12,6)) * 1000000)::bigint;
 """
 MOST = 10**17  # of a product in 64 bits, doubled and with half a divisor on top
-
-BOUNDS = {SQL_TYPES["quantity"]: 10**6, SQL_TYPES["int"]: 2**31}  # of a staged number, by the type of its column
 
 
 def millionths(factor: Fraction) -> str:
     """A factor as an SQL decimal of six digits."""
     whole = int(factor * 10**6)
     return f"'{whole // 10**6}.{whole % 10**6:06d}'::decimal(12,6)"
+
+
+def decimals(factor: Fraction, scale: int) -> int | None:
+    """How many decimals a number may have that a quantity of a scale holds, times the factor; None: no such number."""
+    return next((scale + k for k in range(-SCALE, SCALE + 1) if factor == Fraction(10) ** k), None)
+
+
+def exact(text: str, decimal: str, factor: Fraction, kind: str, scale: int) -> str:
+    """SQL of a text times a factor, NULL where a quantity of that scale would have to round it."""
+    most = decimals(factor, scale)
+    fits = rf"[^.,e]*([.,]\d{{0,{2 * SCALE if most is None else most}}}0*)?"
+    number = f"as_exact({text}, {lit(NUMBERS[decimal])}, {lit(fits)})"
+    if factor == 1:
+        return f"try_cast({number} as {kind})"
+    scaled = f"try_cast({number} as decimal(26,6)) * {millionths(factor)}"
+    cast = f"try_cast({scaled} as {kind})"
+    return cast if most is not None else f"case when {scaled} = {cast} then {cast} end"
 
 
 def product(columns: Sequence[str], divisors: Sequence[str], pattern: str, factor: Fraction, kind: str) -> str:
@@ -53,19 +73,57 @@ def product(columns: Sequence[str], divisors: Sequence[str], pattern: str, facto
     return f"case when {' and '.join(fits)} then {rounded('bigint', 18)} else {rounded('hugeint', 30)} end"
 
 
-def beyond(types: Mapping[str, str], raw: Mapping[str, str]) -> str:
-    """SQL of what rolled up columns hold beyond the bound of their type, as `staging_unread.BAD` in JSON, else NULL.
+def or_with_unit(text: str, units: Mapping[str, str], read: Callable[[str, str], str], own: str) -> str:
+    """SQL of a number, by the factor `own`, or of one with a unit behind it that says another."""
+    cases = "".join(
+        f" when ends_with({text}, {lit(f' {unit}')}) then {read(f'left({text}, {-len(unit) - 1})', factor)}"
+        for unit, factor in units.items()
+        if unit
+    )
+    return f"coalesce({read(text, own)}, case{cases} end)" if cases else read(text, own)
 
-    `types`: column -> SQL type; `raw`: column -> the raw columns that it is made of.
+
+def beyond(types: Mapping[str, str], raw: Mapping[str, str], differing: Mapping[str, tuple[str, str]]) -> str:
+    """SQL of what rolled up columns hold beyond the bound of their type, and of what differs in rows that should be
+    alike, as `staging_unread.BAD` in JSON, else NULL.
+
+    `types`: column -> SQL type; `raw`: column -> the raw columns that it is made of; `differing`: column -> the SQL of
+    its least and its greatest value.
     """
-    over = {c: f"{c} is not null and try_cast({c} as {kind}) is null" for c, kind in types.items() if kind in BOUNDS}
-    if not over:
+    told = [
+        (
+            c,
+            f"{c} is not null and try_cast({c} as {kind}) is null",
+            _plain(c),
+            f"a number below {BOUNDS[kind]}",
+            "unreadable_number",
+        )
+        for c, kind in types.items()
+        if kind in BOUNDS
+    ]
+    told += [
+        (
+            c,
+            f"{least} is not null",
+            f"concat({_plain(least)}, ' | ', {_plain(greatest)})",
+            "the same value in each of these rows",
+            "rows_differ",
+        )
+        for c, (least, greatest) in differing.items()
+    ]
+    if not told:
         return "null::varchar"
     structs = [
-        f"case when {is_over} then {{'field': {lit(raw.get(c, c))}, 'staged_field': {lit(c)}, 'value_received': "
-        # without the zeros of its scale
-        rf"regexp_replace(regexp_replace({c}::varchar, '(\.\d*?)0+$', '\1'), '\.$', ''), 'expected': "
-        f"{lit(f'a number below {BOUNDS[types[c]]}')}, 'rule_id': 'structure/unreadable_number'}} end"
-        for c, is_over in over.items()
+        f"case when {is_bad} then {{'field': {lit(raw.get(c, c))}, 'staged_field': {lit(c)}, "
+        f"'value_received': {value}, "
+        f"'expected': {lit(expected)}, 'rule_id': {lit(f'structure/{rule}')}}} end"
+        for c, is_bad, value, expected, rule in told
     ]
-    return f"case when {' or '.join(over.values())} then to_json([{', '.join(structs)}])::varchar end"
+    return (
+        f"case when {' or '.join(is_bad for _, is_bad, *_ in told)} then to_json([{', '.join(structs)}])::varchar end"
+    )
+
+
+def _plain(number: str) -> str:
+    """Without the zeros of its scale."""
+    return rf"regexp_replace(regexp_replace({number}::varchar, '(\.\d*?)0+$', '\1'), '\.$', '')"

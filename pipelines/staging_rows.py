@@ -96,7 +96,7 @@ def make_source(
     reads = f"read_parquet({lit(path)}, file_row_number = true)"
     con.execute(f"create temp view origin_{name} as select file_row_number as _rid, {', '.join(ORIGIN)} from {reads}")
     if source.transactions:
-        reads = f"({transacted(con, name, source, path, list(landed), ORIGIN)})"
+        reads = f"({transacted(con, name, source, path, list(landed), ORIGIN, subject)})"
     stops = {}
     if source.stop_at:
         rows = compile_source(replace(source, drop_rows=(), fill_down=()), reads, landed, source.stop_at)
@@ -127,10 +127,10 @@ def compile_part(
     """
     part = centre.tables[table][number]
     rows, raw = _rows(centre, part, landed)
-    wide = bool(part.rollups)
-    fields = [compile_field(centre, table, f, i, choices, wide) for i, f in enumerate(part.fields)]
+    summed = {c for rollup in part.rollups for c in rollup.get("sum", ())}
+    fields = [compile_field(centre, table, f, i, choices, f.name in summed) for i, f in enumerate(part.fields)]
     reads = ", ".join(f"{f.text} as _r{i}" + (f", {f.unit} as _u{i}" if f.unit else "") for i, f in enumerate(fields))
-    types = [sql_type(table, f, wide) for f in part.fields]
+    types = [sql_type(table, f, f.name in summed) for f in part.fields]
     typed = [f"({f.value})::{t} as _v{i}" for i, (f, t) in enumerate(zip(fields, types, strict=True))]
     # blocks leave no dictionary of their texts behind, and to read a date takes long: each different text is read once
     plain = (f.type == "date" and not {"constant", "from_checkbox"} & f.spec.keys() for f in part.fields)

@@ -161,6 +161,26 @@ def test_only_a_confirmed_absence_takes_the_record_away(tmp_path: Path, export: 
     assert bool(rows(home, "findings", VANISHED)) is stays
 
 
+def test_a_reply_in_the_folder_of_an_export_does_what_it_does_in_one_of_its_own(tmp_path: Path, export: Path) -> None:
+    ends = []
+    for where in ("2017-07-01", "2017-07-01_reply"):
+        home = Home(tmp_path / where)
+        deliver(home, export, "2017-01-01")
+        deliver(home, export, "2017-04-01", without("measurements"))
+        run(home)
+        (finding,) = rows(home, "findings", VANISHED)
+        answer(home, where, "confirmed", finding)
+        edited(shutil.copytree(export, home.inbox / "me1" / "2017-07-01", dirs_exist_ok=True) / DATA, again)
+        n = run(home).rows["measurements"]
+        assert rows(home, "findings", VANISHED) == []
+        ends.append((n, rows(home, "measurements"), [(d.name[:10], d.state) for d in ledger.read(home)]))
+    assert ends[0] == ends[1]
+
+
+def again(all_rows: list[Row]) -> list[Row]:
+    return corrected(without("measurements")(all_rows))
+
+
 def test_a_correction_is_seen_field_by_field(tmp_path: Path, export: Path) -> None:
     home = Home(tmp_path)
     deliver(home, export, "2017-01-01")

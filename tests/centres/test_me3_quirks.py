@@ -9,6 +9,7 @@ import yaml
 
 from pipelines import centres, staging, study, warehouse
 from pipelines.deliveries import erase_rows, intake, land, ledger
+from pipelines.deliveries.unknown import _agree, _coded
 from pipelines.errors import DeliveryRejected
 from pipelines.readers.read import read
 from pipelines.simulate import render, truth
@@ -133,6 +134,30 @@ def test_a_removed_record_is_gone_and_one_inserted_after_it_is_new(tmp_path):
     assert dropped(folder) == [*removed, ("c.xml", "2", "context_only")]
 
 
+def test_changes_of_records_that_are_not_there_are_asked(tmp_path):
+    """Beside those that are: a repeat key that nobody sent, one that was removed, a subject that no source knows."""
+    changes = [follow_up("", "Remove", 9), follow_up(item("LAST", "2016-04-04"), "Update", 8)]
+    changes += [follow_up(item("LAST", "2016-05-05"), "Upsert", 7), follow_up(FIRST, "Context", 6)]
+    again = [follow_up("", "Remove"), follow_up("", "Remove"), follow_up(item("LAST", "2016-06-06"), "Update")]
+    gone = [subject(n, about='TransactionType="Remove"') for n in (4, 3)]
+    sex = '<ItemGroupData ItemGroupOID="IG_DEMOG"><ItemData ItemOID="I_SEX" Value="m"/></ItemGroupData>'
+    snapshot = odm(subject(1, follow_up(FIRST)), subject(2, follow_up(FIRST)), subject(3, sex))
+    files = {
+        "a.xml": snapshot,
+        "b.xml": odm(subject(1, "".join(changes)), subject(2, "".join(again)), *gone, kind="Transactional"),
+    }
+    folder = stage(Home(tmp_path), files)
+    told = "usubjid, field, value_received, source_file, source_row, split_part(expected, '; ', 2)"
+    taken = "what it states is taken as a new one"
+    assert rows(folder, "findings", told, "rule_id = 'structure/unknown_record'") == [
+        ("RCC-ME3-001-X", "TransactionType", "Remove", "b.xml", "1", "nothing was removed"),
+        ("RCC-ME3-001-X", "TransactionType", "Update", "b.xml", "2", taken),
+        ("RCC-ME3-002-X", "TransactionType", "Update", "b.xml", "7", taken),
+        (None, "TransactionType", "Remove", "b.xml", "SubjectData!3", "nothing was removed"),
+    ]
+    assert len(rows(folder, "findings", "distinct record_key", "rule_id = 'structure/unknown_record'")) == 4
+
+
 def test_a_subject_removed_as_a_whole_takes_all_its_records_with_it(tmp_path):
     sex = '<ItemGroupData ItemGroupOID="IG_DEMOG"><ItemData ItemOID="I_SEX" Value="m"/></ItemGroupData>'
     files = {
@@ -171,6 +196,60 @@ def test_the_csv_twins_know_transactions_too(tmp_path):
     changed = ("ME3/1", "2016-09-09", None, None, "ME3_IG_FOLLOWUP_changes.csv", "2")
     assert rows(folder, "followup", FOLLOWED) == [changed]
     assert len(dropped(folder)) == 3
+
+
+def test_a_unit_of_the_file_holds_and_what_is_said_twice_is_asked(tmp_path):
+    cm = '<MeasurementUnitRef MeasurementUnitOID="cm"/>'
+    sizes = {"a": f'Value="2.5">{cm}', "b": 'Value="34"><Note/>', "c": f'Value="2">{cm.replace("cm", "MU.IN")}'}
+    groups = [
+        f'<ItemData ItemOID="I_TR_ID" Value="{n}"/><ItemData ItemOID="I_TR_MM" {v}</ItemData>' for n, v in sizes.items()
+    ]
+    ages = ['<ItemData ItemOID="I_AGE" Value="64"/><ItemData ItemOID="I_AGE" Value="46"/>',
+            '<ItemData ItemOID="I_AGE" Value="64" IsNull="Yes"/>']  # fmt: skip
+    about = [[("IG_MEASURE", g) for g in groups] + [("IG_DEMOG", ages[0])], [("IG_DEMOG", ages[1])]]
+    subjects = [
+        subject(n, "".join(f'<ItemGroupData ItemGroupOID="{oid}">{items}</ItemGroupData>' for oid, items in each))
+        for n, each in enumerate(about, 1)
+    ]
+    folder = stage(Home(tmp_path), {"a.xml": odm(*subjects)})
+    expected = [("a", "25.000"), ("b", "34.000"), ("c", None)]
+    assert rows(folder, "measurements", "lesion_id, diameter_mm::varchar") == expected
+    assert rows(folder, "subjects", "age_years") == [(None,), (None,)]
+    assert rows(folder, "findings", "field, value_received, source_row", "rule_id = 'structure/unreadable_number'") == [
+        ("I_AGE", "64 | 46", "4"), ("I_AGE", "64 | IsNull", "5"), ("I_TR_MM", "2 MU.IN", "3"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "asked"),
+    [
+        (("clear cell", "Papillary", "no code of ours"), None),
+        (("papillary", "Clear cell", ""), ("1: papillary, 2: Clear cell", "1: clear_cell, 2: papillary")),
+        (("a cellule chiare", "papillary", ""), ("1: a cellule chiare", "1: clear_cell")),
+    ],
+)
+def test_a_code_list_that_says_otherwise_than_the_mapping_is_asked_once(tmp_path, words, asked):
+    def coded(item: str, *texts: str) -> str:
+        listed = "".join(
+            f'<CodeListItem CodedValue="{c}"><Decode><TranslatedText>{w}</TranslatedText></Decode></CodeListItem>'
+            for c, w in zip(("1", "2", "9"), texts, strict=False)
+        )
+        ref = f'<ItemDef OID="{item}" Name="x"><CodeListRef CodeListOID="CL_{item}"/></ItemDef>'
+        return f'{ref}<CodeList OID="CL_{item}">{listed}</CodeList>'
+
+    lists = f'<Study OID="S"><MetaDataVersion OID="1">{coded("I_HISTO", *words)}</MetaDataVersion></Study>'
+    histology = '<ItemGroupData ItemGroupOID="IG_DEMOG"><ItemData ItemOID="I_HISTO" Value="1"/></ItemGroupData>'
+    text = odm(subject(1, histology), subject(2, histology)).replace("<ClinicalData", f"{lists}<ClinicalData")
+    folder = stage(Home(tmp_path), {"a.xml": text, "b.xml": text.replace("Snapshot", "Transactional")})
+    told = "table_name, field, source_file, value_received, expected"
+    found = rows(folder, "findings", told, "rule_id = 'structure/code_meaning'")
+    assert found == ([("demography", "I_HISTO", "a.xml", *asked)] if asked else [])
+
+
+def test_flags_are_held_against_their_code_list_and_other_words_may_stand_in_the_map():
+    assert _agree("No", "N", {"0": "N", "No": "N"}) and _agree("Local-recurrence", "local_recurrence", {})
+    assert not _agree("Yes", "N", {"0": "N", "Yes": "Y"}) and not _agree("N", "Y", {})
+    assert {"1": "Y", "0": "N"} in _coded(centres.load(FOLDER / "me3"), "eligibility")["I_IE_ANSWER"]
 
 
 def test_a_partial_date_is_asked_for_and_no_day_invented(tmp_path):
@@ -225,4 +304,6 @@ def test_the_rendered_delivery_inserts_updates_and_removes(both):
     for folder in both.values():
         reasons = {reason for (reason,) in rows(folder, "dropped", "reason")}
         assert reasons == {"removed_by_the_centre", "superseded"}
+        asked = "rule_id in ('structure/code_meaning', 'structure/unknown_record')"
+        assert rows(folder, "findings", "field", asked) == []
         assert rows(folder, "surgeries", "local_id", "source_file = 'ME3_transactions.xml'")

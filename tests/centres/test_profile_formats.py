@@ -208,9 +208,12 @@ PATIENTS = "{id}\tStudy code\tGender\tBorn\tFamily name\n" + "".join(
 LESIONS = "{id}\tLesion\tSite\tRole\n" + "".join(f"H{7 * i:04}\tA{i}\tbone\ttarget\n" for i in range(1, 6))
 
 
-@pytest.mark.parametrize("name", ["Patient number", "Folder"])
-def test_a_column_that_names_patients_is_found_by_its_name_or_beside_the_study_codes(tmp_path: Path, name: str) -> None:
-    files = {"patients.tsv": PATIENTS.format(id=name).encode(), "lesions.tsv": LESIONS.format(id=name).encode()}
+@pytest.mark.parametrize(("name", "ids"), [("Patient number", "H"), ("Folder", "H"), ("Paz.", "1")])
+def test_a_column_that_names_patients_is_found_by_its_name_or_beside_the_study_codes(
+    tmp_path: Path, name: str, ids: str
+) -> None:
+    texts = {"patients.tsv": PATIENTS, "lesions.tsv": LESIONS}
+    files = {file: text.format(id=name).replace("\nH", f"\n{ids}").encode() for file, text in texts.items()}
     centre = draft(tmp_path, files)
     found = {
         t: [f.columns for p in parts for f in p.fields if f.name == "local_id"] for t, parts in centre.tables.items()

@@ -125,6 +125,42 @@ def test_a_fraction_of_which_no_field_has_a_day_counts_once(tmp_path: Path, expo
     assert course(treated(tmp_path, export, lines)) == [(Decimal("22.5"), 3, Decimal(15), 2)]
 
 
+@pytest.mark.parametrize(("dose", "told"), [("0,2", "0.2 | 7.5"), ("-7,5", "-7.5 | 7.5"), ("75", "7.5 | 75")])
+def test_fields_of_one_fraction_with_different_doses_are_asked_and_none_is_used(
+    tmp_path: Path, export: dict[str, str], dose: str, told: str
+) -> None:
+    lines = [fraction(n, f, f"0{n}/03/2015", dose if (n, f) == (2, 2) else "7,5") for n in (1, 2, 3) for f in (1, 2)]
+    staged = treated(tmp_path, export, lines)
+    assert fractions(staged) == [(n, None if n == 2 else Decimal("7.5"), "complete") for n in (1, 2, 3)]
+    assert course(staged) == [(Decimal("22.5"), 3, None, 3)]
+    columns = "table_name, field, staged_field, value_received, expected"
+    expected = "the same value in each of these rows"
+    assert rows(staged / "findings.parquet", columns, "rule_id = 'structure/rows_differ'") == [
+        ("fractions", "FractionDose", "dose_gy", told, expected),
+    ]
+
+
+def test_one_stopped_field_is_a_stopped_fraction_and_a_blank_number_belongs_to_the_fraction_of_its_day(
+    tmp_path: Path, export: dict[str, str]
+) -> None:
+    lines = [
+        fraction(n, f, f"0{n}/03/2015", status="OPERATOR" if n == f == 2 else "NORMAL") for n in (1, 2) for f in (1, 2)
+    ]
+    lines[1] = lines[1].replace(";F2;1;", ";F2;;")
+    staged = treated(tmp_path, export, lines)
+    assert fractions(staged) == [(1, Decimal("7.5"), "complete"), (2, Decimal("7.5"), "stopped")]
+    assert course(staged) == [(Decimal("22.5"), 3, Decimal(15), 2)]
+
+
+def test_two_totals_of_one_plan_are_asked(tmp_path: Path, export: dict[str, str]) -> None:
+    lines = [fraction(n, 1, f"0{n}/03/2015") for n in (1, 2)]
+    lines[1] = lines[1].replace(";22,5;", ";999;")
+    staged = treated(tmp_path, export, lines)
+    assert course(staged) == [(None, 3, Decimal(15), 2)]
+    told = rows(staged / "findings.parquet", "field, value_received", "rule_id = 'structure/rows_differ'")
+    assert told == [("TotalDose", "22.5 | 999")]
+
+
 def test_a_cell_that_is_looked_up_is_asked_once_where_it_stands(tmp_path: Path, export: dict[str, str]) -> None:
     def edit(text: str) -> str:
         return text.replace(";SBRT;", ";BOH;", 1)

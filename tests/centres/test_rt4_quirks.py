@@ -31,19 +31,19 @@ def course(number: int, *doses: Resource, version: str = "1", kind: str = "cours
     volumes = [{"url": f"{MCODE}dose-delivered-to-volume", "extension": [d]} for d in doses or (dose(3000),)]
     return {
         "resourceType": "Procedure", "id": f"course-{number}", "status": "completed",
-        "meta": {"versionId": version, "profile": [f"{CODEX}{kind}"]}, "identifier": [{"value": "C1"}],
+        "meta": {"versionId": version, "profile": [f"{CODEX}{kind}"]}, "identifier": [{"use": "usual", "value": "C1"}],
         "subject": {"reference": f"Patient/ck-{number}"}, "extension": volumes,
         "performedPeriod": {"start": "2015-03-02", "end": "2015-03-09"}, **more,
     }  # fmt: skip
 
 
-def prescription(number: int, planned: Resource) -> Resource:
+def prescription(number: int, planned: Resource, **more: Any) -> Resource:
     return {
         "resourceType": "ServiceRequest", "id": f"rx-{number}", "meta": {
             "versionId": "1", "profile": [f"{CODEX}course-prescription"]},
-        "identifier": [{"value": "C1"}], "subject": {"reference": f"Patient/ck-{number}"},
+        "identifier": [{"use": "usual", "value": "C1"}], "subject": {"reference": f"Patient/ck-{number}"},
         "extension": [{"url": f"{CODEX}dose-prescribed-to-volume", "extension": [planned]}],
-        "note": [{"text": "5x7,5 Gy, prescribed to the 80 % isodose"}],
+        "note": [{"text": "5x7,5 Gy, prescribed to the 80 % isodose"}], **more,
     }  # fmt: skip
 
 
@@ -51,7 +51,7 @@ def volume(number: int, **more: Any) -> Resource:
     return {
         "resourceType": "BodyStructure", "id": f"volume-{number}",
         "meta": {"versionId": "1", "profile": [f"{MCODE}volume"]}, "patient": {"reference": f"Patient/ck-{number}"},
-        "identifier": [{"value": "T1"}, {"system": "urn:course", "value": "C1"}], **more,
+        "identifier": [{"use": "usual", "value": "T1"}, {"system": "urn:course", "value": "C1"}], **more,
     }  # fmt: skip
 
 
@@ -207,6 +207,27 @@ def test_two_prescriptions_of_a_course_are_asked_and_never_chosen(tmp_path):
     folder = stage(Home(tmp_path), course(1), more=[second])
     assert rows(folder, "courses", "planned_dose_gy, delivered_dose_gy::varchar") == [(None, "30.000")]
     assert asked(folder, "planned_dose_gy") == [("total_dose", "2500 | 3000", "ServiceRequest.ndjson", "1")]
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"), [("entered-in-error", "entered_in_error"), ("revoked", "revoked"), ("draft", "draft")]
+)
+def test_a_prescription_that_does_not_hold_is_none(tmp_path, status, reason):
+    """Alone it plans nothing; beside the one that holds it is not asked about."""
+    wrong = [prescription(n, dose(2500, name="totalDose"), status=status) | {"id": f"rx-x{n}"} for n in (1, 2)]
+    folder = stage(Home(tmp_path), course(1), course(2), more=wrong)
+    assert rows(folder, "courses", "local_id, planned_dose_gy::varchar") == [("ck-1", "30.000"), ("ck-2", None)]
+    assert asked(folder, "planned_dose_gy") == []
+    assert dropped(folder) == [("ServiceRequest.ndjson", row, reason) for row in "23"]
+
+
+def test_identifiers_are_told_by_what_they_say_and_not_by_their_place(tmp_path):
+    turned = {"identifier": [{"use": "secondary", "value": "X9"}, {"use": "usual", "value": "C1"}]}
+    target = volume(1, location={"coding": [{"system": "http://snomed.info/sct", "code": "39607008"}]})
+    target["identifier"] = [{"system": "urn:lesion", "value": "L1"}, *target["identifier"][::-1]]
+    folder = stage(Home(tmp_path), course(1, **turned), volumes=[target])
+    assert rows(folder, "courses", "course_id, planned_dose_gy::varchar") == [("C1", "30.000")]
+    assert rows(folder, "targets", "target_id, course_id, lesion_label") == [("T1", "C1", "L1")]
 
 
 @pytest.mark.parametrize("start", ["2015-03", "2015"])

@@ -138,6 +138,29 @@ def test_the_same_export_put_there_again_brings_nothing_back(home: Home, deliver
     assert (staged(home, "rt1"), ledger.read(home)) == (before, entries)
 
 
+@pytest.mark.parametrize("also", [False, True])
+def test_a_reply_beside_the_export_leaves_the_inbox_with_it(home: Home, deliver: Deliver, also: bool) -> None:
+    """Also where the same folder is put there again, with or without a reply."""
+    sent = deliver("rt1", "2017-05-02")
+    assert not run(home, "rt1").rejected
+    local_id, usubjid = somebody(home, "rt1")
+    reply = f"query_id;local_id;site_reply\nQ1;{local_id};corrected\nQ2;1;corrected\n"
+    (sent / "queries.csv").write_text(reply, encoding="utf-8-sig")
+    assert not run(home, "rt1").rejected
+    assert [d.state for d in ledger.read(home)] == ["accepted", "answer"]
+    assert not take_out(home, "rt1", usubjid).rejected
+    before, entries = staged(home, "rt1"), ledger.read(home)
+    assert not naming(home, usubjid) and not naming(home, local_id)
+    shutil.rmtree(sent)
+    deliver("rt1", "2017-05-02")
+    if also:
+        (sent / "queries.csv").write_text(reply, encoding="utf-8-sig")
+    assert not run(home, "rt1").rejected
+    assert not naming(home, usubjid) and not naming(home, local_id)
+    assert (staged(home, "rt1"), ledger.read(home)) == (before, entries)
+    assert not run(home, "rt1").rejected and ledger.read(home) == entries
+
+
 def test_the_same_export_put_back_after_another_brings_nothing_back(home: Home, deliver: Deliver) -> None:
     """The ledger tells that it came back; what is in force holds the subject no more than before."""
     sent = deliver("rt1", "2017-05-02")
@@ -281,7 +304,7 @@ def test_a_rejected_delivery_of_a_centre_that_does_not_know_the_subject_is_searc
     home: Home,
 ) -> None:
     """It goes where it holds the code or an id, another one stays, and one that cannot be opened is named."""
-    for name, word in (("rt8", "RCC-ZZ9-001-M"), ("rt9", "RCC-ZZ9-001-MM")):
+    for name, word in (("rt8", "RCC-ZZ9-001-2"), ("rt9", "RCC-ZZ9-001-2M")):
         (home.inbox / name / "bad").mkdir(parents=True)
         (home.inbox / name / "bad" / "a.csv").write_bytes(f"1;{word};2".encode("utf-16"))
     (home.inbox / "me1" / "closed").mkdir(parents=True)
@@ -291,7 +314,7 @@ def test_a_rejected_delivery_of_a_centre_that_does_not_know_the_subject_is_searc
     for each in [*rejected]:
         ledger.append(home, each.decided("rejected"))
     assert {d.state for d in ledger.read(home)} == {"rejected"}
-    done = withdraw(home, "RCC-ZZ9-001-M", {"me1": centres.load(FOLDER / "me1")})
+    done = withdraw(home, "RCC-ZZ9-001-2", {"me1": centres.load(FOLDER / "me1")})
     assert (done.deliveries, [d.name for d in done.unsearched]) == ({}, ["closed"])
     assert [d.centre for d in done.removed] == ["rt8"]
     assert [p.parts[-3] for p in sorted(home.inbox.glob("*/*/*"))] == ["me1", "rt9"]

@@ -95,10 +95,8 @@ def one_field(
         ),
         ("diameter_mm: {from: raw, unit: mm, decimal: ','}", ["28,5", "+3"], ["28.5", "3"]),
         ("diameter_mm: {from: raw, unit: mm, decimal: either}", ["28,5", "28.5"], ["28.5", "28.5"]),
-        ("diameter_mm: {from: raw, unit: cm}", ["2.85", "0.1234565", "14"], ["28.5", "1.235", "140"]),
+        ("diameter_mm: {from: raw, unit: cm}", ["2.85", "0.1235000", "14"], ["28.5", "1.235", "140"]),
         ("diameter_mm: {from: raw, unit: mm, times: '0.1'}", ["9.8"], ["0.98"]),
-        # half-up, where a float would hold a little less than the half
-        ("diameter_mm: {from: raw, unit: mm}", ["1.0005", "2.0015", "1.0004999"], ["1.001", "2.002", "1"]),
     ],
 )
 def test_numbers_are_exact(tmp_path: Path, field: str, texts: list[str | None], values: list[str | None]) -> None:
@@ -164,11 +162,19 @@ def test_what_cannot_be_used_is_null_and_a_finding(
         ("diameter_mm: {from: raw, unit: mm}", "3200000", "a number below 1000000"),
         ("diameter_mm: {from: raw, unit: cm}", "320000", "a number below 100000"),
         ("diameter_mm: {from: raw, unit: mm}", "3200000 mm", "a number such as 12.5"),
+        ("diameter_mm: {from: raw, unit: mm}", "12.9999", "a number with at most 3 decimals"),
+        ("diameter_mm: {from: raw, unit: cm}", "1.49999", "a number with at most 4 decimals"),
+        (
+            'diameter_mm: {from: raw, unit: mm, times: "0.5"}',
+            "12.345",
+            "a number with at most 3 decimals, once multiplied by 1/2",
+        ),
+        ("diameter_mm: {from: raw, unit: mm, decimal: either}", "14,9999", "a number with at most 3 decimals"),
         ("visitnum: {from: raw}", "3000000000", "a number below 2147483648"),
         ("visitnum: {from: raw}", "2.5", "a whole number"),
     ],
 )
-def test_a_number_that_is_only_too_large_is_told_its_bound(
+def test_a_number_that_is_only_too_large_or_too_long_is_told_so(
     tmp_path: Path, field: str, text: str, expected: str
 ) -> None:
     one_field(tmp_path, "measurements", field, [text])
@@ -176,6 +182,111 @@ def test_a_number_that_is_only_too_large_is_told_its_bound(
     with duckdb.connect() as con:
         query = f"select expected from '{findings}' where rule_id = 'structure/unreadable_number'"
         assert con.execute(query).fetchall() == [(expected,)]
+
+
+@pytest.mark.parametrize(
+    ("field", "texts", "expected"),
+    [
+        ("diameter_mm: {from: raw, unit: mm}", ["12.5 mm", "1.25 cm", "12.5"], [Decimal("12.5")] * 3),
+        ("diameter_mm: {from: raw, unit: cm}", ["12.5 mm", "1.25"], [Decimal("12.5")] * 2),
+        ("diameter_mm: {from: raw, unit: mm}", ["12.5 in", "12.5 CM", "12.5mm", "mm", " mm"], [None] * 5),
+        ("visitnum: {from: raw, unit: weeks}", ["8 weeks", "8", "8 days", "8 cm"], [8, 8, None, None]),
+        ("visitnum: {from: raw}", ["8 weeks", "8 mm"], [None, None]),
+    ],
+)
+def test_a_unit_behind_a_number_holds_and_one_that_is_not_known_is_asked(
+    tmp_path: Path, field: str, texts: list[str | None], expected: list[Decimal | int | None]
+) -> None:
+    values, findings = one_field(tmp_path, "measurements", field, texts)
+    assert values == expected
+    assert sorted(f[0] for f in findings) == sorted(
+        str(t).strip() for t, v in zip(texts, expected, strict=True) if v is None
+    )
+
+
+@pytest.mark.parametrize(
+    ("texts", "how", "values"),
+    [
+        (["12.9999", "14.9999", "12.34500", "12.299999999999999", "0.30000000000000004"], "unit: mm",
+            [None, None, "12.345", "12.3", "0.3"]),
+        (["1.2299999999999998", "1.23456", "1.2345"], "unit: cm", ["12.3", None, "12.345"]),
+        (["0.000012345678901234567", "14.9999999999999", "-12.299999999999999"], "unit: mm", [None, None, "-12.3"]),
+        (["12,299999999999999", "1,2345000", "1,2345", "1,234"], "unit: mm, decimal: either",
+            ["12.3", None, None, None]),
+        (["24.69", "24.691"], 'unit: mm, times: "0.5"', ["12.345", None]),
+    ],
+)  # fmt: skip
+def test_a_number_is_staged_as_it_stands_or_asked(
+    tmp_path: Path, texts: list[str | None], how: str, values: list[str | None]
+) -> None:
+    staged, findings = one_field(tmp_path, "measurements", f"diameter_mm: {{from: raw, {how}}}", texts)
+    assert staged == [v if v is None else Decimal(v) for v in values]
+    assert len(findings) == values.count(None)
+
+
+def test_a_number_with_its_unit_or_in_a_rollup_is_not_rounded_either(tmp_path: Path) -> None:
+    tables = """\
+  courses:
+    - source: data
+      fields: {local_id: {from: id}, course_id: {from: course}, planned_dose_gy: {from: dose, unit_from: unit}}
+      rollup: {by: [local_id, course_id], max: [planned_dose_gy]}
+"""
+    rows: list[list[str | None]] = [
+        ["1", "A", "3500.0549", "cGy"],
+        ["1", "B", "35.005", "Gy"],
+        ["1", "C", "3500.5", "cGy"],
+    ]
+    data = {"data": (["id", "course", "dose", "unit"], rows)}
+    staged = stage(tmp_path, "  data: {files: d.csv, read: {format: csv}}\n", tables, data)
+    assert staged.rows("courses", "planned_dose_gy") == [(None,), (Decimal("35.005"),), (Decimal("35.005"),)]
+    found = staged.rows("findings", "rule_id, value_received, expected", "staged_field = 'planned_dose_gy'")
+    assert found == [("structure/unreadable_number", "3500.0549", "a number with at most 1 decimal")]
+
+
+def test_of_a_product_the_column_that_lacks_its_number_is_named(tmp_path: Path) -> None:
+    tables = """\
+  fractions:
+    - source: data
+      fields: {local_id: {from: id}, dose_gy: {product: [dose, given], divide_by: set, unit: Gy}}
+"""
+    rows: list[list[str | None]] = [["1", None, "60", "60"], ["1", "x", "60", "60"], ["1", "2", "60", "60"]]
+    staged = stage(
+        tmp_path,
+        "  data: {files: d.csv, read: {format: csv}}\n",
+        tables,
+        {"data": (["id", "dose", "given", "set"], rows)},
+    )
+    found = staged.rows("findings", "value_received, expected", "staged_field = 'dose_gy'")
+    assert found == [("60 | 60", "a number in dose"), ("x | 60 | 60", "a number such as 12.5")]
+
+
+def told_expected(tmp_path: Path, field: str, text: str) -> list[str]:
+    """What is said to be expected of a text that cannot be used."""
+    tables = f"  lesions:\n    - {{source: data, fields: {{local_id: {{from: id}}, {field}}}}}\n"
+    sources = "  data: {files: d.csv, read: {format: csv}}\n"
+    staged = stage(tmp_path, sources, tables, {"data": (["id", "raw"], [["1", text]])})
+    return [row[0] for row in staged.rows("findings", "expected", "field = 'raw'")]
+
+
+@pytest.mark.parametrize(("formats", "text", "expected"), [
+    ('"%d/%m/%Y", serial', "55:02", "a date as DD/MM/YYYY"),  # nobody enters a spreadsheet's day number
+    ('"%d/%m/%Y", "%d/%m/%y"', "31/02/14", "a date that exists, as DD/MM/YYYY or DD/MM/YY"),
+    ('"%Y-%m-%d"', "1900-01-01", "a date after 1900-02-28, as YYYY-MM-DD"),
+    ('"%d %b %Y"', "31 Feb 2014", "a date that exists, as DD MON YYYY"),
+])  # fmt: skip
+def test_a_day_that_cannot_be_is_told_from_one_that_cannot_be_read(
+    tmp_path: Path, formats: str, text: str, expected: str
+) -> None:
+    assert told_expected(tmp_path, f"tudt: {{from: raw, formats: [{formats}]}}", text) == [expected]
+
+
+@pytest.mark.parametrize(("shape", "words"), [
+    (r"\d+", "digits alone"), (r"\d{7,}", "7 digits or more"), ("[0-9]{4}", "4 digits"), (r"\d{4,6}", "4 to 6 digits"),
+    ("[A-Z]{2}[0-9]{4}", "the agreed form"),
+])  # fmt: skip
+def test_the_shape_of_an_identifier_is_said_in_words(tmp_path: Path, shape: str, words: str) -> None:
+    told = told_expected(tmp_path, f"lesion_id: {{from: raw, matches: '{shape}'}}", "1E5")
+    assert told == [f"an identifier of {words}"]
 
 
 def test_a_text_that_is_known_to_mean_nothing_is_no_finding(tmp_path: Path) -> None:
@@ -558,8 +669,29 @@ def test_a_record_sent_twice_and_one_without_study_code(tmp_path: Path) -> None:
     columns = "rule_id, local_id, usubjid, source_row, record_key"
     code, twice = sorted(staged.rows("findings", columns, "table_name = 'lesions'"))[::-1]
     assert twice == ("structure/duplicate_record", "1", "S-1", "3", "S-1|L1")
+    told = staged.rows("findings", "field, value_received, expected", "rule_id like '%duplicate_record'")
+    assert told == [("les", "L1", "one record per patient, les; we kept that of data.csv, row 2")]
     assert code[:4] == ("structure/no_study_code", "7", None, "4")
     assert code[4] != "7" and len(code[4]) == 12
+
+
+def test_what_tells_records_apart_is_said_in_the_centres_words(tmp_path: Path) -> None:
+    """Without a key beside the patient nothing is: the centre's own id stays in its own files."""
+    tables = """\
+  subjects:
+    - {source: data, fields: {local_id: {from: id}}}
+  labs:
+    - source: data
+      fields: {local_id: {from: id}, lbtestcd: {from: test, map: {Hb: HGB}}, lbdt: {from: day}}
+"""
+    rows: list[list[str | None]] = [["1", "Hb", "01/02/2014"], ["1", "Hb", "01/02/2014"]]
+    sources = "  data: {files: d.csv, read: {format: csv}}\n"
+    staged = stage(tmp_path, sources, tables, {"data": (["id", "test", "day"], rows)})
+    told = staged.rows("findings", "table_name, value_received, expected", "rule_id like '%duplicate_record'")
+    assert sorted(told) == [
+        ("labs", "haemoglobin, 2014-02-01", "one record per patient, test, day; we kept that of data.csv, row 2"),
+        ("subjects", None, "one record per patient; we kept that of data.csv, row 2"),
+    ]
 
 
 def test_a_study_code_is_the_same_in_small_letters_and_between_invisible_ones(tmp_path: Path) -> None:
