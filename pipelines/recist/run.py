@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines import study
 from pipelines.errors import UsageError
-from pipelines.readers.standard import read_standard
+from pipelines.readers.standard import hold_writable, read_standard
 from pipelines.recist.assess import assess, open_store
 from pipelines.recist.options import read_options
 
@@ -39,10 +39,7 @@ the baseline and response; and two per subject (`BESTRESP`, `CBRESP`) |
     Raises `UsageError` for files and options that cannot be read.
     """
     refused = Path(f"{out}.rejected.csv")
-    if out.is_dir():
-        raise UsageError(f"{out}: is a folder where a file is expected.")
-    if {out.resolve(), refused.resolve()} & {tumours.resolve(), measurements.resolve()}:
-        raise UsageError(f"{out}: another file than {tumours.name} and {measurements.name} is expected.")
+    hold_writable([out, refused], [tumours, measurements])
     chosen = read_options(options) if options else {}
     con = open_store(chosen)
     con.execute("create schema raw")
@@ -75,7 +72,10 @@ def _read(
     con.register("found", found.rows)
     absent = [name for name in optional if name.lower() not in found.rows.column_names]
     cells = "".join(f", null::varchar as {name.lower()}" for name in absent)
-    con.execute(f"create table raw.{table} as select *{cells} from found")
+    # R writes a cell without a value as NA
+    con.execute(
+        f"create table raw.{table} as select source_row, nullif(columns(* exclude source_row), 'NA'){cells} from found"
+    )
     con.unregister("found")
     con.execute(f"create table raw.{table}_broken (source_row varchar, reason varchar)")
     if found.rejected:
@@ -132,12 +132,7 @@ def _sql(name: str) -> str:
 
 
 def _write(con: "duckdb.DuckDBPyConnection", select: str, path: Path) -> None:
-    import duckdb
-
-    try:
-        con.execute(f"copy ({select}) to {study.sql_literal(str(path))} (format csv, header true)")
-    except duckdb.IOException:
-        raise UsageError(f"{path}: cannot be written.") from None
+    con.execute(f"copy ({select}) to {study.sql_literal(str(path))} (format csv, header true)")
 
 
 def _count(con: "duckdb.DuckDBPyConnection", source: str) -> int:

@@ -60,36 +60,57 @@ assessment as (
     full join restaging r on r.usubjid = s.usubjid and r.lesion_id = s.lesion_id and r.rsdt = e.rsdt
     left join study.finding f on f.code = r.finding
     cross join study.protocol p
+),
+in_words as (
+    select
+        a.*, p.pd_min_increase_mm, p.pd_min_increase_pct, p.pr_max_pct, p.bone_scan_disappearance,
+        -- as many as it takes to check the arithmetic
+        case
+            when counted_mm = counted_mm::decimal(18, 1) and coalesce(nadir_mm = nadir_mm::decimal(18, 1), true)
+                and coalesce(baseline_mm = baseline_mm::decimal(18, 1), true) then 1 else 3
+        end as digits,
+        (counted_mm - nadir_mm) * 100 / nullif(nadir_mm, 0) as change_pct,
+        case
+            when change_pct is null then ''
+            -- what rounds to the bound has not reached it
+            when change_pct < p.pd_min_increase_pct and printf('%.1f', change_pct) = p.pd_min_increase_pct::decimal(9, 1)::varchar
+                then printf(', just below %d %%', p.pd_min_increase_pct)
+            else printf(', %+.1f %%', change_pct)
+        end as change
+    from assessment a
+    cross join study.protocol p
 )
 select
     usubjid, lesion_id, anatomic_site, target_id, visitnum, adt, rsdt, restaging_fl,
     case
         when measurable_fl = 'Y' or baseline_mm is not null then case
             when gone_fl = 'Y' then 'CR'
-            when counted_mm - nadir_mm >= p.pd_min_increase_mm
-                and (counted_mm - nadir_mm) * 100 >= nadir_mm * p.pd_min_increase_pct then 'PD'
+            when counted_mm - nadir_mm >= pd_min_increase_mm
+                and (counted_mm - nadir_mm) * 100 >= nadir_mm * pd_min_increase_pct then 'PD'
             when counted_mm is null or baseline_mm is null then 'NE'
-            when counted_mm * 100 <= baseline_mm * p.pr_max_pct then 'PR'
+            when counted_mm * 100 <= baseline_mm * pr_max_pct then 'PR'
             else 'SD'
         end
         when by_finding is not null then by_finding
         when lesion_state = 'unequivocal_progression' then 'PD'
-        when lesion_state = 'absent' then case scan_method when 'bone_scan' then upper(p.bone_scan_disappearance) else 'CR' end
+        when lesion_state = 'absent' then case scan_method when 'bone_scan' then upper(bone_scan_disappearance) else 'CR' end
         when lesion_state = 'present' then 'SD'
         else 'NE'
     end as response,
     reported_response, finding, method, field_relation, isodose_pct,
     case
         when counted_mm is not null and baseline_mm is not null
-            then printf('%.1f mm, baseline %.1f, nadir %.1f on %s: %+.1f mm', counted_mm, baseline_mm, nadir_mm, nadir_dt, counted_mm - nadir_mm)
+            then printf(
+                '%.*f mm, baseline %.*f, nadir %.*f on %s: %+.*f mm%s',
+                digits, counted_mm, digits, baseline_mm, digits, nadir_mm, nadir_dt, digits, counted_mm - nadir_mm, change
+            )
         when measurable_fl = 'Y' and gone_fl = 'Y' then 'absent'
         when measurable_fl = 'Y' and counted_mm is not null
-            then printf('%.1f mm, not measured before the first fraction', counted_mm)
-            || coalesce(printf('; nadir %.1f on %s: %+.1f mm', nadir_mm, nadir_dt, counted_mm - nadir_mm), '')
+            then printf('%.*f mm, not measured before the first fraction', digits, counted_mm)
+            || coalesce(printf('; nadir %.*f on %s: %+.*f mm%s', digits, nadir_mm, nadir_dt, digits, counted_mm - nadir_mm, change), '')
         when measurable_fl = 'Y' or baseline_mm is not null then 'not measured'
         when by_finding is not null then 'not measurable; the radiotherapy centre saw: ' || finding
         else 'not measurable; the oncology centre saw: ' || coalesce(lesion_state, 'nothing')
     end as reason,
     centre, source_file, source_row, counted_mm as size_mm, baseline_mm
-from assessment
-cross join study.protocol p
+from in_words

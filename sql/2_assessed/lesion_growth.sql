@@ -62,7 +62,9 @@ compared as (
     select
         *, is_whole and coalesce(whole_mm <= alone_mm + others_mm, whole_mm is not null) as is_below,
         case when is_below then whole_mm when is_whole then alone_mm + others_mm else alone_mm end as nadir_mm,
-        case when is_below then whole_dt else alone_dt end as nadir_dt
+        case when is_below then whole_dt else alone_dt end as nadir_dt,
+        -- as many as it takes to check the arithmetic
+        case when counted_mm = counted_mm::decimal(18, 1) and nadir_mm = nadir_mm::decimal(18, 1) then 1 else 3 end as digits
     from followed
     where at_baseline and baseline_fl = 'N'
 )
@@ -70,7 +72,10 @@ select
     f.usubjid, f.lesion_id, f.visitnum, f.adt,
     case
         when f.lesion_state = 'unequivocal_progression' then 'unequivocal progression of a lesion without measurement'
-        else printf('%.1f mm, nadir %.1f mm on %s: +%.1f mm', f.counted_mm, f.nadir_mm, f.nadir_dt, f.counted_mm - f.nadir_mm)
+        else printf(
+            '%.*f mm, nadir %.*f mm on %s: +%.*f mm%s', digits, f.counted_mm, digits, f.nadir_mm, f.nadir_dt, digits,
+            f.counted_mm - f.nadir_mm, coalesce(printf(', +%.1f %%', (f.counted_mm - f.nadir_mm) * 100 / nullif(f.nadir_mm, 0)), '')
+        )
     end as reason
 from compared f
 cross join study.protocol p

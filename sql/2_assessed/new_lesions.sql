@@ -21,7 +21,10 @@ sighting as (
             when a.method = 'bone_scan' then 'on bone scan alone'
             -- a reader who is sure has seen more than the size
             when a.node_fl = 'Y' and a.counted_mm < p.min_node_target_mm and a.lesion_state <> 'unequivocal'
-                then printf('node of %.1f mm, below %d mm', a.counted_mm, p.min_node_target_mm)
+                then printf(
+                    'node of %.*f mm, below %d mm', case when a.counted_mm = a.counted_mm::decimal(18, 1) then 1 else 3 end, a.counted_mm,
+                    p.min_node_target_mm
+                )
         end as doubt
     from assessed.series_visits v
     join assessed.adtr a using (usubjid, visitnum)

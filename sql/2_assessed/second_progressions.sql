@@ -48,7 +48,10 @@ reasoned as (
 new_lesion as (
     select n.usubjid, min(n.adt) as adt from assessed.new_lesions n
     left join assessed.oligo_courses o on o.usubjid = n.usubjid and o.oligo_fl = 'Y'
-    where n.series = 'after_rt' and n.status = 'UNEQUIVOCAL' and (n.adt > greatest(o.rtstdt, o.oligodt) or o.rtstdt is null)
+    left join assessed.irradiated_lesions i on i.usubjid = n.usubjid and i.lesion_id = n.lesion_id
+    -- what was irradiated and first measured afterwards is no new disease
+    where n.series = 'after_rt' and n.status = 'UNEQUIVOCAL' and coalesce(n.adt <= i.first_fraction_dt, true)
+        and (n.adt > greatest(o.rtstdt, o.oligodt) or o.rtstdt is null)
     group by n.usubjid
 )
 select

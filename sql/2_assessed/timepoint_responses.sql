@@ -71,7 +71,7 @@ responder as (
     select usubjid, series from component
     where by_arithmetic in ('CR', 'PR', 'SD')
     group by usubjid, series
-    having max(adt) filter (by_arithmetic = 'SD') > min(adt) filter (by_arithmetic = 'PR') and count(*) filter (by_arithmetic <> 'SD') > 1
+    having max(adt) filter (by_arithmetic = 'SD') > min(adt) filter (by_arithmetic <> 'SD') and count(*) filter (by_arithmetic <> 'SD') > 1
 ),
 placed as (
     select
@@ -96,12 +96,18 @@ confirmed as (
         min(adt) filter (by_arithmetic = 'PD') as until_dt
     from paired group by usubjid, series
 ),
+progressed as (
+    select usubjid, series, min(adt) as first_pd_dt from component
+    where disease_after_cr <> 'pd' and (by_arithmetic = 'PD' or nontarget_response = 'PD' or new_lesion = 'UNEQUIVOCAL')
+    group by usubjid, series
+),
 corrected as (
     -- what is left after a complete response says that it was a partial one, by the reading that allows it
-    select usubjid, series, max(adt) as disease_dt from component
-    where disease_after_cr <> 'pd' and had_cr and (n_seen > 0 or seen is not null)
-        and by_arithmetic <> 'PD' and nontarget_response <> 'PD' and new_lesion <> 'UNEQUIVOCAL'
-    group by usubjid, series
+    select c.usubjid, c.series, max(c.adt) as disease_dt from component c
+    left join progressed g using (usubjid, series)
+    where c.disease_after_cr <> 'pd' and c.had_cr and (c.n_seen > 0 or c.seen is not null)
+        and c.adt < coalesce(g.first_pd_dt, c.adt + 1)
+    group by c.usubjid, c.series
 ),
 judged as (
     select

@@ -304,6 +304,20 @@ def test_a_binary_fraction_of_another_program_decides_nothing(tmp_path: Path, nu
     assert overall(assess(tmp_path, LIVER, [sized(14, 0), sized(number, 1)])) == ["PR"]
 
 
+def test_na_of_r_is_an_empty_cell(tmp_path: Path) -> None:
+    tr = [sized(30, 0), ["A", "T1", "LDIAM", "NA", "ABSENT", "NA", 1, DAYS[1]]]
+    tr.append(["A", "T1", "LDIAM", 4, "NA", "NA", 2, DAYS[2]])
+    assert overall(assess(tmp_path, LIVER, tr)) == ["CR", "PD"] and rejected(tmp_path) == []
+
+
+def test_a_visit_number_is_not_rounded(tmp_path: Path) -> None:
+    """Two visits would be one."""
+    later = zip((1.12345, 1.12346, 1.5), DAYS[1:], strict=True)
+    tr = [sized(30, 0), *(["A", "T1", "LDIAM", 30, "", "", n, day] for n, day in later)]
+    assert overall(assess(tmp_path, LIVER, tr))[-1] == "SD"
+    assert [reason for *_, reason in rejected(tmp_path)] == 2 * ["VISITNUM: at most four decimals are expected"]
+
+
 def test_readers_are_kept_apart(tmp_path: Path) -> None:
     """The same label means another lesion to another reader; each has a baseline of its own."""
     readers = [("INVESTIGATOR", ""), ("INDEPENDENT ASSESSOR", "R1"), ("INDEPENDENT ASSESSOR", "R2")]

@@ -32,6 +32,7 @@ select
         when testcd not in ('LDIAM', 'LPERP', 'TUMSTATE', 'LNSTATE') then 'TRTESTCD: only LDIAM, LPERP, TUMSTATE and LNSTATE are read'
         when testcd is null then 'TRTESTCD is empty'
         when visit_text is not null and typed.visit is null then 'VISITNUM is not a number'
+        when typed.visit <> try_cast(visit_text as decimal(38, 18)) then 'VISITNUM: at most four decimals are expected'
         when own_dt is null and not (is_not_done and date_text is null) then 'TRDTC: a complete ISO 8601 date is expected'
         when is_not_done and (number_text is not null or state is not null) then 'TRSTAT is NOT DONE, and there is a result'
         when is_not_done then null

@@ -14,6 +14,7 @@ select
         when lesion_id is null then 'TULNKID is empty'
         when lesion_role is null then 'TUORRES: TARGET, NON-TARGET or NEW is expected'
         when visit_text is not null and visit is null then 'VISITNUM is not a number'
+        when visit <> try_cast(visit_text as decimal(38, 18)) then 'VISITNUM: at most four decimals are expected'
         -- a partial date identifies a lesion all the same
         when dt is null and not regexp_full_match(date_text, '\d{4}(-\d{2}(-\d{2})?)?') then 'TUDTC is not an ISO 8601 date'
         when dt is null and length(date_text) = length('2014-03-02') then 'TUDTC is no day of the calendar'
