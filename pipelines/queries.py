@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from pipelines import study
-from pipelines.query_words import sql_labels, sql_parts, words
+from pipelines.query_words import sql_codes, sql_labels, sql_parts, words
 from pipelines.staging_findings import MARK
 from pipelines.study import sql_literal as lit
 from pipelines.warehouse import Home, with_room
@@ -35,7 +35,7 @@ def _language(centre: str) -> str:
     return centres.load(study.ROOT / "centres" / centre).language
 
 
-def _sources(centre: str) -> dict[str, list[str]]:
+def sources(centre: str) -> dict[str, list[str]]:
     """Source of a centre -> the tables that are made from it."""
     from pipelines import centres
 
@@ -83,11 +83,13 @@ def _select(home: Home, centre: str) -> str:
     links, findings = (f"read_parquet({lit(str(staged / name))})" for name in ("links.parquet", "findings.parquet"))
     language = _language(centre)
     said = words(language)
-    forms, fields = sql_labels(language, _sources(centre))
+    forms, fields = sql_labels(language, sources(centre))
+    codes, keys = sql_codes(language)
     conflicts = " ".join(f"when {lit(name)} then {lit(' ' + text)}" for name, text in said["conflict"].items())
     return f"""
         with form(table_name, label) as (values {forms}),
         named(table_name, field, label) as (values {fields}),
+        coded(table_name, field, code, word) as (values {codes}),
         own as (select usubjid, min(local_id) as local_id from {links} group by usubjid),
         unlinked as (
             select rule_id, source_file, source_row, field, min(local_id) as local_id from {findings}
@@ -122,10 +124,10 @@ def _select(home: Home, centre: str) -> str:
             end as priority,
             coalesce(o.local_id, u.local_id) as local_id,
             concat_ws(': ', coalesce(f.label, a.table_short),
-                nullif(array_to_string({sql_parts(said)}, ', '), '')) as form,
+                nullif(array_to_string({sql_parts(said, keys)}, ', '), '')) as form,
             regexp_replace(list_filter(a.parts, lambda part: part like 'visit %')[1], '^visit ', '') as visit,
             coalesce(n.label, case when a.table_name not like 'staged.%' then e.label end, a.field) as field,
-            a.value_received, a.local_expected as expected,
+            coalesce(c.word, d.word, a.value_received) as value_received, a.local_expected as expected,
             a.local_message
                 || case when a.conflict is null then '' else replace(case a.conflict {conflicts} end, '{{day}}',
                     coalesce(a.replied_on, {lit(said["day_unknown"])})) end
@@ -141,6 +143,9 @@ def _select(home: Home, centre: str) -> str:
         left join named n on n.table_name = a.table_name and n.field = a.field
         -- a field of another table than the one that was checked
         left join named e on e.table_name = '' and e.field = a.field
+        left join coded c on c.table_name = a.table_name and c.field = a.field and c.code = a.value_received
+        -- a rule may show another column of its table than the one it asks about
+        left join coded d on d.table_name = a.table_name and d.field = '' and d.code = a.value_received
         left join own o on o.usubjid = a.usubjid
         left join unlinked u on u.rule_id = a.rule_id and u.source_file = a.source_file and u.source_row = a.source_row
             and u.field is not distinct from a.field

@@ -26,10 +26,29 @@ def called(language: str) -> dict[str, str]:
 
 
 @cache
-def site_words(language: str) -> dict[str, str]:
-    """Code of an anatomic site -> what people call it."""
-    known = called(language)
-    return {code: known.get(f"site {code}", code.replace("_", " ")) for code in study.codelist("anatomic_site")}
+def code_words(codelist: str, language: str) -> dict[str, str]:
+    """Code of a list -> what people call it within a sentence; none where everybody says its codes (CR, PD)."""
+    import csv
+
+    with (study.STUDY / "codelists" / f"{codelist}.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    said = f"said_{language}" if rows and f"said_{language}" in rows[0] else "said_en"
+    return {row["code"]: row[said] for row in rows if row.get(said)}
+
+
+@cache
+def codelist_of(column: str, table: str = "") -> str:
+    """The code list of a column of a table, or of one of its name where the table has none; empty without any."""
+    named = [(name, c) for name, known in study.tables().items() for c in known.columns if c.name == column]
+    own = [c.codelist or "" for name, c in named if name == table]
+    return next(iter([*own, *(c.codelist for _, c in named if c.codelist)]), "")
+
+
+def in_words(sql: str, codelist: str, language: str) -> str:
+    """SQL of a code as people call it; what is no code of the list, and all else, as it is."""
+    said = code_words(codelist, language) if codelist else {}
+    cases = " ".join(f"when {lit(code)} then {lit(word)}" for code, word in said.items())
+    return f"case {sql} {cases} else {sql} end" if cases else sql
 
 
 def short(label: str) -> str:
@@ -60,6 +79,16 @@ def field_label(table: str, field: str) -> str:
     return fields().get((table, field)) or alone or field
 
 
+def source_labels(language: str, sources: Mapping[str, Sequence[str]], and_more: bool = False) -> dict[str, str]:
+    """What the sources of a centre are called by the forms that are made from them, where those are few; with
+    `and_more` by the first of them where they are many, too."""
+    known, label = called(language), {name: short(table.label) for name, table in study.staged_tables().items()}
+    made = {name: [known.get(label[t], label[t]) for t in tables] for name, tables in sources.items()}
+    few = {name: ", ".join(labels) for name, labels in made.items() if 0 < len(labels) <= MOST_FORMS}
+    many = {name: ", ".join([*labels[:MOST_FORMS], "…"]) for name, labels in made.items() if len(labels) > MOST_FORMS}
+    return many | few if and_more else few
+
+
 def sql_labels(language: str, sources: Mapping[str, Sequence[str]]) -> tuple[str, str]:
     """SQL values: every form (table, label), and every field as `fields` has it (table, field, label).
 
@@ -67,8 +96,7 @@ def sql_labels(language: str, sources: Mapping[str, Sequence[str]]) -> tuple[str
     """
     known = called(language)
     ours = {name: known.get(label, label) for name, label in forms().items()}
-    made = {f"staged.{name}": [ours[f"staged.{t}"] for t in tables] for name, tables in sources.items()}
-    few = {name: ", ".join(labels) for name, labels in made.items() if len(labels) <= MOST_FORMS}
+    few = {f"staged.{name}": label for name, label in source_labels(language, sources).items()}
     named = words(language)["forms"] | few | ours
     return (
         ", ".join(f"({lit(name)}, {lit(label)})" for name, label in named.items()),
@@ -76,9 +104,30 @@ def sql_labels(language: str, sources: Mapping[str, Sequence[str]]) -> tuple[str
     )
 
 
-def sql_parts(said: Mapping[str, Any]) -> str:
-    """SQL of the parts of a record's key (`a.parts`) as people say them, without its visit."""
-    part = "part"
+def sql_codes(language: str) -> tuple[str, str]:
+    """SQL values: every code of a field (table, field, code, word), and with a field of '' those of a whole table that
+    mean one thing there; and an SQL map, table|code of a record's key -> word."""
+    said = {
+        (name, c.name, code): word
+        for name, table in study.tables().items()
+        for c in table.columns
+        if c.codelist
+        for code, word in code_words(c.codelist, language).items()
+    }
+    meant: dict[tuple[str, str, str], set[str]] = {}
+    for (name, _, code), word in said.items():
+        meant.setdefault((name, "", code), set()).add(word)
+    keys = {f"{name.split('.')[1]}|{k}": w for (name, c, k), w in said.items() if c in study.tables()[name].key}
+    one = {place: word for place, (word, *others) in meant.items() if not others}
+    return (
+        ", ".join(f"({', '.join(map(lit, place))}, {lit(word)})" for place, word in (said | one).items()),
+        f"map {{{', '.join(f'{lit(key)}: {lit(word)}' for key, word in keys.items())}}}",
+    )
+
+
+def sql_parts(said: Mapping[str, Any], codes: str) -> str:
+    """SQL of the parts of a record's key (`a.parts`) as people say them, without its visit; `codes`: of `sql_codes`."""
+    part = f"coalesce({codes}[a.table_short || '|' || part], part)"
     for name, word in said["record"].items():
         part = f"regexp_replace({part}, {lit(f'^{name} ')}, {lit(f'{word} ')})"
     return f"list_transform(list_filter(a.parts, lambda part: part not like 'visit %'), lambda part: {part})"

@@ -1,6 +1,6 @@
 """One query per root cause: what follows from another question is not asked."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pipelines.rules.load import Rule
@@ -10,16 +10,20 @@ if TYPE_CHECKING:
     import duckdb
 
 
+VANISHED = "structure/vanished_record"
+
+
 def cause_of(rule: Rule) -> str:
     """The table by which others may wait for a rule; a note asks nothing: only a rule that names it waits for it."""
     return rule.table.split(".")[1] if rule.severity != "note" else ""
 
 
-def ask_once(con: "duckdb.DuckDBPyConnection", rules: Iterable[Rule]) -> None:
+def ask_once(con: "duckdb.DuckDBPyConnection", rules: Sequence[Rule]) -> None:
     """Take back from `validated.rule_failures` what follows from another question. What excludes a subject stays.
 
     A value that could not be read is not asked for again as missing, and a rule that compares with what we derive waits
-    until nothing is open of what the derivation rests on (`waits_for`). Source: QUALITY, Findings.
+    until nothing is open of what the derivation rests on (`waits_for`). What is wrong with a record waits while
+    its centre is asked whether it exists: its line is that of an earlier delivery. Source: QUALITY, Findings.
     """
     con.execute("""
         delete from validated.rule_failures
@@ -43,5 +47,16 @@ def ask_once(con: "duckdb.DuckDBPyConnection", rules: Iterable[Rule]) -> None:
                 select f.rowid from validated.rule_failures f
                 join waiting w on w.rule_id = f.rule_id
                 join raised r on r.usubjid = f.usubjid and r.cause = w.cause
+            )
+        """)
+    if con.execute(f"select 1 from validated.rule_failures where rule_id = {lit(VANISHED)} limit 1").fetchall():
+        con.execute(f"""
+            delete from validated.rule_failures where severity <> 'exclude' and rowid in (
+                select f.rowid from validated.rule_failures f
+                join staged.deliveries d on d.centre = f.centre and d.delivery_id = f.delivery_id
+                join validated.rule_failures v on v.rule_id = {lit(VANISHED)} and v.centre = f.centre
+                    and v.source_file = f.source_file and v.source_row = f.source_row
+                join staged.deliveries lacks on lacks.centre = v.centre and lacks.delivery_id = v.delivery_id
+                where f.rule_id <> v.rule_id and d.epoch < lacks.epoch
             )
         """)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pipelines import study, study_schema, warehouse
 from pipelines.rules.counts import checked
 from pipelines.rules.load import RULES, Rule, table_columns, tables_read
-from pipelines.rules.statements import FAILURES, MACROS, failing
+from pipelines.rules.statements import FAILURES, MACROS, failing, reasons_macros
 
 if TYPE_CHECKING:
     import duckdb
@@ -75,7 +75,7 @@ def try_examples(rules: Sequence[Rule]) -> dict[str, str]:
 def declare(con: "duckdb.DuckDBPyConnection", rules: Sequence[Rule]) -> None:
     """Every table that the rules read, empty, beside the study's words."""
     study_schema.create_schema(con)
-    con.execute(MACROS)
+    con.execute(MACROS + reasons_macros())
     for table in tables_read(list(rules)):
         if not table.startswith("study."):
             listed = ", ".join(f'"{name}" {kind}' for name, kind in columns_of(table).items())

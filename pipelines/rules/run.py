@@ -10,7 +10,7 @@ from pipelines.rules.again import EVERYBODY, JUDGED, Reach, by_whom, can_go_on, 
 from pipelines.rules.causes import ask_once
 from pipelines.rules.counts import checked, passes
 from pipelines.rules.load import Rule, counted
-from pipelines.rules.statements import FAILURES, MACROS, by_subject, failing, groups
+from pipelines.rules.statements import FAILURES, MACROS, by_subject, failing, groups, reasons_macros
 from pipelines.study import sql_literal as lit
 from pipelines.warehouse import with_room
 
@@ -35,7 +35,7 @@ def run_rules(
     the others go on. Raises `MappingError` where staging raised a rule that no file describes. Source: QUALITY, Rules.
     """
     rules = counted(rules)
-    con.execute(f"create schema if not exists validated; {MACROS}")
+    con.execute(f"create schema if not exists validated; {MACROS} {reasons_macros()}")
     _refuse_unknown_findings(con, rules)
     rules = _not_withdrawn(con, rules)
     able = [r for r in rules if not r.problem and not r.not_yet]

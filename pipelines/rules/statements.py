@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 from pipelines import study
-from pipelines.query_words import site_words
+from pipelines.query_words import codelist_of, in_words
 from pipelines.rules.load import LANGUAGES, PLACEHOLDER, Rule, table_columns
 from pipelines.study import sql_literal as lit
 
@@ -16,6 +17,7 @@ FAILURES = (
 NOT_GIVEN = {"en": "not given", "it": "non indicato"}
 ALIAS = re.compile(r"\b([a-z]\w*)\.")
 NAMED = re.compile(r"\b((?:staged|harmonised|assessed|validated)\.\w+)")
+COLUMN = re.compile(r"\w+\.(\w+)")
 SUBQUERY = re.compile(r"\bselect\b", re.IGNORECASE)
 MACROS = r"""
     -- a number as a person writes it, without the zeros of its scale
@@ -25,6 +27,22 @@ MACROS = r"""
     create or replace temp macro delivery_day(id) as
         try_cast(nullif(regexp_extract(id, '\d{4}-\d{2}-\d{2}'), '') as date);
 """
+
+
+def reasons() -> dict[str, dict[str, str]]:
+    """Language -> what stands in a reason that our SQL gives (a regular expression) -> what is said."""
+    return dict(study.read_yaml(Path(__file__).with_name("reasons.yaml")))
+
+
+def reasons_macros() -> str:
+    """SQL macros `reason_<language>(text)`: such a reason as a centre reads it."""
+    made = ""
+    for language, said in reasons().items():
+        sql = "t"
+        for there, words in said.items():
+            sql = f"regexp_replace({sql}, {lit(there)}, {lit(words)}, 'g')"
+        made += f"create or replace temp macro reason_{language}(t) as {sql};"
+    return made
 
 
 def groups(rules: Iterable[Rule]) -> list[tuple[Rule, ...]]:
@@ -126,33 +144,31 @@ def _value(rule: Rule) -> str:
     return "t.value_received" if rule.raised_by else f"shown({rule.value or f't.{rule.fields[0]}'})"
 
 
-def _said(column: str, language: str) -> str:
+def _said(rule: Rule, column: str, language: str) -> str:
     """SQL of a column of the table in a text."""
-    return _in_words(f"shown(t.{column})", [column], language)
+    return in_words(f"shown(t.{column})", codelist_of(column, rule.table), language)
 
 
-def _in_words(sql: str, named: Sequence[str], language: str) -> str:
-    """An anatomic site as people call it, which for us is a code; what is none, and all else, as it is."""
-    if "anatomic_site" not in named:
-        return sql
-    cases = " ".join(f"when {lit(code)} then {lit(said)}" for code, said in site_words(language).items())
-    return f"case {sql} {cases} else {sql} end"
+def _asked_about(rule: Rule) -> str:
+    """The code list of what a rule asks about: of its value where that is a column, or of its field."""
+    column = COLUMN.fullmatch(rule.value or "")
+    return codelist_of(column[1] if column else rule.fields[0], rule.table) if rule.fields else ""
 
 
 def _expected(rule: Rule, language: str) -> str:
     if not rule.expected:
         return "(t.expected)::varchar" if rule.raised_by else "(null)::varchar"
-    return f"({_in_words(rule.expected[language], rule.fields[:1], language)})::varchar"
+    return in_words(f"({rule.expected[language]})::varchar", _asked_about(rule), language)
 
 
 def _texts(rule: Rule, language: str) -> tuple[str, str]:
     """Message and suggestion; placeholders are filled in by SQL, and an empty value reads `not given`."""
-    value = _value(rule) if rule.raised_by else _in_words(_value(rule), rule.fields[:1], language)
+    value = in_words(_value(rule), _asked_about(rule), language)
     special = {"value": value, "expected": _expected(rule, language)}
     special |= {name: f"({sql[language]})::varchar" for name, sql in rule.words.items()}
     parts = []
     for i, text in enumerate(PLACEHOLDER.split(rule.message[language])):
         if text:
-            filled = f"coalesce({special.get(text) or _said(text, language)}, {lit(NOT_GIVEN[language])})"
+            filled = f"coalesce({special.get(text) or _said(rule, text, language)}, {lit(NOT_GIVEN[language])})"
             parts.append(filled if i % 2 else lit(text))
     return " || ".join(parts), lit(rule.suggestion[language])

@@ -4,7 +4,7 @@
 -- source: QUALITY, Findings and the life of a query
 with step as (
     select
-        h.*, s.failing_fl, s.own_fl, s.value_hash, s.reply_delivery, s.replied_query,
+        h.*, s.failing_fl, s.own_fl, s.delivered_since_fl, s.value_hash, s.reply_delivery, s.replied_query,
         h.state in ('new', 'open', 'reopened') as is_asked,
         lag(h.state) over (partition by h.query_id order by h.epoch) as state_before
     from validated.query_history h
@@ -39,7 +39,10 @@ newest as (
     select max(delivery_dt) as delivery_dt from validated.deliveries
 )
 select
-    l.query_id, e.centre, b.usubjid, b.table_name, b.record_key, b.field, b.rule_id, b.severity, b.cause_id, e.state, e.conflict,
+    l.query_id, e.centre, b.usubjid, b.table_name, b.record_key, b.field, b.rule_id, b.severity, b.cause_id, e.state,
+    -- what the centre confirmed decides who is in the analysis, and no decision lifts it: nothing is waited for
+    case when e.state = 'answered' and e.delivered_since_fl = 'Y' and r.site_reply = 'confirmed' and b.severity in ('stop', 'exclude')
+        then 'stays_excluded' else e.conflict end as conflict,
     f.delivery_id as first_delivery, f.delivery_dt as first_dt, s.delivery_id as last_delivery, s.delivery_dt as last_dt, l.changed_dt,
     case when e.is_asked then l.asked_dt + p.reply_days end as due_dt,
     case when e.state in ('resolved', 'cancelled', 'accepted') then l.changed_dt else newest.delivery_dt end - f.delivery_dt as age_days,

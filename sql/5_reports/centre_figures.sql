@@ -12,7 +12,7 @@ last_of_day as (
 -- the life of each query in the deliveries of its own centre; what others or an answer changed belongs to the one before
 life as (
     select
-        h.query_id, h.centre, q.rule_id, q.first_dt, coalesce(d.delivery_id, e.delivery_id) as delivery_id,
+        h.query_id, h.centre, q.rule_id, q.first_dt, q.conflict, coalesce(d.delivery_id, e.delivery_id) as delivery_id,
         arg_max(h.state, h.epoch) as state
     from validated.query_history h
     join validated.queries q using (query_id)
@@ -22,16 +22,24 @@ life as (
     group by all
 ),
 aged as (
-    select *, state in ('new', 'open', 'answered', 'reopened') as is_open from life
+    -- a confirmed exclusion stands, and waits for nobody
+    select *, state in ('new', 'open', 'reopened') or (state = 'answered' and conflict is distinct from 'stays_excluded') as is_open
+    from life
+),
+newest as (
+    select max(delivery_dt) as delivery_dt from validated.deliveries
 ),
 asked as (
     select
         d.centre, d.delivery_id, count(a.query_id) filter (a.is_open) as n_open, count(a.query_id) filter (a.state = 'new') as n_new,
         count(a.query_id) filter (a.state = 'resolved') as n_resolved, count(a.query_id) filter (a.state = 'reopened') as n_reopened,
-        median(greatest(d.delivery_dt - a.first_dt, 0)) filter (a.is_open) as median_days,
+        -- a centre that sends nothing leaves its queries open up to the newest delivery of the study
+        median(greatest(case when d.n_back = 0 then greatest(d.delivery_dt, n.delivery_dt) else d.delivery_dt end - a.first_dt, 0))
+            filter (a.is_open) as median_days,
         -- what the centre confirmed differs all the same
         count(a.query_id) filter (a.state not in ('resolved', 'cancelled') and r.code is not null) as n_differing
     from delivery d
+    cross join newest n
     left join aged a using (centre, delivery_id)
     left join study.agreement_rule r on r.code = a.rule_id
     group by d.centre, d.delivery_id

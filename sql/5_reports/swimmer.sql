@@ -21,7 +21,9 @@ thing as (
     select usubjid, 'follow_up' as kind, null as detail, trtsdt as start_dt, last_dt as end_dt from shown
     union all
     select
-        e.usubjid, case when e.exdose_mg > 0 then 'drug' else 'interruption' end, case when e.exdose_mg > 0 then e.exdose_mg || ' mg/day' else e.exadj end,
+        -- a dose that nobody can read was given all the same
+        e.usubjid, case when e.exdose_mg = 0 then 'interruption' else 'drug' end,
+        case when e.exdose_mg = 0 then e.exadj else coalesce(e.exdose_mg || ' mg/day', 'dose not known') end,
         e.exstdt, least(coalesce(e.exendt, s.last_dt), s.last_dt)
     from harmonised.exposures e
     join shown s using (usubjid)

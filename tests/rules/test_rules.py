@@ -18,7 +18,7 @@ from pipelines.orchestration.take_in import declare_staged, stop_rules
 from pipelines.rules import examples
 from pipelines.rules.load import RECEIVED, Rule, counted, load_rules
 from pipelines.rules.run import run_rules
-from pipelines.rules.statements import failing
+from pipelines.rules.statements import failing, reasons
 
 RULES = counted(load_rules())
 HOME_CENTRE, SUBJECT = examples.HERE, examples.SUBJECT
@@ -74,11 +74,21 @@ def test_an_example_that_cannot_be_read_spoils_no_other_rule() -> None:
     assert list(examples.try_examples([first, simple(name="second", examples=healthy)])) == ["made/first"]
 
 
-def test_an_anatomic_site_is_told_in_words_of_the_language(con: duckdb.DuckDBPyConnection) -> None:
-    (rule,) = (r for r in RULES if r.rule_id == "linkage/target_site_differs")
+@pytest.mark.parametrize(("name", "expected", "local_expected", "words"), [
+    ("linkage/target_site_differs", "bone", "osso", ("polmone", "osso")),
+    ("linkage/lesion_site_differs", "lung", "polmone", ("polmone", "osso")),  # of a table without such a column
+    ("recist/modality_changed", "CT", "TC", ("con RM", "con TC")),
+    ("recist/progression_pattern_differs", "both inside and outside the irradiated volume",
+     "sia dentro sia fuori dal volume irradiato", ("solo lesioni irradiate",)),
+    ("recist/state_and_diameter", "no diameter, or 0 mm", "nessun diametro, oppure 0 mm", ("è assente",)),
+])  # fmt: skip
+def test_codes_are_told_in_words_of_the_language(
+    con: duckdb.DuckDBPyConnection, name: str, expected: str, local_expected: str, words: tuple[str, ...]
+) -> None:
+    (rule,) = (r for r in RULES if r.rule_id == name)
     (found,) = examples.judge(con, rule, rule.examples["fails"][0])[1]
-    assert (found["local_expected"], found["expected"]) == ("osso", "bone")
-    assert "polmone" in found["local_message"] and "osso" in found["local_message"]
+    assert (found["expected"], found["local_expected"]) == (expected, local_expected)
+    assert all(word in found["local_message"] for word in words), found["local_message"]
 
 
 @pytest.mark.parametrize(("day", "asked"), [(None, False), ("2017-03-31", True), ("2017-04-01", False)])
@@ -189,6 +199,23 @@ def test_one_question_per_root_cause(con: duckdb.DuckDBPyConnection) -> None:
     con.execute("update staged.findings set staged_field = 'fraction_no'")
     run_rules(con, [twice, *(r for r in RULES if r.raised_by)])
     assert con.execute(found).fetchall() == [("made/twice", "S-001"), ("made/twice", "S-002")]
+
+
+def test_what_is_wrong_with_a_record_waits_while_it_is_asked_whether_it_exists(con: duckdb.DuckDBPyConnection) -> None:
+    """Line 4 of the first delivery vanished with the second; line 4 of the third is another record."""
+    con.execute("""
+        insert into staged.deliveries by name
+        select n as epoch, 'here' as centre, 'd' || (9 - n) as delivery_id, 'snapshot' as kind from range(1, 4) t(n);
+        insert into staged.findings by name
+        select 'here' as centre, 'd7' as delivery_id, 'fractions' as table_name, 'S-001' as usubjid,
+            'f.csv' as source_file, '4' as source_row, 'structure/vanished_record' as rule_id
+    """)
+    for usubjid, delivery in (("S-001", "d8"), ("S-002", "d6")):
+        place = {"source_file": "f.csv", "source_row": "4", "delivery_id": delivery}
+        insert(con, "harmonised.fractions", {"usubjid": usubjid, "dose_gy": 12, **place})
+    run_rules(con, [simple(), *(r for r in RULES if r.raised_by)])
+    found = con.execute("select rule_id, usubjid from validated.rule_failures order by all").fetchall()
+    assert found == [("made/up", "S-002"), ("structure/vanished_record", "S-001")]
 
 
 def test_a_late_component_is_found_in_its_own_assessment(con: duckdb.DuckDBPyConnection) -> None:
@@ -306,6 +333,66 @@ def test_what_staging_found_is_worded_by_its_rule(con: duckdb.DuckDBPyConnection
     assert con.execute(status).fetchall() == [("a", "fail"), ("b", "pass")]
 
 
+@pytest.mark.parametrize(("name", "value", "expected", "words"), [
+    ("duplicate_record", "L1", "one record per patient, les; we kept that of d.csv, row 2",
+     ("(f: L1)", "un record per paziente, les; abbiamo tenuto quello di d.csv, riga 2")),
+    ("duplicate_record", None, "one record per patient; we kept that of d.csv, row 2", ("di una volta;", "riga 2")),
+    ("unreadable_date", "31/02/14", "a date that exists, as DD/MM/YY or DD/MM/YYYY",
+     ("un giorno che non esiste", "una data che esiste, nella forma GG/MM/AA oppure GG/MM/AAAA.")),
+    ("unreadable_date", "1900-01-01", "a date after 1900-02-28, as YYYY-MM-DD",
+     ("data vuota", "una data successiva al 1900-02-28, nella forma AAAA-MM-GG.")),
+    ("unreadable_date", "x", "a date as YYYY-MM-DD", ("'x', che non si legge", "una data nella forma AAAA-MM-GG.")),
+    ("partial_date", "2014", "a date as YYYY-MM-DD", ("una data nella forma AAAA-MM-GG.",)),
+    ("damaged_id", None, "an identifier of 7 digits or more", ("un identificativo di 7 cifre o più.",)),
+    ("damaged_id", None, "an identifier of 4 to 6 digits", ("un identificativo di 4 a 6 cifre.",)),
+    ("damaged_id", None, "an identifier of digits alone", ("un identificativo di sole cifre.",)),
+    ("damaged_id", None, "an identifier of the agreed form", ("un identificativo della forma concordata.",)),
+])  # fmt: skip
+def test_what_staging_found_is_told_in_italian(
+    con: duckdb.DuckDBPyConnection, name: str, value: str | None, expected: str, words: tuple[str, ...]
+) -> None:
+    found = {"centre": "a", "table_name": "labs", "field": "f", "value_received": value, "expected": expected}
+    con.execute(examples.row_sql("staged.findings", {**found, "rule_id": f"structure/{name}"}))
+    run_rules(con, [r for r in RULES if r.raised_by], {"a": "it"})
+    ((message,),) = con.execute("select local_message from validated.rule_failures").fetchall()
+    assert all(word in message for word in words), message
+
+
+@pytest.mark.parametrize(("reason", "english", "italian"), [
+    ("target SD, non-target NA, new lesion no: SD; sum 43.0, nadir 42.0 on 2012-07-12: +1.0 mm, +2.4 %; baseline 48.0",
+     "target SD, no non-target lesions, no new lesion: SD; sum 43.0, nadir 42.0 on 2012-07-12: +1.0 mm, +2.4 %; "
+     "baseline 48.0",
+     "target SD, nessuna lesione non target, nessuna lesione nuova: SD; somma 43.0, nadir 42.0 il 2012-07-12: +1.0 mm, "
+     "+2.4 %; basale 48.0"),
+    ("target NE, non-target NE, new lesion unequivocal: PD; 1 of 2 target lesions assessed; a size is missing, "
+     "so that there is no sum to compare",
+     "target NE, non-target NE, a new lesion: PD; 1 of 2 target lesions assessed; a size is missing, so that "
+     "there is no sum to compare",
+     "target NE, non target NE, una lesione nuova: PD; 1 di 2 lesioni target valutate; manca una misura, quindi "
+     "non c'è una somma da confrontare"),
+    ("L1: PR, 18.0 mm, baseline 30.0, nadir 30.0 on 2014-02-01: -12.0 mm, -40.0 %; L2: CR, absent",
+     "L1: PR, 18.0 mm, baseline 30.0, nadir 30.0 on 2014-02-01: -12.0 mm, -40.0 %; L2: CR, absent",
+     "L1: PR, 18.0 mm, basale 30.0, nadir 30.0 il 2014-02-01: -12.0 mm, -40.0 %; L2: CR, scomparsa"),
+    ("L1: NE, not measurable; the radiotherapy centre saw: not_evaluable",
+     "L1: NE, not measurable; the radiotherapy centre saw: not evaluable",
+     "L1: NE, non misurabile; per la radioterapia: non valutabile"),
+])  # fmt: skip
+def test_a_reason_of_ours_is_told_in_the_words_of_a_centre(
+    con: duckdb.DuckDBPyConnection, reason: str, english: str, italian: str
+) -> None:
+    told = con.execute("select reason_en($1), reason_it($1)", [reason]).fetchall()
+    assert told == [(english, italian)]
+
+
+def test_every_reason_that_is_translated_is_given_somewhere() -> None:
+    """Or a changed text would silently be English again."""
+    sql = " ".join(path.read_text(encoding="utf-8") for path in (study.ROOT / "sql" / "2_assessed").glob("*.sql"))
+    composed = ("new lesion ", ": ")  # of a word and a code
+    whole = [there for there in reasons()["it"] if len(there) > 20 and not there.startswith(composed)]
+    pieces = [piece for there in whole for piece in re.split(r"\(.+?\)|\\d\+", there) if len(piece) > 4]
+    assert pieces and [piece for piece in pieces if piece.strip(" ,") not in sql] == []
+
+
 def test_a_finding_that_no_rule_describes_is_not_lost(con: duckdb.DuckDBPyConnection) -> None:
     con.execute("insert into staged.findings by name select 'structure/new_kind' as rule_id")
     with pytest.raises(MappingError, match="structure/new_kind"):
@@ -365,6 +452,12 @@ def causes(rules: Iterable[Rule]) -> dict[str, set[str]]:
 def test_no_rules_wait_for_each_other_in_a_circle() -> None:
     """Each would take back its question, and nobody would be asked."""
     TopologicalSorter(causes(RULES)).prepare()
+
+
+def test_what_waits_for_fractions_waits_for_records_that_became_none() -> None:
+    """A record under two contents is used in none of them: a course lacks the fraction, and nobody asks about that."""
+    waiting = {r.rule_id for r in RULES if "fractions" in r.waits_for}
+    assert waiting and waiting <= {r.rule_id for r in RULES if "structure/two_contents" in r.waits_for}
 
 
 def test_a_circle_of_any_length_is_seen() -> None:

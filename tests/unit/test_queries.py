@@ -70,7 +70,8 @@ def test_queries_are_ranked_and_name_the_patient_as_the_centre_does(
     ]  # fmt: skip
     assert tuple(found[0]) == ASKED + REPLY
     assert (found[1]["form"], found[1]["visit"]) == ("Lesion measurements: L1", "2")
-    assert found[2]["form"] == "Adverse events: Fatigue", "the centre's own name says nothing"
+    assert (found[1]["value_received"], found[2]["value_received"]) == ("MRI", "=1+1"), "codes are said in words"
+    assert found[2]["form"] == "Adverse events: fatigue", "the centre's own name says nothing"
     assert (found[0]["first_seen"], found[0]["due_date"]) == ("2017-04-02", "2017-05-02")
 
 
