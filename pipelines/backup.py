@@ -9,13 +9,14 @@ import json
 import re
 import shutil
 import tarfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from pipelines.deliveries import denylist, ledger
 from pipelines.deliveries.inbox import content_of, entries
 from pipelines.deliveries.ledger import Delivery, now
+from pipelines.deliveries.parts import lying
 from pipelines.errors import RestageError, UsageError
 from pipelines.warehouse import Home
 
@@ -122,7 +123,7 @@ def _check_whole(home: Home, sums: Mapping[str, str]) -> None:
 
 def _kept(home: Home) -> Iterator[tuple[str, Path]]:
     """The files of a backup by their names in the home; outboxes are kept although they lie among the reports."""
-    known = ledger.read(home)
+    known = ledger.by_place(home)
     # a delivery of the inbox is left out as a whole or not at all: half of one would be another delivery
     waiting = {Path("inbox", *f.parts[-2:]) for f in home.inbox.glob("*/*") if not _is_taken_in(f, known)}
     for top in sorted(home.root.iterdir()):
@@ -138,12 +139,12 @@ def _kept(home: Home) -> Iterator[tuple[str, Path]]:
             yield within.as_posix(), path
 
 
-def _is_taken_in(folder: Path, known: Sequence[Delivery]) -> bool:
+def _is_taken_in(folder: Path, known: Mapping[tuple[str, str], list[Delivery]]) -> bool:
     """Whether the ledger has this delivery of the inbox; that its bytes are in the archive says nothing, as they come
     again. What cannot be read was refused when it was taken in, and is not in the ledger."""
     found = {name: sum_ for name, path in entries(folder) if (sum_ := content_of(path))}
-    mine = (d for d in known if (d.centre, d.name) == folder.parts[-2:])
-    return any(found == {name: f["sha256"] for name, f in d.files.items()} for d in mine)
+    came = known.get((folder.parent.name, folder.name), [])
+    return any(found == {name: f["sha256"] for name, f in there.items()} for there in lying(came))
 
 
 def _unpacked(source: Path, draft: Path) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """A subject withdraws consent: gone from every layer, report and archived file, and kept out from then on."""
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,8 @@ from pipelines import freeze
 from pipelines.deliveries import acceptances, denylist, erase, gone, ledger, search
 from pipelines.deliveries.land import land
 from pipelines.deliveries.ledger import Delivery
-from pipelines.errors import DeliveryRejected
+from pipelines.errors import DeliveryRejected, UsageError
+from pipelines.staging import INVISIBLE
 from pipelines.warehouse import Home, clear_reports, remove
 
 if TYPE_CHECKING:
@@ -26,10 +28,29 @@ class Withdrawn:
 
 
 def withdraw(home: Home, usubjid: str, centres: Mapping[str, "Centre"]) -> Withdrawn:
-    """Enter a subject in the denylist and remove what was made from its rows; what is cut off, the next run ends."""
+    """Enter a subject in the denylist and remove what was made from its rows; what is cut off, the next run ends.
+
+    Raises `UsageError` for what is no study code: a mistyped one would leave the subject in.
+    """
+    usubjid = usubjid.strip(INVISIBLE).upper()
+    if not is_code(usubjid):
+        raise UsageError(
+            f"{usubjid}: no study code, or mistyped: its form is that of RCC-ME1-001-M, and the last character checks "
+            "the others. Nobody was withdrawn: look up the code and run again."
+        )
     denylist.begin(home, [usubjid])
     denylist.add(home, denylist.CODE, [usubjid])
     return _taken_out(home, centres)
+
+
+def is_code(text: str) -> bool:
+    """Whether a text is written as study codes are issued and its check character fits (ISO 7064 mod 37,36)."""
+    if not re.fullmatch("[0-9A-Z]+-[0-9A-Z]+-[0-9A-Z]+-[0-9A-Z]", text):
+        return False
+    sum_, *digits, last = 36, *(int(c, 36) for c in text.replace("-", ""))
+    for digit in digits:
+        sum_ = ((sum_ + digit - 1) % 36 + 1) * 2 % 37
+    return (sum_ + last) % 36 == 1
 
 
 def finish(home: Home, centres: Mapping[str, "Centre"]) -> Withdrawn | None:

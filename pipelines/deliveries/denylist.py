@@ -70,12 +70,16 @@ def end(home: Home) -> None:
 
 
 def digest(home: Home, centre: str, identifier: str) -> str:
-    """HMAC-SHA256 of centre and identifier under the study's own key; case does not count."""
-    return _digest(_key(home), centre, identifier)
+    """HMAC-SHA256 of centre and identifier under the study's own key; case does not count, nor hyphens and blanks of a
+    study code."""
+    return _digests(_key(home), centre, identifier)[0]
 
 
-def _digest(key: bytes, centre: str, identifier: str) -> str:
-    return hmac.digest(key, f"{centre}\n{identifier.strip(INVISIBLE).upper()}".encode(), "sha256").hex()
+def _digests(key: bytes, centre: str, identifier: str) -> list[str]:
+    """What stands in the list for an identifier; then what stands there for a study code in earlier versions."""
+    text = identifier.strip(INVISIBLE).upper()
+    forms = [re.sub("[^0-9A-Z]", "", text), text] if centre == CODE else [text]
+    return [hmac.digest(key, f"{centre}\n{form}".encode(), "sha256").hex() for form in forms]
 
 
 def withdrawn(home: Home, centre: "Centre", landed: Path) -> set[str]:
@@ -92,7 +96,8 @@ def codes(home: Home, centre: "Centre", landed: Path) -> set[str]:
     denied = read(home)
     with closing(warehouse.memory()) as con:
         named = {code.strip(INVISIBLE) for _, code in _linked(centre, con, landed)}
-    return {form for c in named if digest(home, CODE, c) in denied for form in (c, c.upper())}
+    key = _key(home)
+    return {form for c in named if not denied.isdisjoint(_digests(key, CODE, c)) for form in (c, c.upper())}
 
 
 def among(home: Home, centre: str, ids: Iterable[str]) -> set[str]:
@@ -100,7 +105,7 @@ def among(home: Home, centre: str, ids: Iterable[str]) -> set[str]:
     if not (denied := read(home)):
         return set()
     key = _key(home)
-    return {i for i in ids if _digest(key, centre, i) in denied}
+    return {i for i in ids if not denied.isdisjoint(_digests(key, centre, i))}
 
 
 def teller(home: Home, centre: str) -> Callable[[str], bool]:
@@ -108,16 +113,17 @@ def teller(home: Home, centre: str) -> Callable[[str], bool]:
     if not (denied := read(home)):
         return lambda word: False
     key = _key(home)
-    return lambda word: _digest(key, CODE, word) in denied or _digest(key, centre, word) in denied
+    return lambda word: not denied.isdisjoint([*_digests(key, CODE, word), *_digests(key, centre, word)])
 
 
 def _denied(home: Home, centre: "Centre", con: "duckdb.DuckDBPyConnection", landed: Path, denied: set[str]) -> set[str]:
-    found = {i for i, code in _linked(centre, con, landed) if digest(home, CODE, code) in denied}
+    key = _key(home)
+    found = {i for i, code in _linked(centre, con, landed) if not denied.isdisjoint(_digests(key, CODE, code))}
     for source in centre.sources:
         path = landed / f"{source}.parquet"
         for text in subject_sql(centre, source, con, path):
             ids = con.execute(f"select distinct {text} as i from {_read(path)} where i is not null").fetchall()
-            found |= {i for (i,) in ids if digest(home, centre.name, i) in denied}
+            found |= {i for (i,) in ids if not denied.isdisjoint(_digests(key, centre.name, i))}
     return found
 
 

@@ -9,6 +9,7 @@ from threading import Lock
 from pipelines.deliveries import ledger
 from pipelines.deliveries.inbox import entries, sha256_of, signature_of, waiting
 from pipelines.deliveries.ledger import Delivery
+from pipelines.deliveries.parts import beside
 from pipelines.deliveries.seen import spoken, write_seen
 from pipelines.warehouse import Home
 
@@ -45,6 +46,12 @@ def _lost(delivery: Delivery) -> dict[str, set[str]]:
     return lost | {name: {sha256} for name, sha256 in delivery.erased.items()}
 
 
+def _sums(delivery: Delivery) -> list[tuple[str, set[str]]]:
+    """Names of files, with the sums of all that they ever held."""
+    held = {name: {str(about["sha256"])} for name, about in delivery.files.items()}
+    return [*_lost(delivery).items(), *held.items()]
+
+
 def _forget_in_inbox(home: Home, delivery: Delivery, lost: dict[str, set[str]]) -> None:
     """Let the inbox hold what the archive now holds. Where a file lies there that did not come with the delivery, it is
     another one, which is not taken in yet or speaks for itself."""
@@ -53,9 +60,9 @@ def _forget_in_inbox(home: Home, delivery: Delivery, lost: dict[str, set[str]]) 
         return
     files = ((name, path) for name, path in entries(folder) if path.is_file() and not path.is_symlink())
     there = {spoken(name): path for name, path in files if os.access(path, os.R_OK)}
-    held = {name: {str(about["sha256"])} for name, about in delivery.files.items()}
-    sums = {name: sha256_of(path) for name, path in there.items() if name in lost or name in held}
-    if any(sums.get(name) not in lost.get(name, set()) | held.get(name, set()) for name in there):
+    came = [(name, sha256) for d in (delivery, *beside(home, delivery)) for name, sums in _sums(d) for sha256 in sums]
+    sums = {name: sha256_of(path) for name, path in there.items()}
+    if not {*sums.items()} <= {*came}:
         return
     for name in lost.keys() & sums.keys():
         if sums[name] in lost[name]:

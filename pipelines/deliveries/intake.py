@@ -18,12 +18,10 @@ from pipelines.deliveries.inbox import (
 )
 from pipelines.deliveries.ledger import Delivery
 from pipelines.deliveries.manifest import NAME, Manifest, compare, iso_date, read_manifest
+from pipelines.deliveries.parts import is_answer, kinds, lying
 from pipelines.deliveries.seen import read_seen, spoken, write_seen
 from pipelines.errors import Problem
 from pipelines.warehouse import Home
-
-# the list that we sent, also as a browser or a person names its second copy
-ANSWER = re.compile(r"queries ?(\([0-9]+\))?\.(csv|xlsx)", re.IGNORECASE)
 
 
 def intake(
@@ -31,9 +29,9 @@ def intake(
 ) -> list[Delivery]:
     """Take in what the inbox holds and the archive does not; returns the new ledger entries in their order.
 
-    Input: `inbox/<centre>/<delivery>/`, one folder (or one single file) a delivery, of those that are `wanted`. A
-    folder that did not change since it was taken in is not read again; one that changed is another delivery. Nothing is
-    removed from the inbox.
+    Input: `inbox/<centre>/<delivery>/`, one folder (or one single file) a delivery, of those that are `wanted`; a list
+    of queries beside an export is a delivery of its own, after it. A folder that did not change since it was taken in
+    is not read again; one that changed is another delivery. Nothing is removed from the inbox.
     """
     finish(home)
     before, noted = read_seen(home), ledger.seen(home)
@@ -43,12 +41,15 @@ def intake(
         if not signature or seen.get(place) == signature or not wanted(centre, folder):
             continue
         try:
-            delivery = _take(home, centre, folder, centre in centres)
+            arrived = _take(home, centre, folder, centre in centres)
         except (StillGrowing, FileNotFoundError):  # a file that was there has another name by now
             continue
-        if delivery is not None:
-            _enter(home, delivery := _kept_out(home, delivery))
-            new.append(delivery)
+        for part in arrived:
+            if (delivery := _told(home, part)) is not None:
+                _enter(home, delivery := _kept_out(home, delivery))
+                new.append(delivery)
+        # a subject may have been taken out of what lies there since it first came
+        let_go(home, ledger.by_place(home).get((centre, spoken(folder.name)), []))
         now = ledger.seen(home).get(place, "")  # another one where a subject was taken out of it just now
         seen[place] = signature if now == noted.get(place, "") else now
     if seen != before:
@@ -60,7 +61,7 @@ def archived(home: Home) -> dict[tuple[str, str], list[str]]:
     """Centre and name in the inbox -> content hashes of what came from there, in order: in a home that was copied or
     restored every file of the inbox looks new by its times."""
     return {
-        place: [content_hash_of(*place, {n: str(f["sha256"]) for n, f in d.files.items()}) for d in came]
+        place: [content_hash_of(*place, {n: str(f["sha256"]) for n, f in there.items()}) for there in lying(came)]
         for place, came in ledger.by_place(home).items()
     }
 
@@ -96,8 +97,8 @@ def _enter(home: Home, delivery: Delivery) -> None:
         letting_go(home, delivery.centre).unlink()
 
 
-def _take(home: Home, centre: str, folder: Path, known: bool) -> Delivery | None:
-    """Archive one delivery and say what it is; None when the ledger has it already."""
+def _take(home: Home, centre: str, folder: Path, known: bool) -> list[Delivery]:
+    """Archive what lies in one folder: an export, an answer or one of each; what cannot be taken stays together."""
     received, problems = ledger.now(), []
     files: dict[str, dict[str, str | int]] = {}
     if not known:
@@ -130,19 +131,26 @@ def _take(home: Home, centre: str, folder: Path, known: bool) -> Delivery | None
             Problem(spoken(folder.name), "", "at least one file", "Put the export's files into the folder.")
         )
     day = manifest.extract_date or iso_date(folder.name)
-    digest = ledger.content_hash({name: str(f["sha256"]) for name, f in files.items()})
-    digest_id = f"{centre}-{re.sub(r'[^0-9A-Za-z_-]+', '_', folder.name)[:40]}-{digest[:8]}"
-    delivery = Delivery(
-        digest_id, centre, spoken(folder.name),
+    whole = Delivery(
+        "", centre, spoken(folder.name),
         received,
         day or received[:10], files, "rejected" if problems else "received", tuple(map(str, problems)),
         not problems, day is not None, removes=bool(manifest.removed),
     )  # fmt: skip
+    parts = [set(files)] if problems else kinds(files)
+    return [replace(whole, files={name: files[name] for name in files if name in part}) for part in parts]
+
+
+def _told(home: Home, delivery: Delivery) -> Delivery | None:
+    """A delivery with its name in the ledger, and what it is; None when the ledger has it already."""
+    digest = ledger.content_hash({name: str(f["sha256"]) for name, f in delivery.files.items()})
+    digest_id = f"{delivery.centre}-{re.sub(r'[^0-9A-Za-z_-]+', '_', delivery.name)[:40]}-{digest[:8]}"
+    delivery = replace(delivery, delivery_id=digest_id)
     before = ledger.read(home)
     same = re.compile(rf"{re.escape(digest_id)}(-[0-9]+)?").fullmatch
-    here = ledger.by_place(home).get((centre, delivery.name), [])
+    came = ledger.by_place(home).get((delivery.centre, delivery.name), [])
+    here = [d for d in came if is_answer(d) == is_answer(delivery)]
     if again := [d for d in here if same(d.delivery_id)]:
-        let_go(home, again)  # a subject may have been taken out of it since it first came
         if again[-1] == here[-1]:
             return None
         # other files came under this name since, so the centre went back to these
@@ -151,9 +159,11 @@ def _take(home: Home, centre: str, folder: Path, known: bool) -> Delivery | None
             delivery = replace(delivery, files=left.files, erased=left.erased, readable=left.readable)
     if known_as := [d for d in before if same(d.delivery_id)]:
         delivery = replace(delivery, delivery_id=f"{digest_id}-{len(known_as) + 1}")
-    if not problems and all(ANSWER.fullmatch(name) for name in content):
+    if delivery.state == "rejected":
+        return delivery
+    if is_answer(delivery):
         return delivery.decided("answer")
-    twin = None if problems else _twin(delivery, before)
+    twin = _twin(delivery, before)
     return delivery.decided("duplicate", (f"the same files as {twin.name}",)) if twin else delivery
 
 

@@ -14,6 +14,7 @@ from pipelines.deliveries import ledger, unknown, unpack
 from pipelines.deliveries.earlier import before, changes_only, in_order
 from pipelines.deliveries.ledger import Delivery, object_path
 from pipelines.deliveries.manifest import NAME
+from pipelines.deliveries.parts import is_list
 from pipelines.deliveries.rows import File, Landing, land_rows
 from pipelines.errors import DeliveryRejected, Problem
 from pipelines.study import sql_literal
@@ -64,9 +65,13 @@ def land(home: Home, centre: "Centre", delivery: Delivery, limit: str | None = w
         if not landing.problems:
             layouts = {name: layout_of(source, files) for name, source in centre.sources.items()}
             landing.notes += unknown.item_groups(layouts, landing.scratch)
-        for expected, names in landing.missing.values():
-            action = f"Add the file ({', '.join(names)}) and send the delivery again."
-            landing.problems.append(Problem(expected, "", "this file in the delivery", action))
+            of_older = [{name: layout_of(s, held) for name, s in centre.sources.items()} for held in reversed(older)]
+            words = (note for found in [*of_older, layouts] for note in unknown.code_words(centre, found))
+            landing.notes += {(note[1], note[4]): note for note in words}.values()  # of an item that of the newest file
+        action = "Add the file and send the delivery again."
+        landing.problems += [
+            Problem(expected, "", "this file in the delivery", action) for expected in landing.missing.values()
+        ]
         if landing.problems:
             # a file that holds many sources is broken once
             raise DeliveryRejected(centre.name, delivery.name, list(dict.fromkeys(landing.problems)))
@@ -92,6 +97,9 @@ def _files(home: Home, delivery: Delivery, folder: Path) -> tuple[list[File], li
             continue
         members, faults = unpack.unpack(name, path, folder / str(number))
         files += [File(member, where, sha256) for member, where in members]
+        # who packed a reply with the export waits for what we would never read
+        action = "Put the list of queries beside the archive, or into a folder of its own, and send it again."
+        faults += [Problem(member, "", "an export in the archive", action) for member, _ in members if is_list(member)]
         problems += faults
     return files, problems
 
@@ -191,12 +199,12 @@ def _once(landing: Landing, name: str, layout: "Source", files: Sequence[File]) 
 
 
 def _note_missing(landing: Landing, name: str, layouts: Sequence["Source"]) -> None:
-    expected = " or ".join(glob for layout in layouts for glob in layout.files)
+    expected = " / ".join(glob for layout in layouts for glob in layout.files)  # read in every language
     if layouts[0].required:
         # one workbook may hold many sources, and is missing once
-        landing.missing.setdefault(layouts[0].files, (expected, []))[1].append(name)
+        landing.missing.setdefault(layouts[0].files, expected)
     else:
-        landing.notes.append(("structure/missing_file", name, expected, "0", name, None, "this file in the delivery"))
+        landing.notes.append(("structure/missing_file", name, expected, "0", None, None, "this file in the delivery"))
 
 
 def _write_lists(landing: Landing, files: Sequence[File]) -> None:

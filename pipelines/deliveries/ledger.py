@@ -50,9 +50,9 @@ class Delivery:
     erased: Mapping[str, str] = field(default_factory=dict)  # a field that comes later has a default: old lines stay
 
     @property
-    def order(self) -> tuple[str, str, str]:
-        """Deliveries follow each other by extract date, then by receipt."""
-        return self.extract_date, self.received, self.delivery_id
+    def order(self) -> tuple[str, str, bool, str]:
+        """Deliveries follow each other by extract date, then by receipt; an answer follows the export beside it."""
+        return self.extract_date, self.received, self.state == "answer", self.delivery_id
 
     @property
     def content(self) -> str:

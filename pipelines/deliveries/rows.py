@@ -42,7 +42,7 @@ class Landing:
     delivery_id: str
     problems: list[Problem] = field(default_factory=list)
     notes: list[tuple[str | None, ...]] = field(default_factory=list)
-    missing: dict[tuple[str, ...], tuple[str, list[str]]] = field(default_factory=dict)
+    missing: dict[tuple[str, ...], str] = field(default_factory=dict)
     received: list[tuple[str | None, str, str, int | None]] = field(default_factory=list)
     used: set[str] = field(default_factory=set)
     n_rows: int = 0

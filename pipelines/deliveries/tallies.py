@@ -21,22 +21,25 @@ SOURCES = """
     select source, count(*) as n_files, sum(n_rows)::bigint as n_rows from received
     where source is not null group by source order by source
 """
-# the last fraction was given, or is the day that the total of a course is stated to have ended
+# a fraction was given, or a course is stated to have ended, as one total; what comes after the restaging is another's
 WAITS = """
-    with ended as (
-        select local_id, max(dt) as rtendt from (
-            select local_id, fxdt as dt from fractions where 0 < dose_gy union all select local_id, rtendt from courses
-        ) group by local_id
+    with given as (
+        select local_id, fxdt as dt from fractions where 0 < dose_gy
+        union all
+        select local_id, rtendt from courses where rtendt is not null
     ),
     restaged as (
         select local_id, target_id, min(rsdt) as rsdt, count(response) > 0 as is_reported from restagings
         where restaging_fl = 'Y' group by all
+    ),
+    waited as (
+        select r.rsdt - coalesce(max(g.dt) filter (g.dt < r.rsdt), max(g.dt)) as n_days, r.is_reported
+        from restaged r join given g using (local_id)
+        where r.rsdt is not null
+        group by r.local_id, r.target_id, r.rsdt, r.is_reported
     )
-    select
-        (r.rsdt - e.rtendt)::bigint as n_days, count(*) as n_rows, count(*) filter (is_reported) as n_reported
-    from restaged r join ended e using (local_id)
-    where r.rsdt is not null and e.rtendt is not null
-    group by n_days order by n_days
+    select n_days::bigint as n_days, count(*) as n_rows, count(*) filter (is_reported) as n_reported
+    from waited group by n_days order by n_days
 """
 
 
@@ -45,7 +48,7 @@ def write_tallies(delivery: "Delivery", before: Path | None, draft: Path) -> Non
 
     `field_counts`: one row per staged table and field: rows in which it is due (all, or by `endpoint` of its
     declaration), given, and received but not readable as agreed. `source_counts`: per source its files and rows.
-    `restaging_waits`: per number of days from a subject's last fraction to the restaging of a target, how many.
+    `restaging_waits`: per number of days from the last fraction before the restaging of a target to it, how many.
     They follow from the archive alone, as the staged rows do. Source: QUALITY, The report to a centre, 1, 2 and 4.
     """
     from contextlib import closing

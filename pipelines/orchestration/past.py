@@ -31,12 +31,24 @@ def open_study(home: Home, centres: Mapping[str, Centre]) -> "duckdb.DuckDBPyCon
     """The warehouse open for writing, with the study's words in it and the staged rows in sight."""
     con = warehouse.open_write(home)
     declare_staged(con, home.staged)
+    known = warehouse.exists(con, "study.centres")
+    before = "from store.study.centres" if known else "select '' as centre, '' as language"
+    con.execute(f"create or replace temp table centres_before as {before}")
     con.execute("create schema if not exists store.study; use store")
     study_schema.create_schema(con)
     create_table(con, centres)
     con.execute("use memory")
     models.prepare(con, home.staged)
     return con
+
+
+def languages_changed(con: "duckdb.DuckDBPyConnection") -> bool:
+    """Whether a centre reads another language than when the warehouse was made: texts are kept with the rows."""
+    return bool(
+        warehouse.count(
+            con, "centres_before b join store.study.centres c using (centre) where b.language <> c.language"
+        )
+    )
 
 
 def kept(home: Home, moment: Moment) -> Path:

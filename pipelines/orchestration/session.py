@@ -91,6 +91,7 @@ class Session:
             for problem in self._broken_examples.result().items():
                 con.execute("insert into slice.main.rule_problems values (?, ?)", problem)
             changed = [centre for centre, made in self.made.items() if made != before.get(centre, "")]
+            self.only_touched = self.only_touched and not past.languages_changed(con)
             if self.only_touched:
                 touched.touch(con, changed)
             self._con = con

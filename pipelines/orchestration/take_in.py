@@ -71,7 +71,7 @@ def take_in(home: Home, centre: "Centre", pending: tuple[Delivery, ...], version
     rejected: list[DeliveryRejected] = []
     for delivery in _one_by_one(home, chain, set(done), also, rejected):
         try:
-            mark = _follow(home, centre, delivery, version, done)
+            mark = _without_values(home, centre, delivery, version, done)
         except DeliveryRejected as error:
             rejected.append(error)
             shutil.rmtree(_draft(home, centre.name), ignore_errors=True)
@@ -121,6 +121,23 @@ def _mark(home: Home, centre: str) -> dict[str, Any]:
 def _draft(home: Home, centre: str) -> Path:
     """Where a centre's next state is made; not in `staged/`, where every folder counts as a centre."""
     return home.landed / centre / ".staged"
+
+
+def _without_values(
+    home: Home, centre: "Centre", delivery: Delivery, version: str, done: Sequence[str]
+) -> dict[str, Any]:
+    """`_follow`; what the database says of a value that it cannot hold quotes the value, and goes no further."""
+    import duckdb
+
+    try:
+        return _follow(home, centre, delivery, version, done)
+    except (duckdb.DataError, duckdb.ProgrammingError) as error:
+        kind = type(error).__name__
+    # outside, or the error above would be told with this one
+    raise MappingError(
+        f"{centre.name}/centre.yaml: delivery {delivery.name} cannot be staged by this mapping ({kind}). Nothing of it "
+        "was taken in: see whether each field's type, unit and formats are those of what the centre sends."
+    )
 
 
 def _follow(home: Home, centre: "Centre", delivery: Delivery, version: str, done: Sequence[str]) -> dict[str, Any]:

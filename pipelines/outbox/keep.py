@@ -53,7 +53,7 @@ def bring_back(home: Home, centre: str) -> list[Path]:
 def _occasions(home: Home, centre: str) -> list[Delivery]:
     """What the centre was told something for, last received first: a repeated delivery says nothing new."""
     told = [d for d in ledger.read(home) if d.centre == centre and d.state in ("accepted", "rejected", "answer")]
-    return sorted(told, key=lambda d: (d.received, d.delivery_id), reverse=True)
+    return sorted(told, key=lambda d: (d.received, d.order), reverse=True)
 
 
 def _name(delivery: Delivery) -> str:

@@ -124,6 +124,36 @@ def test_a_reply_to_queries_is_no_snapshot(home: Home) -> None:
     assert [d.state for d in intake(home, CENTRES)] == ["answer"]
 
 
+def told(home: Home) -> list[tuple[str, str, list[str]]]:
+    return [(d.name, d.state, sorted(d.files)) for d in ledger.read(home)]
+
+
+def test_a_reply_beside_an_export_is_a_delivery_of_its_own_after_it(home: Home) -> None:
+    """Whatever their sums, so that the order of their ids decides nothing."""
+    expected = []
+    for n in range(1, 9):
+        manifest = f"extract_date: 2015-01-0{n}\n".encode()
+        deliver(home, f"x{n}", {"a.csv": b"%d" % n, "to you/Queries.csv": b"q%d" % n, "manifest.yaml": manifest})
+        expected += [(f"x{n}", "received", ["a.csv", "manifest.yaml"]), (f"x{n}", "answer", ["to you/Queries.csv"])]
+    assert [(d.name, d.state) for d in intake(home, CENTRES)] == [e[:2] for e in expected]
+    assert told(home) == expected
+    assert {d.extract_date for d in ledger.read(home) if d.state == "answer"} == {f"2015-01-0{n}" for n in range(1, 9)}
+
+
+def test_a_folder_with_a_reply_is_taken_in_once_and_what_changes_in_it_alone(home: Home) -> None:
+    folder = deliver(home, "2015-01-01", {"a.csv": b"a"})
+    intake(home, CENTRES)
+    for name, content in (("queries.csv", b"q"), ("queries.csv", b"other"), ("a.csv", b"b"), ("a.csv", b"a")):
+        (folder / name).write_bytes(content)
+        (delivery,) = intake(home, CENTRES)
+        assert list(delivery.files) == [name]
+        for path in (folder / "a.csv", folder / "queries.csv"):
+            os.utime(path, (1, 1))  # as in a home that was copied
+        assert intake_module.unseen(home) == []
+        assert intake(home, CENTRES) == []
+    assert sorted(d.state for d in ledger.read(home)) == ["answer", "answer", "received", "received", "received"]
+
+
 def test_a_cut_off_last_line_of_the_ledger_is_left_out(home: Home) -> None:
     deliver(home, "x", {"a.csv": b"a"})
     intake(home, CENTRES)

@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -80,7 +81,26 @@ def test_named_columns_land_as_text_with_the_place_they_came_from(tmp_path: Path
         ("log", "log.csv", 2),
         (None, "notes.txt", None),
     ]
-    assert rows(folder / "_notes.parquet", "rule_id, source, source_row") == [("structure/missing_file", "extra", "0")]
+    assert rows(folder / "_notes.parquet", "rule_id, source, field") == [("structure/missing_file", "extra", None)]
+
+
+def test_an_unknown_column_stands_in_the_line_of_the_names(tmp_path: Path, centre: Centre) -> None:
+    """Below a preamble that is the line of the header."""
+    log = centre.sources["log"]
+    below = replace(log, read={**log.read, "header": {"find": ["ID"], "within": 9}})
+    centre = replace(centre, sources={**centre.sources, "log": below})
+    folder = landed(tmp_path, centre, {"log.csv": "Export\nof today\nID;Code;Mood\n1;X-1;good\n"})
+    found = rows(folder / "_notes.parquet", "field, source_row")
+    assert ("Mood", "3") in found
+
+
+def test_a_reply_inside_an_archive_is_not_lost(tmp_path: Path, centre: Centre) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("log.csv", GOOD)
+        archive.writestr("to you/queries - Copia.csv", "query_id;site_reply\n")
+    with pytest.raises(DeliveryRejected, match="Put the list of queries beside the archive"):
+        landed(tmp_path, centre, {"log.zip": packed.getvalue()})
 
 
 def test_an_unknown_column_does_not_land_and_is_noted(tmp_path: Path, centre: Centre) -> None:
@@ -167,7 +187,7 @@ def test_a_file_in_an_archive_lands_under_its_path_there(tmp_path: Path, centre:
     [
         (
             {"other.csv": GOOD},
-            "log*.csv or log*.xlsx or twin.csv: expected this file in the delivery. Add the file (log)",
+            "log*.csv / log*.xlsx / twin.csv: expected this file in the delivery. Add the file and send",
         ),
         ({"log.csv": ""}, "log.csv: expected a file with content"),
         ({"log.csv": "Code;Known\nX-1;a\n"}, "log.csv, column ID: expected this key column"),

@@ -22,9 +22,9 @@ LINE = ("Q1", "a, b", "Corrected", "'=1+1 è", "A. Rossi", "31/03/2017")
 
 
 def answered(home: Home, name: str, content: bytes) -> ledger.Delivery:
-    folder = home.inbox / CENTRE.name / "2017-05-01"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / name).write_bytes(content)
+    path = home.inbox / CENTRE.name / "2017-05-01" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
     (delivery,) = intake(home, [CENTRE.name])
     return delivery
 
@@ -65,16 +65,21 @@ def test_a_comment_is_kept_as_the_next_list_shows_it(tmp_path: Path) -> None:
     assert found["site_comment"] == "one<line end>two"
 
 
-@pytest.mark.parametrize("name", ["Queries.CSV", "queries (1).csv", "QUERIES(12).csv"])
-def test_a_list_is_known_whatever_a_browser_made_of_its_name(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Queries.CSV", "queries (1).csv", "QUERIES(12).csv", "queries - Copia.csv", "queries - Copia (2).csv",
+        "Copia di queries.csv", "Copia (2) di queries.csv", "queries copy 2.csv", "queries_1.csv", "lists/queries.csv",
+    ],
+)  # fmt: skip
+def test_a_list_is_known_whatever_a_copy_is_called(tmp_path: Path, name: str) -> None:
     home = Home(tmp_path)
     delivery = answered(home, name, text(",", LINE).encode())
     assert delivery.state == "answer" and len(read_replies(home, CENTRE, delivery)) == 1
 
 
-@pytest.mark.parametrize("name", ["queries.csv.txt", "my queries.csv", "lists/queries.csv", "queries (1) (2).csv"])
+@pytest.mark.parametrize("name", ["queries.csv.txt", "my queries.csv", "subqueries.csv", "queries_ward.csv"])
 def test_another_file_is_no_list(tmp_path: Path, name: str) -> None:
-    (tmp_path / "inbox" / CENTRE.name / "2017-05-01" / name).parent.mkdir(parents=True)
     assert answered(Home(tmp_path), name, b"a").state == "received"
 
 

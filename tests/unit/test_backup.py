@@ -7,6 +7,7 @@ import pytest
 
 from pipelines import backup as care
 from pipelines.deliveries import ledger
+from pipelines.deliveries.intake import intake
 from pipelines.deliveries.ledger import Delivery
 from pipelines.errors import RestageError, UsageError
 from pipelines.warehouse import Home
@@ -41,6 +42,13 @@ def test_a_delivery_whose_bytes_came_before_is_kept_until_it_is_taken_in(home: H
     taken_in(home, "2020-04-30_export")
     about = care.backup(home, tmp_path / "b.tar.gz")
     assert not [n for n in about["files"] if n.startswith("inbox/")]
+
+
+def test_a_reply_beside_an_export_is_left_out_with_it(home: Home, tmp_path: Path) -> None:
+    (home.inbox / "me1" / "2020-01-31_export" / "queries.csv").write_text("q")
+    assert [n for n in care.backup(home, tmp_path / "a.tar.gz")["files"] if n.startswith("inbox/")]
+    assert [d.state for d in intake(home, ["me1"])] == ["duplicate", "answer"]
+    assert not [n for n in care.backup(home, tmp_path / "b.tar.gz")["files"] if n.startswith("inbox/")]
 
 
 @pytest.mark.parametrize("part", ["archive", "inbox"])

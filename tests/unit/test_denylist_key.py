@@ -7,9 +7,10 @@ import pytest
 from pipelines import backup as care
 from pipelines.cli.rebuild import rebuild
 from pipelines.deliveries import denylist
-from pipelines.errors import RestageError
+from pipelines.errors import RestageError, UsageError
 from pipelines.orchestration.doctor import examine
 from pipelines.warehouse import Home
+from pipelines.withdraw import is_code, withdraw
 
 
 @pytest.fixture
@@ -87,3 +88,29 @@ def test_a_rebuild_without_the_key_costs_no_tables(home: Home) -> None:
     with pytest.raises(RestageError, match="key is missing"):
         rebuild(home.root, None, None, False)
     assert home.database.exists()
+
+
+@pytest.mark.parametrize("form", ["RCCME3004L", "rcc-me3 -004-l", "RCC-ME3-004-L\u00a0"])
+def test_a_study_code_is_kept_out_however_it_is_written(tmp_path: Path, form: str) -> None:
+    home = Home(tmp_path)
+    denylist.add(home, denylist.CODE, ["RCC-ME3-004-L"])
+    assert denylist.among(home, denylist.CODE, [form, "RCC-ME3-005-J"]) == {form}
+    assert denylist.teller(home, "rt1")(form) and not denylist.teller(home, "rt1")("RCC-ME3-005-J")
+
+
+def test_a_list_of_an_earlier_version_keeps_out_whom_it_names(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    denylist.add(home, denylist.CODE, ["RCC-ME3-004-L"])
+    new, old = denylist._digests(denylist._key(home), denylist.CODE, "RCC-ME3-004-L")
+    listed = home.archive / "withdrawn.txt"
+    listed.write_text(listed.read_text(encoding="ascii").replace(new, old), encoding="ascii")
+    assert denylist.among(home, denylist.CODE, ["rcc-me3-004-l"]) == {"rcc-me3-004-l"}
+
+
+@pytest.mark.parametrize("text", ["foo", "RCC-ME1-001-N", "RCC-ME1-010-M", "RCCME1001M", "", "RCC-ME1-001-M-"])
+def test_what_is_no_study_code_withdraws_nobody(tmp_path: Path, text: str) -> None:
+    home = Home(tmp_path)
+    with pytest.raises(UsageError, match="no study code, or mistyped"):
+        withdraw(home, text, {})
+    assert not home.withdrawing.exists() and not (home.archive / "withdrawn.txt").exists()
+    assert is_code("RCC-ME1-001-M")

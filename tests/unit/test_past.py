@@ -2,6 +2,7 @@
 
 import shutil
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -45,3 +46,18 @@ def test_the_newest_answer_stays_the_newest_whatever_export_comes_after_it(
         past.show(con, home, moments, CENTRES)
         found = con.execute("select query_id from slice.main.staged_replies where newest_fl = 'Y'").fetchall()
     assert {query for (query,) in found} == newest
+
+
+def test_another_language_of_a_centre_is_noticed(tmp_path: Path) -> None:
+    """The texts of queries are kept with the rows, so that all rules have to be judged again."""
+    home = Home(tmp_path)
+    other = {"it": "en", "en": "it"}
+    for centres, changed in (
+        (CENTRES, False),
+        (CENTRES, False),
+        (CENTRES | {CENTRE: replace(CENTRES[CENTRE], language=other[CENTRES[CENTRE].language])}, True),
+        ({CENTRE: CENTRES[CENTRE]}, True),
+        (CENTRES, False),  # those that were not there before have no old texts
+    ):
+        with closing(past.open_study(home, centres)) as con:
+            assert past.languages_changed(con) is changed

@@ -75,12 +75,13 @@ def test_a_field_is_due_where_its_declaration_says_and_what_could_not_be_read_is
     assert not any(f.startswith("_") or f in study.PROVENANCE or t == "labs" for t, f in counted)
 
 
-def test_days_to_the_restaging_run_from_the_last_fraction_of_the_patient(stage: Stage) -> None:
+def test_days_to_the_restaging_run_from_the_last_fraction_before_it(stage: Stage) -> None:
     draft = stage(
         "one",
         fractions=[
             {"local_id": "'1'", "fxdt": f"'{day}'", "dose_gy": dose}
-            for day, dose in (("2014-03-01", "8"), ("2014-03-05", "8"), ("2014-03-09", "0"))  # the last was not given
+            # one was not given, and one is of a course after the restaging
+            for day, dose in (("2014-03-01", "8"), ("2014-03-05", "8"), ("2014-03-09", "0"), ("2014-08-01", "8"))
         ],
         courses=[{"local_id": "'2'", "rtendt": "'2014-01-31'"}],
         restagings=[
