@@ -34,15 +34,12 @@ def survival(
     Example: restage survival --adtte adtte.csv --by ARM --times 6,12,24 --out survival.csv
     """
     from pipelines import warehouse
-    from pipelines.errors import UsageError
-    from pipelines.readers.standard import read_standard
+    from pipelines.readers.standard import hold_writable, read_standard
     from pipelines.survival.adtte import figures
 
     with answering(as_json) as answer:
-        if not out.resolve().parent.is_dir() or out.resolve() == adtte.resolve():
-            raise UsageError(
-                f"{out}: a file in a folder that is there, and another one than {adtte.name}, is expected."
-            )
+        refused, incidence = Path(f"{out}.rejected.csv"), Path(f"{out}.incidence.csv")
+        hold_writable([out, refused, *([incidence] if kind else [])], [adtte])
         chosen = _times(times)
         read = read_standard(adtte, ["PARAMCD", "AVAL", "CNSR", *(c for c in (by, kind) if c)], ["AVALU", "USUBJID"])
         with progress("Estimating"):
@@ -52,8 +49,7 @@ def survival(
         rejected = sorted((*read.rejected, *found.rejected), key=lambda row: int(row[0]))
         _write(out, found.summary)
         if found.incidence is not None:
-            _write(Path(f"{out}.incidence.csv"), found.incidence)
-        refused = Path(f"{out}.rejected.csv")
+            _write(incidence, found.incidence)
         _write(refused, rows=[(adtte.name, *row) for row in rejected], names=("source_file", "source_row", "reason"))
         answer |= {
             "out": out.resolve(), "rows": len(found.summary), "records": found.n_rows + len(read.rejected),

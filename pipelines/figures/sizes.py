@@ -55,7 +55,18 @@ def waterfall(rows: Rows, series: str) -> "Figure":
     for place, row in enumerate(rows):
         height = min(row["best_pct"], CEILING)
         code = row["response"]
-        axes.bar(place, height, width=0.82, color=RESPONSES[code], edgecolor=SOFT, lw=0.4, hatch=HATCHED.get(code))
+        # no change was measured too: a sliver, where nothing would look like a gap
+        bottom, tall = (0.0, height) if height else (-0.6, 1.2)
+        axes.bar(
+            place,
+            tall,
+            bottom=bottom,
+            width=0.82,
+            color=RESPONSES[code],
+            edgecolor=SOFT,
+            lw=0.4,
+            hatch=HATCHED.get(code),
+        )
         if row["best_pct"] > CEILING and len(rows) <= NUMBERED:
             axes.annotate(signed(row["best_pct"]), (place, height), (0, 2), textcoords="offset points", ha="center",
                           fontsize=6.5, rotation=90)  # fmt: skip

@@ -33,7 +33,7 @@ def kaplan_meier(rows: Rows, endpoint: dict[str, Any], summary: dict[str, Any], 
         text = f"median {middle} months ({confidence}% CI {limits})"
     about = f"{counted(summary['n'], unit)}, {counted(summary['n_event'], 'event')}; {text}"
     has_band = any(row["lcl"] is not None and row["lcl"] < row["ucl"] for row in rows)
-    notes = [f"Band: log-log {confidence}% limits. {_ticks(rows)}" if has_band else _ticks(rows)]
+    notes = [f"Band: log-log {confidence}% limits. {_ticks([rows])}" if has_band else _ticks([rows])]
     figure = style.blank(endpoint["param"], about, 4.3, notes)
     axes = style.panel(figure, 0.75, 0.35, 0.7, style.foot(notes) + 0.4)
     _band(axes, rows)
@@ -53,9 +53,10 @@ def by_group(rows: Rows, endpoint: dict[str, Any]) -> "Figure":
     """
     unit = UNITS[rows[0]["counted"]]
     panels = [_groups(list(part)) for _, part in groupby(rows, key=lambda row: row["grouping"])]
+    curves = [group.rows for groups in panels for group in groups]
     pairs = [panels[i : i + 2] for i in range(0, len(panels), 2)]
     below = [2 * timeline.LANE * max(len(groups) for groups in pair) for pair in pairs]  # name and numbers
-    notes = [f"Log-rank tests between the groups of a panel, not corrected for their number. {_ticks(rows)}"]
+    notes = [f"Log-rank tests between the groups of a panel, not corrected for their number. {_ticks(curves)}"]
     rest = style.foot(notes) - 0.4
     height = 0.6 + sum(TALL + lanes for lanes in below) + rest
     about = f"By what was known at the start; {unit}s without an entry are left out"
@@ -98,12 +99,13 @@ def _axis(endpoint: dict[str, Any], unit: str) -> str:
     return str(endpoint.get("axis", f"{unit.capitalize()}s without the event"))
 
 
-def _ticks(rows: Rows) -> str:
-    """What is said of those who were censored."""
-    n_censored = sum(1 for row in rows if row["n_censored"])
-    return (
-        "" if not n_censored else "Ticks: censored." if n_censored <= MANY else "Censored times are too many to mark."
-    )
+def _ticks(curves: Sequence[Rows]) -> str:
+    """What is said of those who were censored, of the curves of one figure."""
+    marked = {len(times) <= MANY for rows in curves if (times := [1 for row in rows if row["n_censored"]])}
+    few, many = "Ticks: censored", "censored times are too many to mark"
+    if marked == {True, False}:
+        return f"{few}; of curves without them {many}."
+    return f"{few}." if marked == {True} else f"{many.capitalize()}." if marked else ""
 
 
 def _band(axes: "Axes", rows: Rows) -> None:

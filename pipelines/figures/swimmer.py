@@ -18,14 +18,13 @@ NAMED = 0.12  # inches: a lane lower than this has no room for the subject's cod
 
 @dataclass(frozen=True)
 class Mark:
-    """How an event is drawn: key, marker, colour and size; how far from the lane's middle and from its time."""
+    """How an event is drawn: key, marker, colour and size; how far from the lane's middle."""
 
     label: str
     marker: str
     colour: str
     size: float
     down: float = 0.0  # lanes
-    after: float = 0.0  # lanes
 
     def look(self, lane: float) -> dict[str, Any]:
         """With a thin white rim, so that it is seen on bars and beside others; `lane` in inches."""
@@ -41,8 +40,8 @@ EVENTS = {
     ("progression", "first"): Mark("First progression", "v", RESPONSES["SD"], 0.52, down=-0.38),
     ("progression", "second"): Mark("Second progression", "v", RED, 0.52, down=-0.38),
     ("next_therapy", None): Mark("Next systemic therapy", "|", INK, 0.8),
-    ("death", None): Mark("Death", "X", INK, 0.66, after=0.4),
-    ("alive", None): Mark("Alive at last contact", ">", SOFT, 0.55, after=0.4),
+    ("death", None): Mark("Death", "X", INK, 0.66),
+    ("alive", None): Mark("Alive at last contact", ">", SOFT, 0.55),
 }
 
 
@@ -51,8 +50,6 @@ def swimmer(rows: Rows) -> "Figure":
 
     Input: reports.swimmer; months since the first dose.
     """
-    from matplotlib.transforms import ScaledTranslation
-
     title = f"Course of each patient from the first dose of {study.protocol()['study_drug']['value']}"
     if not rows:
         return style.empty(title)
@@ -81,9 +78,8 @@ def swimmer(rows: Rows) -> "Figure":
     _intervals(axes, rows, places)
     for (kind, detail), mark in EVENTS.items():
         found = [row for row in rows if row["kind"] == kind and (detail is None or row["detail"] == detail)]
-        moved = axes.transData + ScaledTranslation(mark.after * lane, 0, figure.dpi_scale_trans)
         months, lanes = [row["start_months"] for row in found], [places[row["usubjid"]] + mark.down for row in found]
-        axes.plot(months, lanes, clip_on=False, zorder=4, transform=moved, **mark.look(lane))
+        axes.plot(months, lanes, clip_on=False, zorder=4, **mark.look(lane))
     _keys(figure, {(row["kind"], row["detail"]) for row in rows} | {(row["kind"], None) for row in rows})
     return figure
 

@@ -1,6 +1,5 @@
 """A mapping tried on an export: landed and staged as in a run, in a folder of its own, and what is left open."""
 
-import re
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -14,6 +13,7 @@ from pipelines.deliveries.intake import intake
 from pipelines.deliveries.land import land
 from pipelines.errors import DeliveryRejected, Problem, UsageError
 from pipelines.profile import expected
+from pipelines.profile.vocabulary import open_questions
 from pipelines.staging import stage
 from pipelines.study import sql_literal as lit
 from pipelines.warehouse import Home
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from pipelines.mapping import Centre
 
-QUESTION = re.compile(r"#.*\bquestion (\d+)")
 COLUMN, CODE = "structure/unknown_column", "structure/unmapped_code"
 StopRules = Callable[[Path], tuple[int, list[Problem]]]
 
@@ -68,7 +67,7 @@ def check(centre: "Centre", files: Path, stop_rules: StopRules, write: bool = Fa
     """
     if not files.exists() or (files.is_dir() and not any(p.is_file() for p in files.rglob("*"))):
         raise UsageError(f"{files}: no files here. Put an invented export there, or name other files with --files.")
-    questions = _questions(centre.folder / "centre.yaml")
+    questions = open_questions(centre.folder / "centre.yaml")
     with tempfile.TemporaryDirectory(prefix="restage-check-") as scratch:
         home, staged = Home(Path(scratch) / "home"), Path(scratch) / "staged"
         try:
@@ -99,7 +98,7 @@ def _stage(home: Home, centre: "Centre", files: Path, out: Path, stop_rules: Sto
     inbox.mkdir(parents=True)
     # the folder's name may state the extract date, which decides between layouts
     (shutil.copytree if files.is_dir() else shutil.copy)(files, inbox / files.name)
-    (delivery,) = intake(home, [centre.name])
+    delivery, *_ = intake(home, [centre.name])  # a list of queries beside the export is not looked at
     if delivery.state == "rejected":
         raise DeliveryRejected(centre.name, delivery.name, [Problem("", "", r, "") for r in delivery.reasons])
     there = centre.on(delivery.extract_date)
@@ -113,10 +112,6 @@ def _stage(home: Home, centre: "Centre", files: Path, out: Path, stop_rules: Sto
         received = lit(str(out / "received.parquet"))
         query = f"select source_file from read_parquet({received}) where source is null order by all"
         return [name for (name,) in con.execute(query).fetchall()]
-
-
-def _questions(mapping: Path) -> list[int]:
-    return sorted({int(n) for n in QUESTION.findall(mapping.read_text(encoding="utf-8"))})
 
 
 def _sources(con: "duckdb.DuckDBPyConnection") -> list[tuple[str, str, int]]:

@@ -51,15 +51,18 @@ def keys_of(table: str) -> list[str]:
 
 def own_id(seen: Sequence[Seen], columns: Sequence[Sequence[About]], known: Vocabulary) -> str:
     """The column of ids beside the study codes that names a row and stands in the most tables; '' where a name says
-    which one it is, or none does."""
+    which one it is, or none does. A whole number may be one, too, whose name says nothing else."""
     names = known.names["links", "local_id"]
-    found: dict[str, int] = {}
+    others = {name for (_, column), said in known.names.items() if column != "local_id" for name in said}
+    found: dict[str, tuple[bool, int]] = {}
     for s, many in zip(seen, columns, strict=True):
         if any(_coded(a) for a in many):
             if any(likeness(text, names) >= FAIR for a in many for text in (a.name, a.label) if text):
                 return ""
-            for a in (a for a in many if a.kind == "id" and not _coded(a) and _unique(s, [a.name])):
-                found[a.name] = sum(a.name == other.name for each in columns for other in each)
+            for a in (a for a in many if not _coded(a) and _unique(s, [a.name])):
+                number = a.kind == "number" and a.whole and likeness(a.name, others) < GOOD
+                if a.kind == "id" or number:
+                    found[a.name] = (a.kind == "id", sum(a.name == b.name for each in columns for b in each))
     return max(found, key=lambda name: found[name], default="")
 
 

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 LOOKED_AT = 5000  # resources of a file that tell which paths there are
 LISTED = {"extension": "url", "modifierExtension": "url"}  # what tells entries of a list from each other; else:
 SYSTEM = "system"
-OWN = "identifier[0].value"  # what people call the thing that a resource is about
+OWN = ("identifier[use=usual].value", "identifier[0].value")  # what people call the thing that a resource is about
+USES = ("usual", "official", "temp", "secondary", "old")  # of an identifier
 IN_ERROR = "entered-in-error"
 Kind = tuple[str, str]  # resource, and the end of its profile
 
@@ -136,7 +137,8 @@ def _walk(value: Any, path: str, said: tuple[str, ...]) -> dict[str, tuple[str, 
         for entry in value:
             address = entry.get(LISTED.get(name, SYSTEM)) if isinstance(entry, dict) else None
             ending = str(address).rstrip("/").rpartition("/")[2] if address else ""
-            step = f"{name}('{ending}')" if ending else f"{name}[0]"
+            use = entry.get("use") if name == "identifier" and not ending else None
+            step = f"{name}('{ending}')" if ending else f"{name}[use={use}]" if use in USES else f"{name}[0]"
             # a coding's system is what is expected; that of an extension or an identifier says what it is
             word = (re.split(r"[:/]", ending)[-1],) if ending and name != "coding" else ()
             kept = said[:-1] if word and said and said[-1] == name else said
@@ -157,7 +159,7 @@ def _names(kind: Kind, columns: Mapping[str, tuple[str, ...]], known: Mapping[tu
             ends = [said[-n:] for n in range(1, len(said) + 1)]
             alone = (e for e in ends if sum(1 for other in columns.values() if other[-len(e) :] == e) == 1)
             called = "_".join(next(alone, said))
-        if path == OWN:
+        if path in OWN:
             about = "-".join(kind)
             called = next((name for part, name in words()["fhir_identifiers"].items() if part in about), called)
         called = "patient" if kind[0] == "Patient" and path == "id" else called

@@ -71,21 +71,22 @@ def _put(resource: dict[str, Any], path: str, value: str) -> None:
     *before, (name, index, ending) = STEP.findall(path)
     there = resource
     for step, at, address in before:
-        there = _entry(there.setdefault(step, []), step, address) if at or address else there.setdefault(step, {})
+        word, is_said, text = at.partition("=")
+        word, text = (word, text) if is_said else (LISTED.get(step, SYSTEM), address)
+        there = _entry(there.setdefault(step, []), word, text) if at or address else there.setdefault(step, {})
     if name == "reference":
         there["reference"] = f"{ending}/{value}"
     else:
         there[name] = [value] if index else value
 
 
-def _entry(entries: list[dict[str, Any]], name: str, address: str) -> dict[str, Any]:
-    """The entry of a list with this address; the one without any is the first."""
-    word = LISTED.get(name, SYSTEM)
+def _entry(entries: list[dict[str, Any]], word: str, text: str) -> dict[str, Any]:
+    """The entry of a list of which `word` says this; the one of which it says nothing is the first."""
     for entry in entries:
-        if entry.get(word, "") == address:
+        if entry.get(word, "") == text:
             return entry
-    entries.insert(len(entries) if address else 0, {word: address} if address else {})
-    return entries[-1 if address else 0]
+    entries.insert(len(entries) if text else 0, {word: text} if text else {})
+    return entries[-1 if text else 0]
 
 
 def dicom(folder: Path, subjects: Sequence[str], modalities: Sequence[str]) -> None:

@@ -1,11 +1,15 @@
 """What the centres that are already mapped call things: the more of them, the better the guesses."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from pipelines import study
 from pipelines.mapping import Centre
 from pipelines.profile.seen import words
+
+QUESTION = re.compile(r"#.*\bquestion (\d+)")  # in a draft, until somebody has answered it
 
 
 @dataclass
@@ -29,7 +33,8 @@ class Vocabulary:
 
 
 def learn(centres: Iterable[Centre]) -> Vocabulary:
-    """Everything that `study/`, `words.yaml` and the mappings of other centres say of names and codes."""
+    """Everything that `study/`, `words.yaml` and the mappings of other centres say of names and codes. A draft with
+    open questions says nothing: its guesses would come back as knowledge."""
     common = words()
     known = Vocabulary(yes=set(common["yes"]), no=set(common["no"]), missing=set(common["missing"]))
     for table in study.staged_tables():
@@ -38,7 +43,7 @@ def learn(centres: Iterable[Centre]) -> Vocabulary:
             known.names[table, column] = said
             if about.codelist:
                 known.codes.setdefault(about.codelist, {c.casefold(): c for c in study.codelist(about.codelist)})
-    for centre in centres:
+    for centre in (c for c in centres if not open_questions(c.folder / "centre.yaml")):
         known.missing |= set(centre.missing)
         known.tables.setdefault(centre.kind, set()).update(centre.tables)
         for read in (s.read for s in centre.sources.values() if s.read["format"] == "fhir"):
@@ -49,6 +54,11 @@ def learn(centres: Iterable[Centre]) -> Vocabulary:
                     if not f.name.startswith("_"):
                         _learn_field(known, table, f.name, f.columns, f.spec, f.map or {})
     return known
+
+
+def open_questions(mapping: Path) -> list[int]:
+    """The numbers of the questions that a mapping still holds."""
+    return sorted({int(n) for n in QUESTION.findall(mapping.read_text(encoding="utf-8"))})
 
 
 def _learn_field(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines import study
 from pipelines.deliveries import ledger
-from pipelines.query_words import called, field_label, short
+from pipelines.query_words import called, field_label, short, source_labels
 from pipelines.reports.pages import OPEN, TEMPLATES, note_of, page, reading, rows_of
 from pipelines.warehouse import Home
 
@@ -56,7 +56,7 @@ def words(language: str) -> dict[str, Any]:
     p = {name: about["value"] for name, about in study.protocol().items()}
     days = f" {p['restaging_days']} ± {p['restaging_tolerance_days']}"
     t["figures_what"] = {**t["figures_what"], "restaging_on_time": t["figures_what"]["restaging_on_time"] + days}
-    return {**t, "said": lambda label: labels.get(label, label)}
+    return {**t, "language": language, "said": lambda label: labels.get(label, label)}
 
 
 def _head(home: Home, centre: "Centre", t: Mapping[str, Any]) -> dict[str, Any]:
@@ -78,7 +78,9 @@ def _head(home: Home, centre: "Centre", t: Mapping[str, Any]) -> dict[str, Any]:
 
 def _received(con: "duckdb.DuckDBPyConnection", home: Home, centre: str, t: Mapping[str, Any]) -> dict[str, Any]:
     """What came, source by source beside the delivery before, and what of it was left out or rejected."""
-    from pipelines.queries import unmapped_codes
+    from pipelines.queries import sources, unmapped_codes
+
+    called = source_labels(t["language"], sources(centre), and_more=True)
 
     mine = f"centre = {study.sql_literal(centre)}"
     rows = rows_of(con, f"""
@@ -100,7 +102,7 @@ def _received(con: "duckdb.DuckDBPyConnection", home: Home, centre: str, t: Mapp
     """).fetchall()
     return {
         "has_before": has_before,
-        "received": [_source(row, has_before, t) for row in rows],
+        "received": [_source(row, called.get(row["source"], ""), has_before, t) for row in rows],
         "deliveries": [
             (d.name, d.received[:10], d.extract_date if d.dated else "", t["words"].get(state, state.replace("_", " ")),
              d.n_rows or "")
@@ -116,12 +118,12 @@ def _received(con: "duckdb.DuckDBPyConnection", home: Home, centre: str, t: Mapp
     }  # fmt: skip
 
 
-def _source(row: Mapping[str, Any], has_before: bool, t: Mapping[str, Any]) -> list[Any]:
-    """One line of what was received: its file, or how many of them."""
+def _source(row: Mapping[str, Any], forms: str, has_before: bool, t: Mapping[str, Any]) -> list[Any]:
+    """One line of what was received: the forms that are made from it; its file, or how many of them."""
     n, n_files = row["n"] or 0, row["n_files"] or 0
     change = n - (row["n_before"] or 0)
     since = [row["n_before"] or 0, f"{change:+}" if change else 0] if has_before else []
-    return [row["source"], _files(row["file"], n_files, t), n, *since, row["sha256"][:12] if n_files == 1 else ""]
+    return [forms, _files(row["file"], n_files, t), n, *since, row["sha256"][:12] if n_files == 1 else ""]
 
 
 def _files(file: str, n: int, t: Mapping[str, Any]) -> str:
@@ -137,15 +139,21 @@ def _queries(con: "duckdb.DuckDBPyConnection", centre: str, t: Mapping[str, Any]
         groups.setdefault(q["priority"], {}).setdefault(q["action"], []).append(q)
     counted = dict(con.execute("select priority, count(*) from temp.asked group by all").fetchall())
     noted = con.execute(f"""
-        select local_message, table_name, field, source_file, source_row from validated.findings
-        where centre = {study.sql_literal(centre)} and severity = 'note'
-        order by local_message, field, source_file, source_row, table_name limit {MOST_QUERIES}
+        with own as (
+            select usubjid, min(local_id) as local_id from slice.main.staged_links
+            where centre = {study.sql_literal(centre)} group by usubjid
+        )
+        select o.local_id, f.local_message, f.table_name, f.field, f.source_file, f.source_row
+        from validated.findings f left join own o using (usubjid)
+        where f.centre = {study.sql_literal(centre)} and f.severity = 'note'
+        order by f.local_message, o.local_id, f.field, f.source_file, f.source_row, f.table_name limit {MOST_QUERIES}
     """).fetchall()
     return {
         "groups": [(priority, counted[priority], list(those.items())) for priority, those in groups.items()],
         "n_queries": sum(counted.values()), "n_shown": len(shown),
         "notes": [
-            (problem, t["said"](field_label(table, field or "")), *place) for problem, table, field, *place in noted
+            (own or "–", problem, t["said"](field_label(table, field or "")), *place)
+            for own, problem, table, field, *place in noted
         ],
     }  # fmt: skip
 

@@ -282,6 +282,31 @@ def test_a_median_that_is_not_reached_is_said_and_not_drawn(extreme: dict[str, F
     assert dashed == []
 
 
+def test_every_patient_of_a_waterfall_is_seen_also_without_change() -> None:
+    with style.house_style():
+        figure = sizes.waterfall([bar(1, 12.0, "SD", 3), bar(2, 0.0, "SD", 3), bar(3, -40.0, "PR", 3)], "first_line")
+    bars = [patch.get_bbox() for patch in figure.axes[0].patches]
+    assert [abs(box.y1 - box.y0) for box in bars] == pytest.approx([12.0, 1.2, 40.0])
+
+
+def test_an_event_stands_at_its_time() -> None:
+    with style.house_style():
+        figure = swimmer.swimmer(lanes(2, 2))
+    ends = [line.get_xydata() for line in figure.axes[0].lines if line.get_marker() in ("X", ">")]
+    assert [tuple(*points) for points in ends] == [(60.0, 0.0), (60.0, 1.0)]
+    assert all(line.get_transform() == figure.axes[0].transData for line in figure.axes[0].lines)
+
+
+def test_what_is_said_of_the_censored_is_what_is_drawn() -> None:
+    few, many = ([{"n_censored": 1}] * n for n in (3, survival.MANY + 1))
+    assert survival._ticks([few, []]) == "Ticks: censored."
+    assert survival._ticks([many]) == "Censored times are too many to mark."
+    assert (
+        survival._ticks([few, many]) == "Ticks: censored; of curves without them censored times are too many to mark."
+    )
+    assert survival._ticks([[{"n_censored": 0}]]) == ""
+
+
 def test_one_patient_has_a_median_and_no_limits() -> None:
     rows = curve([4.0], 1, 1)
     alone = survival.kaplan_meier(rows, ENDPOINT, summary(1, 4.0) | {"median_lcl": None}, 95)

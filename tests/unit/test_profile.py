@@ -17,6 +17,7 @@ from pipelines.mapping import Centre
 from pipelines.profile.look import look
 from pipelines.profile.names import likeness, tokens, unit_of
 from pipelines.profile.new import new
+from pipelines.profile.vocabulary import learn
 
 HEADER = [
     "Codice", "Cognome paziente", "CF", "Telefono", "Codice studio", "Sesso", "Anno di nascita", "Medico", "Esame",
@@ -357,3 +358,10 @@ def test_wrong_usage_of_check(folder: Path) -> None:
     run = CliRunner().invoke(app, ["centre", "check", "on9", "--into", str(folder.parent)])
     assert isinstance(run.exception, UsageError)
     assert re.search("no centre.yaml here", str(run.exception))
+
+
+def test_a_draft_with_open_questions_teaches_nothing(folder: Path) -> None:
+    mapping = folder / "centre.yaml"
+    assert learn([centres.load(folder)]) != learn([])
+    mapping.write_text(mapping.read_text(encoding="utf-8") + "# question 1\n", encoding="utf-8")
+    assert learn([centres.load(folder)]) == learn([])

@@ -13,6 +13,7 @@ import pytest
 
 from pipelines import centres, models, study, warehouse
 from pipelines.figures.words import printed
+from pipelines.query_words import called, forms
 from pipelines.reports.centre_report import _others, words, write_centre
 from pipelines.reports.index import _centres, write_index
 from pipelines.reports.pages import TEMPLATES, reading
@@ -135,6 +136,29 @@ def test_study_and_unit_are_called_by_their_names_in_the_centres_language(
         assert titles[centre.language] in said and study.title(centre.language) in said
         assert titles[other] not in said and study.title(other) not in said
     assert titles["en"] in overview and titles["it"] not in overview and study.title("en") in overview
+
+
+@pytest.mark.parametrize("centre", CENTRES.values(), ids=CENTRES)
+def test_what_was_received_is_called_by_its_forms(demo_home: Path, centre: centres.Centre) -> None:
+    page = text_of(Home(demo_home).reports / "centres" / centre.name / "report.html")
+    first = re.findall(r"<tr><t[dh][^>]*>([^<]*)<", page.split("<h2>1.")[1].split("<h2>2.")[0].split("<h3>")[0])
+    assert len(first) > 1 and not set(first) & centre.sources.keys(), "a source's own name is ours"
+    named = [called(centre.language).get(label, label) for label in forms().values()]
+    assert any(cell.split(", ")[0] in named for cell in first)
+
+
+def test_a_note_says_whose_record_it_is_about(copied: Study) -> None:
+    con, home = copied
+    name = next(iter(CENTRES))
+    con.execute(f"delete from store.validated.findings; {FINDINGS} where centre = '{name}' limit 1")
+    con.execute("update store.validated.findings set severity = 'note', local_message = 'It was noted.'")
+    write_centre(con, home, CENTRES[name])
+    ((own,),) = con.execute("""
+        select min(l.local_id) from slice.main.staged_links l join store.validated.findings f using (centre, usubjid)
+    """).fetchall()
+    page = text_of(home.reports / "centres" / name / "report.html")
+    cells = re.findall(r"<t[dh][^>]*>([^<]*)</t[dh]><t[dh][^>]*>It was noted", page)
+    assert cells == [own]
 
 
 def test_every_language_says_the_same_things() -> None:
