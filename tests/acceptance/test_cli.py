@@ -185,6 +185,7 @@ def test_the_document_for_machines_says_what_is_printed(
         assert str(text) in human.stdout + human.stderr
 
 
+@pytest.mark.long
 def test_a_rejected_delivery_is_told_to_machines_with_its_exit_code(restage: Restage, tmp_path: Path) -> None:
     folder = tmp_path / "inbox" / "me1" / "2020-01-31_export"
     folder.mkdir(parents=True)

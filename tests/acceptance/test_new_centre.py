@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from pipelines import centres, study
 from pipelines.orchestration.take_in import stop_rules
 from pipelines.profile.check import check
@@ -24,6 +26,7 @@ def commands() -> list[tuple[str, int]]:
     return [(line, int(m.group(1)) if (m := told.search(line)) else 0) for line in lines]
 
 
+@pytest.mark.long
 def test_the_how_to_holds(tmp_path: Path) -> None:
     shutil.copytree(study.ROOT / "examples" / "new_centre", tmp_path / "examples" / "new_centre")
     outputs = []
@@ -74,6 +77,7 @@ def test_the_first_mapping_finds_most_of_it(tmp_path: Path) -> None:
     assert guessed.formats == finished.formats
 
 
+@pytest.mark.long
 def test_every_centre_is_mapped_to_the_end(tmp_path: Path) -> None:
     """A clean export of each of the study's centres becomes its expected tables with nothing left open."""
     simulate(tmp_path, patients=12, seed=5)

@@ -14,6 +14,7 @@ import pytest
 
 from pipelines import study
 
+pytestmark = pytest.mark.long
 PEERS = study.ROOT / "benchmarks" / "peers"
 
 

@@ -42,6 +42,11 @@ WRONG = {
     "responses into a folder": (f"{RECIST} --out NEW", "NEW: is a folder"),
     "responses into this folder": (f"{RECIST} --out .", ".: is a folder"),
     "figures into a folder": ("survival --adtte NEW/adtte.csv --out NEW/folder", "NEW/folder: is a folder"),
+    "responses below nothing": (f"{RECIST} --out NEW/none/rs.csv", "none/rs.csv: cannot be written"),
+    "figures below nothing": ("survival --adtte NEW/adtte.csv --out NEW/none/x.csv", "none/x.csv: cannot be written"),
+    "a name that no disk holds": (f"{RECIST} --out NEW/{'x' * 300}.csv", "cannot be written"),
+    "figures of such a name": (f"survival --adtte NEW/adtte.csv --out NEW/{'x' * 300}.csv", "cannot be written"),
+    "no place for the rejected": (f"{RECIST} --out NEW/taken.csv", "taken.csv.rejected.csv: is a folder"),
     "deliveries into a file": ("simulate --patients 3 --out NEW/file", "NEW/file: is a file where a folder"),
     "a centre into a file": (
         "centre new x9 --from NEW/tu.csv --into NEW/file", "NEW/file: is a file where a folder",
@@ -58,6 +63,7 @@ def place(tmp_path: Path) -> Path:
         (tmp_path / name).write_text(text)
     (tmp_path / "latin.yaml").write_bytes("sd_after_pr: \u00e0\n".encode("latin-1"))
     (tmp_path / "folder").mkdir()
+    (tmp_path / "taken.csv.rejected.csv").mkdir()
     return tmp_path
 
 

@@ -15,6 +15,7 @@ from pipelines.reports.study_report import write_study
 from pipelines.warehouse import Home, open_read
 from tests.acceptance import line
 
+pytestmark = pytest.mark.long
 PAGE = study.ROOT / "docs" / "how-to" / "independent-readers.md"
 NAME = "cr1"
 SITES = """'Kidney', 'Bone', 'Lymph node', 'Lung', 'Brain', 'Liver', 'Pleura', 'Skin', 'Kidney bed'"""

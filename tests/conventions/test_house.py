@@ -23,6 +23,7 @@ FLOORS = [
     {"mapping_checks", "mapping_words"},
     {"centres"},
     {"staging_words", "staging_numbers"},
+    {"staging_dates"},
     {"staging_fields"},
     {"staging_transactions", "staging_versions", "staging_rollup", "staging_unread"},
     {"staging_rows"},
