@@ -67,6 +67,7 @@ NOT_PLANTED = {
     "linkage/death_dates": "no radiotherapy centre sends a follow-up",
     "linkage/target_without_lesion": "needs two cells: no label, and a site without a lesion",
     "linkage/visit_after_death_elsewhere": "no radiotherapy centre sends a follow-up",
+    "radiotherapy/irradiated_again": "needs a second course of the same lesion",
     "recist/baseline_missing": "a whole form is missing; nothing stands where it should be",
     "recist/restaging_missing": "stands at the target, while the cell is that of a restaging in another file",
     "recist/too_many_targets": "needs lesions that are not there",
