@@ -4,12 +4,13 @@ import csv
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import duckdb
 import pytest
 
-from pipelines import centres, study, warehouse
+from pipelines import centres, query_files, study, warehouse
 from pipelines.queries import ASKED, REPLIES, REPLY, ask, asked
 from pipelines.query_files import write_queries, write_to_decide
 from pipelines.query_words import sql_labels
@@ -157,8 +158,15 @@ def test_one_root_cause_is_one_query_that_names_the_other_places(
     assert asked["Q99"]["problem"] == "Problem"
 
 
+class Fetched:
+    """A result that does not lie in memory as a whole."""
+
+    def __init__(self, result: duckdb.DuckDBPyConnection) -> None:
+        self.description, self.fetchmany = result.description, result.fetchmany
+
+
 def test_the_data_manager_has_a_list_of_what_is_to_be_decided(
-    store: tuple[duckdb.DuckDBPyConnection, Home], tmp_path: Path
+    store: tuple[duckdb.DuckDBPyConnection, Home], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     con, _ = store
     columns = ", ".join(f"{c.name} {c.sql_type}" for c in study.tables()["validated.queries"].columns)
@@ -175,7 +183,9 @@ def test_the_data_manager_has_a_list_of_what_is_to_be_decided(
             ('Q7', 'b', 'exclude', 'open', 'corrected', '', 'corrected_but_fails')
         ) t(query_id, centre, severity, state, site_reply, site_comment, conflict)
     """)
-    with write_to_decide(con, tmp_path).open(encoding="utf-8-sig", newline="") as file:
+    monkeypatch.setattr(query_files, "AT_ONCE", 2)
+    some_at_once = SimpleNamespace(execute=lambda sql: Fetched(con.execute(sql)))
+    with write_to_decide(some_at_once, tmp_path).open(encoding="utf-8-sig", newline="") as file:  # type: ignore[arg-type]
         found = list(csv.DictReader(file))
     assert [(r["query_id"], r["message"], r["conflict"], r["site_comment"]) for r in found] == [
         ("Q1", "Problem", "", "'=1+1"), ("Q3", "Problem", "correction_not_arrived", ""),
