@@ -110,8 +110,8 @@ def verify(home: Home, name: str, make: Callable[[Home, str], None]) -> tuple[li
 
 
 def take_out(home: Home, codes: Collection[str], ids: Mapping[str, Collection[str]] | None = None) -> list[str]:
-    """Who is known by these study codes, and in a centre by these ids of its own, has withdrawn: rows leave every frozen
-    table, files that name one go; returns the states concerned.
+    """Who is known by these study codes, and in a centre by these ids of its own, has withdrawn: rows leave every
+    frozen table, files that name one go; returns the states concerned.
 
     The hash changes; `amended` keeps the old one. Counts that were frozen with the subject stay.
     """

@@ -110,6 +110,7 @@ select
             || coalesce(printf('; nadir %.*f on %s: %+.*f mm%s', digits, nadir_mm, nadir_dt, digits, counted_mm - nadir_mm, change), '')
         when measurable_fl = 'Y' or baseline_mm is not null then 'not measured'
         when by_finding is not null then 'not measurable; the radiotherapy centre saw: ' || finding
+            || case when finding = 'disappeared' and by_finding <> 'CR' then ' on bone scan, which counts as ' || by_finding else '' end
         else 'not measurable; the oncology centre saw: ' || coalesce(lesion_state, 'nothing')
     end as reason,
     centre, source_file, source_row, counted_mm as size_mm, baseline_mm

@@ -106,11 +106,11 @@ def test_an_id_of_a_centre_is_that_of_nobody_else(home: Home) -> None:
     """To others the same text is a patient of theirs, a grade or a line."""
     with closing(duckdb.connect(str(home.database))) as con:
         con.execute(f"""
-            create or replace table validated.findings as from (values
-                ('a', null, '17|file', null, 'me1', '3', 'query', 'new'), ('b', null, 'x', '17', 'me1', '4', 'query', 'new'),
-                ('c', null, '17|file', null, 'rt1', '3', 'query', 'new'), ('d', null, 'x', 'y', 'me1', '17', 'query', 'new'),
-                ('e', 'RCC-ZZ1-002-X', 'x', '17', 'me1', '5', 'query', 'new'), ('f', '{NAMES[0]}', 'x', 'y', 'rt1', '6', 'query', 'new')
-            ) t(query_id, usubjid, record_key, value_received, centre, source_row, severity, state);
+            create or replace table validated.findings as select *, 'query' as severity, 'new' as state from (values
+                ('a', null, '17|file', null, 'me1', '3'), ('b', null, 'x', '17', 'me1', '4'),
+                ('c', null, '17|file', null, 'rt1', '3'), ('d', null, 'x', 'y', 'me1', '17'),
+                ('e', 'RCC-ZZ1-002-X', 'x', '17', 'me1', '5'), ('f', '{NAMES[0]}', 'x', 'y', 'rt1', '6')
+            ) t(query_id, usubjid, record_key, value_received, centre, source_row);
             create table derived.adae as select 'RCC-ZZ1-002-X' as usubjid, '17' as grade
         """)
     (home.reports / "study" / "table1.csv").write_text("n,17\n")

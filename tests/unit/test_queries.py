@@ -100,7 +100,7 @@ def test_a_source_is_called_by_the_forms_that_are_made_from_it_where_they_are_fe
     made = {"plans": ["courses"], "fields": ["courses", "labs"], "data": ["courses", "labs", "lesions"], "lesions": []}
     forms, _ = sql_labels("it", made)
     for name, label in {
-        "plans": "Corsi di radioterapia", "fields": "Corsi di radioterapia, Esami di laboratorio", "lesions": "Lesioni",
+        "plans": "Cicli di radioterapia", "fields": "Cicli di radioterapia, Esami di laboratorio", "lesions": "Lesioni",
     }.items():  # fmt: skip
         assert f"('staged.{name}', '{label}')" in forms
     assert "staged.data" not in forms, "its own name says more"
@@ -109,6 +109,21 @@ def test_a_source_is_called_by_the_forms_that_are_made_from_it_where_they_are_fe
 def add(con: duckdb.DuckDBPyConnection, **finding: Any) -> None:
     values = ", ".join(f"{study.sql_literal(v)} as {k}" for k, v in {**GIVEN, **finding}.items())
     con.execute(f"insert into validated.findings by name select {values}")
+
+
+def test_a_code_is_said_in_words_also_where_the_checked_table_lacks_its_field(
+    store: tuple[duckdb.DuckDBPyConnection, Home],
+) -> None:
+    con, home = store
+    about = {"usubjid": "S-001", "severity": "query"}
+    add(con, query_id="Q7", rule_id="linkage/x", table_name="assessed.lesion_growth", field="anatomic_site",
+        value_received="local_recurrence", **about)  # fmt: skip
+    add(con, query_id="Q8", rule_id="eligibility/x", table_name="validated.screening", field="brain_progressing_fl",
+        value_received="Y", **about)  # fmt: skip
+    add(con, query_id="Q9", rule_id="structure/x", table_name="staged.lesions", field="anatomic_site",
+        value_received="local_recurrence", **about)  # fmt: skip
+    asked = {q["query_id"]: q["value_received"] for q in centre_queries(con, home, CENTRE)}
+    assert [asked[query] for query in ("Q7", "Q8", "Q9")] == ["local recurrence", "yes", "local_recurrence"]
 
 
 def test_what_is_answered_stands_last_with_its_reply_and_what_is_accepted_is_gone(
