@@ -113,8 +113,8 @@ def sql_labels(language: str, sources: Mapping[str, Sequence[str]]) -> tuple[str
 
 def sql_codes(language: str) -> tuple[str, str]:
     """SQL values: every code of a field (table, field, code, word), with a field of '' those of a whole table and
-    with a table of '' those of a field in whatever table, where they mean one thing; and an SQL map, table|code of a record's
-    key -> word."""
+    with a table of '' those of a field in whatever table, where they mean one thing; and an SQL map, table|code of a
+    record's key -> word."""
     said = {
         (name, c.name, code): word
         for name, table in study.tables().items()
