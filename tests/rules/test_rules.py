@@ -487,6 +487,9 @@ def test_a_circle_of_any_length_is_seen() -> None:
     ("rule_id", "example", "said"),
     [
         ("eligibility/oligo_progression", {"oligodt": "2014-09-01"}, "under pazopanib, whose first day is not known"),
+        ("eligibility/oligo_progression", {"trtsdt": "2014-01-10"}, "show no progression; the study needs one between"),
+        ("structure/orphan_fraction", {"fraction_no": 1}, "The record names no course or plan."),
+        ("ctcae/grade", {"aedecod": "Fatigue"}, "The grade of fatigue is not given; CTCAE"),
         ("structure/reply_unknown_query", {"newest_fl": "Y", "epoch": 2}, "to a line without the number of a query."),
         ("structure/reply_unknown_query", {"newest_fl": "Y", "query_id": "Q2"}, "to Q2, which is no query of yours."),
     ],
