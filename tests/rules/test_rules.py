@@ -406,6 +406,24 @@ def test_a_reason_of_ours_is_told_in_the_words_of_a_centre(
     assert [escape_formula(text) for text in told[0]] == [english, italian], "nothing in it passes for a formula"
 
 
+def test_a_response_that_differs_is_explained_by_what_decides_it(con: duckdb.DuckDBPyConnection) -> None:
+    (rule,) = (r for r in RULES if r.rule_id == "recist/response_differs")
+    derived = {
+        "series": "first_line", "adt": "2014-03-01", "overall_response": "PD", "overall_reason": "whole",
+        "target_reason": "sum 62", "nontarget_response": "PD", "nontarget_reason": "unequivocal progression of N1",
+        "new_lesion": "NO", "new_lesion_reason": "no new lesion",
+    }  # fmt: skip
+    reported = {"rsdt": "2014-03-01", "overall_response": "SD"}
+    for change, said in (
+        ({}, "PD (whole; sum 62; unequivocal progression of N1)"),
+        ({"nontarget_response": "NON-CR/NON-PD", "new_lesion": "UNEQUIVOCAL", "new_lesion_reason": "N2 (node) is new"},
+         "PD (whole; sum 62; N2 (lymph node) is new)"),
+    ):  # fmt: skip
+        example = {**reported, "with": {"assessed.timepoint_responses": [{**derived, **change}]}}
+        (found,) = examples.judge(con, rule, example)[1]
+        assert found["expected"] == said
+
+
 def test_every_reason_that_is_translated_is_given_somewhere() -> None:
     """Or a changed text would silently be English again."""
     sql = " ".join(path.read_text(encoding="utf-8") for path in (study.ROOT / "sql" / "2_assessed").glob("*.sql"))
