@@ -6,14 +6,14 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines import study
-from pipelines.deliveries import acceptances, ledger
+from pipelines.deliveries import acceptances, ledger, search
 from pipelines.errors import RestageError, UsageError
 from pipelines.study import sql_literal as lit
 from pipelines.warehouse import Home, memory, open_read
@@ -109,24 +109,23 @@ def verify(home: Home, name: str, make: Callable[[Home, str], None]) -> tuple[li
     return [f"{table}: derived anew it differs" for table in _differing(about["tables"], found)], len(found)
 
 
-def take_out(home: Home, names: Collection[str]) -> list[str]:
-    """Who is known by these codes and ids has withdrawn: rows leave every frozen table, files that name one go; returns
-    the states concerned.
+def take_out(home: Home, codes: Collection[str], ids: Mapping[str, Collection[str]] | None = None) -> list[str]:
+    """Who is known by these study codes, and in a centre by these ids of its own, has withdrawn: rows leave every
+    frozen table, files that name one go; returns the states concerned.
 
     The hash changes; `amended` keeps the old one. Counts that were frozen with the subject stay.
     """
     import duckdb
 
-    concerned = []
-    known = ", ".join(lit(i) for i in names)
-    for name in frozen(home) if names else ():
+    concerned, own = [], ids or {}
+    words = [w.encode() for w in {*codes, *(i for those in own.values() for i in those if len(i) >= search.TELLING)}]
+    for name in frozen(home) if codes or own else ():
         folder, about, touched = home.frozen / name, read(home, name), False
         for path in sorted((folder / "tables").glob("*.parquet")):
             try:
-                touched |= _without(path, known)
+                touched |= _without(path, codes, own)
             except duckdb.Error as error:
                 raise _damaged(path, home) from error
-        words = [w.encode() for w in names]
         for path in [p for p in (folder / "reports").rglob("*") if p.is_file()]:
             if any(re.search(rb"(?<![\w-])" + re.escape(w) + rb"(?![\w-])", path.read_bytes()) for w in words):
                 path.unlink()
@@ -138,18 +137,28 @@ def take_out(home: Home, names: Collection[str]) -> list[str]:
     return concerned
 
 
-def _without(path: Path, known: str) -> bool:
-    """Take the rows that hold one of these SQL texts out of a frozen table; returns whether there were any."""
+def _without(path: Path, codes: Collection[str], ids: Mapping[str, Collection[str]]) -> bool:
+    """Take the rows that hold a study code, or an own id of their centre, out of a frozen table; returns whether there
+    were any. An id is looked for where nobody's code stands: elsewhere the same text is a grade, a lesion or a line."""
     with closing(memory()) as con:
         texts = [c for c, t in _columns(con, path) if t == "VARCHAR"]
-        test = " or ".join(f"list_has_any(string_split(\"{c}\", '|'), [{known}])" for c in texts)
+        said = [_holds(texts, codes)]
+        if {"centre", "usubjid"} <= set(texts):
+            told = [c for c in texts if not c.endswith("source_row")]
+            said += [f"usubjid is null and centre = {lit(c)} and ({_holds(told, mine)})" for c, mine in ids.items()]
+        test = " or ".join(f"({part})" for part in said)
         here = f"from read_parquet({lit(str(path))})"
-        if not test or not con.execute(f"select count(*) {here} where {test}").fetchall()[0][0]:
+        if not con.execute(f"select count(*) {here} where {test}").fetchall()[0][0]:
             return False
         draft = path.with_suffix(".part")
         con.execute(f"copy ({here} where ({test}) is not true) to {lit(str(draft))} (format parquet)")
         draft.replace(path)
     return True
+
+
+def _holds(columns: Collection[str], words: Collection[str]) -> str:
+    known = ", ".join(lit(w) for w in sorted(words))
+    return " or ".join(f"list_has_any(string_split(\"{c}\", '|'), [{known}]::varchar[])" for c in columns) or "false"
 
 
 def tables_of(con: "duckdb.DuckDBPyConnection") -> list[str]:

@@ -127,7 +127,7 @@ def _select(home: Home, centre: str) -> str:
                 nullif(array_to_string({sql_parts(said, keys)}, ', '), '')) as form,
             regexp_replace(list_filter(a.parts, lambda part: part like 'visit %')[1], '^visit ', '') as visit,
             coalesce(n.label, case when a.table_name not like 'staged.%' then e.label end, a.field) as field,
-            coalesce(c.word, d.word, a.value_received) as value_received, a.local_expected as expected,
+            coalesce(c.word, d.word, g.word, a.value_received) as value_received, a.local_expected as expected,
             a.local_message
                 || case when a.conflict is null then '' else replace(case a.conflict {conflicts} end, '{{day}}',
                     coalesce(a.replied_on, {lit(said["day_unknown"])})) end
@@ -146,6 +146,9 @@ def _select(home: Home, centre: str) -> str:
         left join coded c on c.table_name = a.table_name and c.field = a.field and c.code = a.value_received
         -- a rule may show another column of its table than the one it asks about
         left join coded d on d.table_name = a.table_name and d.field = '' and d.code = a.value_received
+        -- or one that is asked about by a table without it
+        left join coded g on g.table_name = '' and g.field = a.field and g.code = a.value_received
+            and a.table_name not like 'staged.%'
         left join own o on o.usubjid = a.usubjid
         left join unlinked u on u.rule_id = a.rule_id and u.source_file = a.source_file and u.source_row = a.source_row
             and u.field is not distinct from a.field

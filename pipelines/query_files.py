@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines import study
-from pipelines.queries import ASKED, REPLIES, REPLY
+from pipelines.queries import ASKED, AT_ONCE, REPLIES, REPLY
 from pipelines.query_words import words
 
 if TYPE_CHECKING:
@@ -67,7 +67,8 @@ def write_to_decide(con: "duckdb.DuckDBPyConnection", folder: Path) -> Path:
     with target.open("w", encoding="utf-8-sig", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(column[0] for column in cursor.description or [])
-        writer.writerows([escape_formula(str(v)) if v is not None else "" for v in row] for row in cursor.fetchall())
+        while rows := cursor.fetchmany(AT_ONCE):
+            writer.writerows([escape_formula(str(v)) if v is not None else "" for v in row] for row in rows)
     return target
 
 

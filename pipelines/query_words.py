@@ -10,6 +10,7 @@ from pipelines.study import sql_literal as lit
 
 HERE = Path(__file__).resolve().parent
 LABELS = HERE / "reports" / "templates" / "labels.yaml"
+FLAG = "flag"  # a yes or no has words as a code has
 MOST_FORMS = 2  # by which a source is called; one that holds more is known by its own name
 
 
@@ -30,6 +31,8 @@ def code_words(codelist: str, language: str) -> dict[str, str]:
     """Code of a list -> what people call it within a sentence; none where everybody says its codes (CR, PD)."""
     import csv
 
+    if codelist == FLAG:
+        return dict(words(language)["flags"])
     with (study.STUDY / "codelists" / f"{codelist}.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     said = f"said_{language}" if rows and f"said_{language}" in rows[0] else "said_en"
@@ -39,9 +42,13 @@ def code_words(codelist: str, language: str) -> dict[str, str]:
 @cache
 def codelist_of(column: str, table: str = "") -> str:
     """The code list of a column of a table, or of one of its name where the table has none; empty without any."""
-    named = [(name, c) for name, known in study.tables().items() for c in known.columns if c.name == column]
-    own = [c.codelist or "" for name, c in named if name == table]
-    return next(iter([*own, *(c.codelist for _, c in named if c.codelist)]), "")
+    named = [(name, _list(c)) for name, known in study.tables().items() for c in known.columns if c.name == column]
+    own = [codelist for name, codelist in named if name == table]
+    return next(iter([*own, *(codelist for _, codelist in named if codelist)]), "")
+
+
+def _list(column: study.Column) -> str:
+    return column.codelist or (FLAG if column.type == FLAG else "")
 
 
 def in_words(sql: str, codelist: str, language: str) -> str:
@@ -105,18 +112,20 @@ def sql_labels(language: str, sources: Mapping[str, Sequence[str]]) -> tuple[str
 
 
 def sql_codes(language: str) -> tuple[str, str]:
-    """SQL values: every code of a field (table, field, code, word), and with a field of '' those of a whole table that
-    mean one thing there; and an SQL map, table|code of a record's key -> word."""
+    """SQL values: every code of a field (table, field, code, word), with a field of '' those of a whole table and
+    with a table of '' those of a field in whatever table, where they mean one thing; and an SQL map, table|code of a
+    record's key -> word."""
     said = {
         (name, c.name, code): word
         for name, table in study.tables().items()
         for c in table.columns
-        if c.codelist
-        for code, word in code_words(c.codelist, language).items()
+        if _list(c)
+        for code, word in code_words(_list(c), language).items()
     }
     meant: dict[tuple[str, str, str], set[str]] = {}
-    for (name, _, code), word in said.items():
+    for (name, field, code), word in said.items():
         meant.setdefault((name, "", code), set()).add(word)
+        meant.setdefault(("", field, code), set()).add(word)
     keys = {f"{name.split('.')[1]}|{k}": w for (name, c, k), w in said.items() if c in study.tables()[name].key}
     one = {place: word for place, (word, *others) in meant.items() if not others}
     return (

@@ -88,7 +88,7 @@ def _taken_out(home: Home, centres: Mapping[str, "Centre"]) -> Withdrawn:
             codes |= denylist.codes(home, centre, landed)
             denylist.add(home, centre.name, mine)
     words = codes.union(*ids.values())
-    freeze.take_out(home, words)
+    freeze.take_out(home, codes, ids)
     concerned = [name for name, n in found.items() if n]
     for delivery in ledger.read(home):
         if delivery.centre in concerned and delivery.state == "answer":

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from pipelines import study
-from pipelines.query_words import codelist_of, in_words
+from pipelines.query_words import code_words, codelist_of, in_words
 from pipelines.rules.load import LANGUAGES, PLACEHOLDER, Rule, table_columns
 from pipelines.study import sql_literal as lit
 
@@ -39,7 +39,8 @@ def reasons_macros() -> str:
     made = ""
     for language, said in reasons().items():
         sql = "t"
-        for there, words in said.items():
+        sites = {rf"\({code}\)": f"({word})" for code, word in code_words("anatomic_site", language).items()}
+        for there, words in (said | sites).items():
             sql = f"regexp_replace({sql}, {lit(there)}, {lit(words)}, 'g')"
         made += f"create or replace temp macro reason_{language}(t) as {sql};"
     return made

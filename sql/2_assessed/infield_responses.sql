@@ -103,14 +103,17 @@ select
             then printf(
                 '%.*f mm, baseline %.*f, nadir %.*f on %s: %+.*f mm%s',
                 digits, counted_mm, digits, baseline_mm, digits, nadir_mm, nadir_dt, digits, counted_mm - nadir_mm, change
-            )
-        when measurable_fl = 'Y' and gone_fl = 'Y' then 'absent'
+            ) || case when gone_fl = 'Y' and counted_mm > 0 then '; a node of normal size' else '' end
+        when measurable_fl = 'Y' and gone_fl = 'Y' then case when counted_mm > 0 then 'a node of normal size' else 'absent' end
         when measurable_fl = 'Y' and counted_mm is not null
             then printf('%.*f mm, not measured before the first fraction', digits, counted_mm)
             || coalesce(printf('; nadir %.*f on %s: %+.*f mm%s', digits, nadir_mm, nadir_dt, digits, counted_mm - nadir_mm, change), '')
         when measurable_fl = 'Y' or baseline_mm is not null then 'not measured'
         when by_finding is not null then 'not measurable; the radiotherapy centre saw: ' || finding
+            || case when finding = 'disappeared' and by_finding <> 'CR' then ' on bone scan, which counts as ' || by_finding else '' end
         else 'not measurable; the oncology centre saw: ' || coalesce(lesion_state, 'nothing')
+            || case when lesion_state = 'absent' and scan_method = 'bone_scan' and bone_scan_disappearance <> 'cr'
+                then ' on bone scan, which counts as ' || upper(bone_scan_disappearance) else '' end
     end as reason,
     centre, source_file, source_row, counted_mm as size_mm, baseline_mm
 from in_words

@@ -66,9 +66,26 @@ step as (
     select h.query_id, h.epoch, s.* exclude (query_id, epoch), s.epoch = h.epoch and s.is_first as is_new
     from happened h
     asof join stretch s on s.query_id = h.query_id and h.epoch >= s.epoch
+),
+away as (
+    select query_id, epoch from step anti join own using (centre, epoch)
+),
+subject as (
+    select query_id, usubjid from staged.failed_before semi join away using (query_id)
+    union
+    select query_id, usubjid from validated.query_changes semi join away using (query_id)
+),
+elsewhere as (
+    -- of those who delivered on that day, one who knows the patient brought the change
+    select a.query_id, a.epoch, min(d.delivery_id) as delivery_id
+    from away a
+    join subject s using (query_id)
+    join harmonised.links k on k.usubjid = s.usubjid
+    join validated.deliveries d on d.centre = k.centre and d.epoch = a.epoch and d.kind = 'snapshot'
+    group by a.query_id, a.epoch
 )
 select
-    p.query_id, p.centre, p.epoch, coalesce(o.delivery_id, r.delivery_id, y.delivery_id) as delivery_id,
+    p.query_id, p.centre, p.epoch, coalesce(o.delivery_id, r.delivery_id, e.delivery_id, y.delivery_id) as delivery_id,
     coalesce(o.delivery_dt, y.delivery_dt) as delivery_dt, p.failing_fl, p.cancelled_fl, p.value_hash, p.run_no,
     case when p.is_new then 'Y' else 'N' end as first_fl, case when o.epoch is null then 'N' else 'Y' end as own_fl,
     l.site_reply, l.delivery_id as reply_delivery, l.replied_query,
@@ -78,6 +95,7 @@ select
 from step p
 left join own o on o.centre = p.centre and o.epoch = p.epoch
 left join anyone y on y.epoch = p.epoch
+left join elsewhere e on e.query_id = p.query_id and e.epoch = p.epoch
 left join replied r on r.query_id = p.query_id and r.epoch = p.epoch
 -- a reply holds for the time in which it was given: what fails again is asked again
 asof left join replied l on l.query_id = p.query_id and l.run_no = p.run_no and p.epoch >= l.epoch

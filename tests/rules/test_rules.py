@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from pipelines import models, study, warehouse
+from pipelines.disclosure import escape_formula
 from pipelines.errors import MappingError
 from pipelines.orchestration.take_in import declare_staged, stop_rules
 from pipelines.rules import examples
@@ -80,6 +81,7 @@ def test_an_example_that_cannot_be_read_spoils_no_other_rule() -> None:
     ("recist/modality_changed", "CT", "TC", ("con RM", "con TC")),
     ("recist/progression_pattern_differs", "both inside and outside the irradiated volume",
      "sia dentro sia fuori dal volume irradiato", ("solo lesioni irradiate",)),
+    ("eligibility/effusion", "no", "no", ("ricevuto: sì.",)),
     ("recist/state_and_diameter", "no diameter, or 0 mm", "nessun diametro, oppure 0 mm", ("è assente",)),
 ])  # fmt: skip
 def test_codes_are_told_in_words_of_the_language(
@@ -360,10 +362,10 @@ def test_what_staging_found_is_told_in_italian(
 
 @pytest.mark.parametrize(("reason", "english", "italian"), [
     ("target SD, non-target NA, new lesion no: SD; sum 43.0, nadir 42.0 on 2012-07-12: +1.0 mm, +2.4 %; baseline 48.0",
-     "target SD, no non-target lesions, no new lesion: SD; sum 43.0, nadir 42.0 on 2012-07-12: +1.0 mm, +2.4 %; "
+     "target SD, no non-target lesions, no new lesion: SD; sum 43.0, nadir 42.0 on 2012-07-12: +1.0 mm (+2.4 %); "
      "baseline 48.0",
-     "target SD, nessuna lesione non target, nessuna lesione nuova: SD; somma 43.0, nadir 42.0 il 2012-07-12: +1.0 mm, "
-     "+2.4 %; basale 48.0"),
+     "target SD, nessuna lesione non target, nessuna lesione nuova: SD; somma 43.0, nadir 42.0 il 2012-07-12: +1.0 mm "
+     "(+2.4 %); basale 48.0"),
     ("target NE, non-target NE, new lesion unequivocal: PD; 1 of 2 target lesions assessed; a size is missing, "
      "so that there is no sum to compare",
      "target NE, non-target NE, a new lesion: PD; 1 of 2 target lesions assessed; a size is missing, so that "
@@ -371,8 +373,27 @@ def test_what_staging_found_is_told_in_italian(
      "target NE, non target NE, una lesione nuova: PD; 1 di 2 lesioni target valutate; manca una misura, quindi "
      "non c'è una somma da confrontare"),
     ("L1: PR, 18.0 mm, baseline 30.0, nadir 30.0 on 2014-02-01: -12.0 mm, -40.0 %; L2: CR, absent",
-     "L1: PR, 18.0 mm, baseline 30.0, nadir 30.0 on 2014-02-01: -12.0 mm, -40.0 %; L2: CR, absent",
-     "L1: PR, 18.0 mm, basale 30.0, nadir 30.0 il 2014-02-01: -12.0 mm, -40.0 %; L2: CR, scomparsa"),
+     "L1: PR, 18.0 mm, baseline 30.0, nadir 30.0 on 2014-02-01: -12.0 mm (-40.0 %); L2: CR, absent",
+     "L1: PR, 18.0 mm, basale 30.0, nadir 30.0 il 2014-02-01: -12.0 mm (-40.0 %); L2: CR, scomparsa"),
+    ("L1: PR, not measurable; the radiotherapy centre saw: disappeared on bone scan, which counts as PR",
+     "L1: PR, not measurable; the radiotherapy centre saw: disappeared on bone scan, which counts as PR",
+     "L1: PR, non misurabile; per la radioterapia: scomparsa alla scintigrafia ossea, che vale come PR"),
+    ("L1: CR, 9.5 mm, baseline 20.0, nadir 20.0 on 2015-01-20: -10.5 mm, -52.5 %; a node of normal size",
+     "L1: CR, 9.5 mm, baseline 20.0, nadir 20.0 on 2015-01-20: -10.5 mm (-52.5 %); a node of normal size",
+     "L1: CR, 9.5 mm, basale 20.0, nadir 20.0 il 2015-01-20: -10.5 mm (-52.5 %); linfonodo di dimensioni normali"),
+    ("L1: PD, not measurable; the oncology centre saw: unequivocal_progression",
+     "L1: PD, not measurable; the oncology centre saw: unequivocal progression",
+     "L1: PD, non misurabile; per l'oncologia: progressione inequivocabile"),
+    ("1 of 2 non-target lesions assessed; unequivocal progression of N1; back after complete response: N2",
+     "1 of 2 non-target lesions assessed; unequivocal progression of N1; back after complete response: N2",
+     "1 di 2 lesioni non target valutate; progressione inequivocabile di N1; ricomparsa dopo risposta completa: N2"),
+    ("N3 (local_recurrence) is new, on bone scan alone, confirmed on 2014-05-02; N4 (node) may be new: node of "
+     "12.0 mm, below 15 mm; N5 (lung) may be new: not stated as unequivocal",
+     "N3 (local recurrence) is new, on bone scan alone, confirmed on 2014-05-02; N4 (lymph node) may be new: node of "
+     "12.0 mm, below 15 mm; N5 (lung) may be new: not stated as unequivocal",
+     "N3 (recidiva locale) è nuova, alla sola scintigrafia ossea, confermata il 2014-05-02; N4 (linfonodo) potrebbe "
+     "essere nuova: linfonodo di 12.0 mm, sotto i 15 mm; N5 (polmone) potrebbe essere nuova: non indicata come "
+     "inequivocabile"),
     ("L1: NE, not measurable; the radiotherapy centre saw: not_evaluable",
      "L1: NE, not measurable; the radiotherapy centre saw: not evaluable",
      "L1: NE, non misurabile; per la radioterapia: non valutabile"),
@@ -382,6 +403,25 @@ def test_a_reason_of_ours_is_told_in_the_words_of_a_centre(
 ) -> None:
     told = con.execute("select reason_en($1), reason_it($1)", [reason]).fetchall()
     assert told == [(english, italian)]
+    assert [escape_formula(text) for text in told[0]] == [english, italian], "nothing in it passes for a formula"
+
+
+def test_a_response_that_differs_is_explained_by_what_decides_it(con: duckdb.DuckDBPyConnection) -> None:
+    (rule,) = (r for r in RULES if r.rule_id == "recist/response_differs")
+    derived = {
+        "series": "first_line", "adt": "2014-03-01", "overall_response": "PD", "overall_reason": "whole",
+        "target_reason": "sum 62", "nontarget_response": "PD", "nontarget_reason": "unequivocal progression of N1",
+        "new_lesion": "NO", "new_lesion_reason": "no new lesion",
+    }  # fmt: skip
+    reported = {"rsdt": "2014-03-01", "overall_response": "SD"}
+    for change, said in (
+        ({}, "PD (whole; sum 62; unequivocal progression of N1)"),
+        ({"nontarget_response": "NON-CR/NON-PD", "new_lesion": "UNEQUIVOCAL", "new_lesion_reason": "N2 (node) is new"},
+         "PD (whole; sum 62; N2 (lymph node) is new)"),
+    ):  # fmt: skip
+        example = {**reported, "with": {"assessed.timepoint_responses": [{**derived, **change}]}}
+        (found,) = examples.judge(con, rule, example)[1]
+        assert found["expected"] == said
 
 
 def test_every_reason_that_is_translated_is_given_somewhere() -> None:
@@ -471,6 +511,9 @@ def test_a_circle_of_any_length_is_seen() -> None:
     ("rule_id", "example", "said"),
     [
         ("eligibility/oligo_progression", {"oligodt": "2014-09-01"}, "under pazopanib, whose first day is not known"),
+        ("eligibility/oligo_progression", {"trtsdt": "2014-01-10"}, "show no progression; the study needs one between"),
+        ("structure/orphan_fraction", {"fraction_no": 1}, "The record names no course or plan."),
+        ("ctcae/grade", {"aedecod": "Fatigue"}, "The grade of fatigue is not given; CTCAE"),
         ("structure/reply_unknown_query", {"newest_fl": "Y", "epoch": 2}, "to a line without the number of a query."),
         ("structure/reply_unknown_query", {"newest_fl": "Y", "query_id": "Q2"}, "to Q2, which is no query of yours."),
     ],

@@ -102,6 +102,29 @@ def test_verifying_says_that_a_subject_withdrew(
     assert "has to differ since then" in told
 
 
+def test_an_id_of_a_centre_is_that_of_nobody_else(home: Home) -> None:
+    """To others the same text is a patient of theirs, a grade or a line."""
+    with closing(duckdb.connect(str(home.database))) as con:
+        con.execute(f"""
+            create or replace table validated.findings as select *, 'query' as severity, 'new' as state from (values
+                ('a', null, '17|file', null, 'me1', '3'), ('b', null, 'x', '17', 'me1', '4'),
+                ('c', null, '17|file', null, 'rt1', '3'), ('d', null, 'x', 'y', 'me1', '17'),
+                ('e', 'RCC-ZZ1-002-X', 'x', '17', 'me1', '5'), ('f', '{NAMES[0]}', 'x', 'y', 'rt1', '6')
+            ) t(query_id, usubjid, record_key, value_received, centre, source_row);
+            create table derived.adae as select 'RCC-ZZ1-002-X' as usubjid, '17' as grade
+        """)
+    (home.reports / "study" / "table1.csv").write_text("n,17\n")
+    (home.reports / "study" / "subjects.html").write_text("M00217 and others")
+    lock.freeze(home, "p1", "A", "test", "code")
+    assert lock.take_out(home, NAMES, {"me1": {"17", "M00217"}}) == ["p1"]
+    tables, reports = (home.frozen / "p1" / part for part in ("tables", "reports"))
+    with closing(duckdb.connect()) as con:
+        left = con.execute(f"select query_id from '{tables}/validated.findings.parquet' order by all").fetchall()
+        assert left == [("c",), ("d",), ("e",)]
+        assert con.execute(f"select count(*) from '{tables}/derived.adae.parquet'").fetchall() == [(1,)]
+    assert [p.name for p in reports.iterdir()] == ["table1.csv"]
+
+
 def test_nobody_else_is_at_work_while_a_state_is_verified(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     lock.freeze(home, "p1", "A", "test", "code")
     free: list[bool] = []

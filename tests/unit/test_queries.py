@@ -4,12 +4,13 @@ import csv
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import duckdb
 import pytest
 
-from pipelines import centres, study, warehouse
+from pipelines import centres, query_files, study, warehouse
 from pipelines.queries import ASKED, REPLIES, REPLY, ask, asked
 from pipelines.query_files import write_queries, write_to_decide
 from pipelines.query_words import sql_labels
@@ -99,7 +100,7 @@ def test_a_source_is_called_by_the_forms_that_are_made_from_it_where_they_are_fe
     made = {"plans": ["courses"], "fields": ["courses", "labs"], "data": ["courses", "labs", "lesions"], "lesions": []}
     forms, _ = sql_labels("it", made)
     for name, label in {
-        "plans": "Corsi di radioterapia", "fields": "Corsi di radioterapia, Esami di laboratorio", "lesions": "Lesioni",
+        "plans": "Cicli di radioterapia", "fields": "Cicli di radioterapia, Esami di laboratorio", "lesions": "Lesioni",
     }.items():  # fmt: skip
         assert f"('staged.{name}', '{label}')" in forms
     assert "staged.data" not in forms, "its own name says more"
@@ -108,6 +109,21 @@ def test_a_source_is_called_by_the_forms_that_are_made_from_it_where_they_are_fe
 def add(con: duckdb.DuckDBPyConnection, **finding: Any) -> None:
     values = ", ".join(f"{study.sql_literal(v)} as {k}" for k, v in {**GIVEN, **finding}.items())
     con.execute(f"insert into validated.findings by name select {values}")
+
+
+def test_a_code_is_said_in_words_also_where_the_checked_table_lacks_its_field(
+    store: tuple[duckdb.DuckDBPyConnection, Home],
+) -> None:
+    con, home = store
+    about = {"usubjid": "S-001", "severity": "query"}
+    add(con, query_id="Q7", rule_id="linkage/x", table_name="assessed.lesion_growth", field="anatomic_site",
+        value_received="local_recurrence", **about)  # fmt: skip
+    add(con, query_id="Q8", rule_id="eligibility/x", table_name="validated.screening", field="brain_progressing_fl",
+        value_received="Y", **about)  # fmt: skip
+    add(con, query_id="Q9", rule_id="structure/x", table_name="staged.lesions", field="anatomic_site",
+        value_received="local_recurrence", **about)  # fmt: skip
+    asked = {q["query_id"]: q["value_received"] for q in centre_queries(con, home, CENTRE)}
+    assert [asked[query] for query in ("Q7", "Q8", "Q9")] == ["local recurrence", "yes", "local_recurrence"]
 
 
 def test_what_is_answered_stands_last_with_its_reply_and_what_is_accepted_is_gone(
@@ -157,8 +173,15 @@ def test_one_root_cause_is_one_query_that_names_the_other_places(
     assert asked["Q99"]["problem"] == "Problem"
 
 
+class Fetched:
+    """A result that does not lie in memory as a whole."""
+
+    def __init__(self, result: duckdb.DuckDBPyConnection) -> None:
+        self.description, self.fetchmany = result.description, result.fetchmany
+
+
 def test_the_data_manager_has_a_list_of_what_is_to_be_decided(
-    store: tuple[duckdb.DuckDBPyConnection, Home], tmp_path: Path
+    store: tuple[duckdb.DuckDBPyConnection, Home], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     con, _ = store
     columns = ", ".join(f"{c.name} {c.sql_type}" for c in study.tables()["validated.queries"].columns)
@@ -175,7 +198,9 @@ def test_the_data_manager_has_a_list_of_what_is_to_be_decided(
             ('Q7', 'b', 'exclude', 'open', 'corrected', '', 'corrected_but_fails')
         ) t(query_id, centre, severity, state, site_reply, site_comment, conflict)
     """)
-    with write_to_decide(con, tmp_path).open(encoding="utf-8-sig", newline="") as file:
+    monkeypatch.setattr(query_files, "AT_ONCE", 2)
+    some_at_once = SimpleNamespace(execute=lambda sql: Fetched(con.execute(sql)))
+    with write_to_decide(some_at_once, tmp_path).open(encoding="utf-8-sig", newline="") as file:  # type: ignore[arg-type]
         found = list(csv.DictReader(file))
     assert [(r["query_id"], r["message"], r["conflict"], r["site_comment"]) for r in found] == [
         ("Q1", "Problem", "", "'=1+1"), ("Q3", "Problem", "correction_not_arrived", ""),
