@@ -14,7 +14,7 @@ from pipelines.deliveries import ledger, unknown, unpack
 from pipelines.deliveries.earlier import before, changes_only, in_order
 from pipelines.deliveries.ledger import Delivery, object_path
 from pipelines.deliveries.manifest import NAME
-from pipelines.deliveries.parts import is_list
+from pipelines.deliveries.parts import is_list, is_renamed_list
 from pipelines.deliveries.rows import File, Landing, land_rows
 from pipelines.errors import DeliveryRejected, Problem
 from pipelines.study import sql_literal
@@ -99,7 +99,8 @@ def _files(home: Home, delivery: Delivery, folder: Path) -> tuple[list[File], li
         files += [File(member, where, sha256) for member, where in members]
         # who packed a reply with the export waits for what we would never read
         action = "Put the list of queries beside the archive, or into a folder of its own, and send it again."
-        faults += [Problem(member, "", "an export in the archive", action) for member, _ in members if is_list(member)]
+        lists = [member for member, where in members if is_list(member) or is_renamed_list(member, where)]
+        faults += [Problem(member, "", "an export in the archive", action) for member in lists]
         problems += faults
     return files, problems
 
