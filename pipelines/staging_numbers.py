@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 
-from pipelines.mapping import BOUNDS, SCALE
+from pipelines import study
+from pipelines.mapping import BOUNDS, SCALE, UNITS, Centre, Field
 from pipelines.study import sql_literal as lit
 
 NUMBERS = {
@@ -26,6 +27,24 @@ MACROS = """
     create temp macro as_micro(t, pattern) as (try_cast(as_number(t, pattern) as decimal(12,6)) * 1000000)::bigint;
 """
 MOST = 10**17  # of a product in 64 bits, doubled and with half a divisor on top
+
+
+def units_of(table: str, f: Field) -> Mapping[str, str]:
+    """What one of the centre's units is in that of the staged column."""
+    columns = study.staged_columns(table)
+    return UNITS.get((columns[f.name].unit if f.name in columns else "") or "", {})
+
+
+def scale_of(wide: bool) -> int:
+    """Decimals that a quantity may have: parts of a sum are rounded with it, not each."""
+    return 2 * SCALE if wide else SCALE
+
+
+def missing_with_unit(centre: Centre, table: str, f: Field) -> tuple[str, ...]:
+    """The centre's numbers for missing with a unit behind them, as a file that states units has them: -99 mm."""
+    units = {*units_of(table, f), f.spec.get("unit", "")} - {""} if f.type in ("quantity", "int") else set()
+    numbers = (word for word in centre.missing if any(map(str.isdigit, word)))
+    return tuple(f"{word} {unit}" for word in numbers for unit in sorted(units))
 
 
 def millionths(factor: Fraction) -> str:

@@ -18,7 +18,7 @@ centre: x1
 title: Invented
 kind: oncology
 language: en
-missing: [NI]
+missing: [NI, "-99"]
 formats: ["%d/%m/%Y", "%d/%m/%y"]
 sources:
   log: {files: log.csv, read: {format: csv}}
@@ -204,6 +204,12 @@ def test_a_unit_behind_a_number_holds_and_one_that_is_not_known_is_asked(
     )
 
 
+def test_a_number_for_missing_is_missing_with_its_unit_too(tmp_path: Path) -> None:
+    texts: list[str | None] = ["-99", "-99 mm", "-99 cm", "-99 in"]
+    values, findings = one_field(tmp_path, "measurements", "diameter_mm: {from: raw, unit: mm}", texts)
+    assert values == [None] * 4 and [f[0] for f in findings] == ["-99 in"]
+
+
 @pytest.mark.parametrize(
     ("texts", "how", "values"),
     [
@@ -235,12 +241,19 @@ def test_a_number_with_its_unit_or_in_a_rollup_is_not_rounded_either(tmp_path: P
         ["1", "A", "3500.0549", "cGy"],
         ["1", "B", "35.005", "Gy"],
         ["1", "C", "3500.5", "cGy"],
+        ["1", "D", "3500.5 cGy", "cGy"],
+        ["1", "E", "35 Gy", "cGy"],
     ]
     data = {"data": (["id", "course", "dose", "unit"], rows)}
     staged = stage(tmp_path, "  data: {files: d.csv, read: {format: csv}}\n", tables, data)
-    assert staged.rows("courses", "planned_dose_gy") == [(None,), (Decimal("35.005"),), (Decimal("35.005"),)]
+    assert staged.rows("courses", "planned_dose_gy") == [
+        (dose and Decimal(dose),) for dose in (None, "35.005", "35.005", "35.005", None)
+    ]
     found = staged.rows("findings", "rule_id, value_received, expected", "staged_field = 'planned_dose_gy'")
-    assert found == [("structure/unreadable_number", "3500.0549", "a number with at most 1 decimal")]
+    assert found == [
+        ("structure/unreadable_number", "3500.0549", "a number with at most 1 decimal"),
+        ("structure/unreadable_number", "35 Gy", "a number such as 12.5, in Gy or cGy (unit)"),
+    ]
 
 
 def test_of_a_product_the_column_that_lacks_its_number_is_named(tmp_path: Path) -> None:
