@@ -9,8 +9,16 @@ from pipelines import study
 from pipelines.mapping import BOUNDS, BOX, CHECKED, COMPLETE, TICKED, UNCHECKED, Centre, Field, box_column
 from pipelines.staging_dates import day_of, expected_day
 from pipelines.staging_numbers import (
-    NUMBERS, WHOLE, decimals, exact, missing_with_unit, or_with_unit, product, scale_of, units_of,
-)  # fmt: skip
+    NUMBERS,
+    WHOLE,
+    exact,
+    expected_number,
+    missing_with_unit,
+    or_with_unit,
+    product,
+    scale_of,
+    units_of,
+)
 from pipelines.study import sql_literal as lit
 
 WIDE = "decimal(18,6)"  # numbers before a rollup; rounded half-up to the staged scale at its end
@@ -92,24 +100,7 @@ def _said(centre: Centre, table: str, f: Field, i: int, expected: str, wide: boo
         return f"coalesce('a number in ' || nullif(concat_ws(', ', {', '.join(blank)}), ''), {lit(expected)})"
     if bound is None or f.type not in ("quantity", "int"):
         return lit(expected)
-    pattern = WHOLE[decimal] if f.type == "int" else NUMBERS[decimal]
-    times, units = Fraction(f.spec.get("times", "1")), units_of(table, f)
-
-    def told(factor: Fraction) -> str:
-        too_large = lit(f"a number below {int(bound / factor)}")
-        if f.type == "int":
-            return too_large
-        most = decimals(factor, scale_of(wide))
-        fewer = f"a number with at most {scale_of(wide) if most is None else most} decimal{'' if most == 1 else 's'}"
-        fewer += f", once multiplied by {factor}" if most is None else ""
-        large = f"abs(try_cast(replace(_r{i}, ',', '.') as double)) >= {int(bound / factor)}"
-        return f"case when {large} then {too_large} else {lit(fewer)} end"
-
-    words = told(times * Fraction(units.get(f.spec.get("unit", ""), "1")))
-    if "unit_from" in f.spec:
-        cases = " ".join(f"when {lit(u)} then {told(times * Fraction(factor))}" for u, factor in units.items())
-        words = f"case _u{i} {cases} else {lit(expected)} end"
-    return f"case when regexp_full_match(_r{i}, {lit(pattern)}) then {words} else {lit(expected)} end"
+    return expected_number(table, f, i, decimal, bound, scale_of(wide), expected)
 
 
 def sql_type(table: str, f: Field, wide: bool) -> str:

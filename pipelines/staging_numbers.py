@@ -92,6 +92,29 @@ def product(columns: Sequence[str], divisors: Sequence[str], pattern: str, facto
     return f"case when {' and '.join(fits)} then {rounded('bigint', 18)} else {rounded('hugeint', 30)} end"
 
 
+def expected_number(table: str, f: Field, i: int, decimal: str, bound: int, scale: int, expected: str) -> str:
+    """SQL of what is expected of a text that gives no number: below the bound of its column, or of fewer decimals than
+    the scale, where it is a number that lacks only that."""
+    pattern = WHOLE[decimal] if f.type == "int" else NUMBERS[decimal]
+    times, units = Fraction(f.spec.get("times", "1")), units_of(table, f)
+
+    def told(factor: Fraction) -> str:
+        too_large = lit(f"a number below {int(bound / factor)}")
+        if f.type == "int":
+            return too_large
+        most = decimals(factor, scale)
+        fewer = f"a number with at most {scale if most is None else most} decimal{'' if most == 1 else 's'}"
+        fewer += f", once multiplied by {factor}" if most is None else ""
+        large = f"abs(try_cast(replace(_r{i}, ',', '.') as double)) >= {int(bound / factor)}"
+        return f"case when {large} then {too_large} else {lit(fewer)} end"
+
+    words = told(times * Fraction(units.get(f.spec.get("unit", ""), "1")))
+    if "unit_from" in f.spec:
+        cases = " ".join(f"when {lit(u)} then {told(times * Fraction(factor))}" for u, factor in units.items())
+        words = f"case _u{i} {cases} else {lit(expected)} end"
+    return f"case when regexp_full_match(_r{i}, {lit(pattern)}) then {words} else {lit(expected)} end"
+
+
 def or_with_unit(text: str, units: Mapping[str, str], read: Callable[[str, str], str], own: str) -> str:
     """SQL of a number, by the factor `own`, or of one with a unit behind it that says another."""
     cases = "".join(

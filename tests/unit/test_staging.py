@@ -54,8 +54,8 @@ def land(folder: Path, landed: Landed) -> Path:
             file = f"'d1' as delivery_id, 'sha-{name}' as file_sha256, '{name}.csv' as source_file"
             query = f"select {file}, n::varchar as source_row, {cells} from (values {values}) t(n, r) order by n"
             con.execute(f"copy ({query}) to '{folder}/{name}.parquet'")
-            received.append(f"('{name}', '{name}.csv', 'sha-{name}', {len(rows)}::bigint)")
-        names = "t(source, source_file, file_sha256, n_rows)"
+            received.append(f"('{name}', '{name}.csv', 'sha-{name}', {len(rows)}::bigint, '3')")
+        names = "t(source, source_file, file_sha256, n_rows, header)"
         con.execute(f"copy (from (values {', '.join(received)}) {names}) to '{folder}/_received.parquet'")
         note = ("structure/unknown_column", "log", "log.csv", "1", "Colour", None, "a column that the mapping names")
         names = "t(rule_id, source, source_file, source_row, field, value_received, expected)"
@@ -734,8 +734,8 @@ def test_every_staged_table_is_written_with_its_declared_types(tmp_path: Path) -
 def test_a_column_that_a_table_has_lost_is_a_finding(tmp_path: Path) -> None:
     tables = "  lesions:\n    - {source: data, fields: {local_id: {from: id}, lesion_id: {from: les}}}\n"
     staged = stage(tmp_path, "  data: {files: d.csv, read: {format: csv}}\n", tables, {"data": (["id"], [["1"]])})
-    found = staged.rows("findings", "source_file, field", "rule_id = 'structure/missing_column'")
-    assert found == [("data.csv", "les")]
+    found = staged.rows("findings", "source_file, source_row, field", "rule_id = 'structure/missing_column'")
+    assert found == [("data.csv", "3", "les")]
 
 
 def test_the_same_delivery_gives_the_same_bytes_and_replaces_the_old(tmp_path: Path) -> None:
