@@ -27,8 +27,8 @@ class Gathered:
 
     Columns: `_file` (number of the file, from 0), source_row and the wanted raw columns. `names`: the columns of each
     file; `headers`: the row of these names. `not_taken`: columns that are not wanted, with the number of their cells
-    that hold something. `notes`: number of the file, then what is noted of it. `made`: columns that SQL makes of others. `hits`: what looks like an
-    identifier in columns that are not wanted.
+    that hold something. `notes`: number of the file, then what is noted of it. `made`: columns that SQL makes of
+    others. `hits`: what looks like an identifier in columns that are not wanted.
     """
 
     con: "duckdb.DuckDBPyConnection"

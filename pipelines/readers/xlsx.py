@@ -48,7 +48,7 @@ def batches(path: Path, spec: Mapping[str, Any]) -> Iterator["pa.Table"]:
 
     `spec`: sheet (a hidden one only if it is named here), header {find, within, rows, join}; of two header rows the
     upper one is filled to the right and joined to the lower (`Basale|Data`); the header lies in the first 1000 rows
-    that hold something. `source_row` is `Sheet!14`. Dates are ISO text, in xlsx those whose format shows no day
+    that hold something. `source_row` is `Sheet!14`. Dates are ISO text, those whose format shows no day
     `03/2014` or `2014`; whole numbers have no decimals, a formula is its stored result, other cells are as they stand;
     an error, or a formula that was never calculated, is its own text (`#N/A`, `=B2/10`), so that no type can read it. A
     column without a name that holds something is `column_<number>`. Hidden rows are data like the others,
@@ -76,7 +76,7 @@ def workbook(path: Path) -> Workbook:
 
 
 def _named(batch: "pa.Table", names: Sequence[str], sheet: str, header: str) -> "pa.Table":
-    """A batch under the names of the header, which has that place, without columns that have neither name nor content."""
+    """A batch under the names of the header, which has that place, without columns that lack name and content."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
