@@ -6,9 +6,19 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from pipelines import study
-from pipelines.mapping import BOUNDS, BOX, CHECKED, COMPLETE, SCALE, TICKED, UNCHECKED, UNITS, Centre, Field, box_column
+from pipelines.mapping import BOUNDS, BOX, CHECKED, COMPLETE, TICKED, UNCHECKED, Centre, Field, box_column
 from pipelines.staging_dates import day_of, expected_day
-from pipelines.staging_numbers import NUMBERS, WHOLE, decimals, exact, or_with_unit, product
+from pipelines.staging_numbers import (
+    NUMBERS,
+    WHOLE,
+    exact,
+    expected_number,
+    missing_with_unit,
+    or_with_unit,
+    product,
+    scale_of,
+    units_of,
+)
 from pipelines.study import sql_literal as lit
 
 WIDE = "decimal(18,6)"  # numbers before a rollup; rounded half-up to the staged scale at its end
@@ -71,6 +81,8 @@ def compile_field(
     if mapping is not None:
         rule, expected = "'structure/unmapped_code'", _one_of(_labels(f, mapping))
     known = tuple(k for k, v in (mapping or {}).items() if v is None)
+    if mapping is None and (nothing := missing_with_unit(centre, table, f)):
+        value, known = f"case when _r{i} not in ({', '.join(map(lit, nothing))}) then {value} end", nothing
     unit = quote(f.spec["unit_from"]) if "unit_from" in f.spec else None
     words = _said(centre, table, f, i, expected, wide) if mapping is None else lit(expected)
     return FieldSql(f.name, text, unit, value, rule, words, known)
@@ -88,35 +100,7 @@ def _said(centre: Centre, table: str, f: Field, i: int, expected: str, wide: boo
         return f"coalesce('a number in ' || nullif(concat_ws(', ', {', '.join(blank)}), ''), {lit(expected)})"
     if bound is None or f.type not in ("quantity", "int"):
         return lit(expected)
-    pattern = WHOLE[decimal] if f.type == "int" else NUMBERS[decimal]
-    times, units = Fraction(f.spec.get("times", "1")), _units(table, f)
-
-    def told(factor: Fraction) -> str:
-        too_large = lit(f"a number below {int(bound / factor)}")
-        if f.type == "int":
-            return too_large
-        most = decimals(factor, _scale(wide))
-        fewer = f"a number with at most {_scale(wide) if most is None else most} decimal{'' if most == 1 else 's'}"
-        fewer += f", once multiplied by {factor}" if most is None else ""
-        large = f"abs(try_cast(replace(_r{i}, ',', '.') as double)) >= {int(bound / factor)}"
-        return f"case when {large} then {too_large} else {lit(fewer)} end"
-
-    words = told(times * Fraction(units.get(f.spec.get("unit", ""), "1")))
-    if "unit_from" in f.spec:
-        cases = " ".join(f"when {lit(u)} then {told(times * Fraction(factor))}" for u, factor in units.items())
-        words = f"case _u{i} {cases} else {lit(expected)} end"
-    return f"case when regexp_full_match(_r{i}, {lit(pattern)}) then {words} else {lit(expected)} end"
-
-
-def _scale(wide: bool) -> int:
-    """Decimals that a quantity may have: parts of a sum are rounded with it, not each."""
-    return 2 * SCALE if wide else SCALE
-
-
-def _units(table: str, f: Field) -> Mapping[str, str]:
-    """What one of the centre's units is in that of the staged column."""
-    columns = study.staged_columns(table)
-    return UNITS.get((columns[f.name].unit if f.name in columns else "") or "", {})
+    return expected_number(table, f, i, decimal, bound, scale_of(wide), expected)
 
 
 def sql_type(table: str, f: Field, wide: bool) -> str:
@@ -230,7 +214,7 @@ def _checkbox(f: Field, i: int) -> FieldSql:
 def _quantity(centre: Centre, table: str, f: Field, i: int, text: str, wide: bool) -> tuple[str, str, str]:
     """Exact numbers in the staged column's unit; a unit that is not given or not known gives none."""
     decimal = f.spec.get("decimal", centre.decimal)
-    units, times, kind = _units(table, f), Fraction(f.spec.get("times", "1")), sql_type(table, f, wide)
+    units, times, kind = units_of(table, f), Fraction(f.spec.get("times", "1")), sql_type(table, f, wide)
     own = f.spec.get("unit", "")
     divisor = [quote(f.spec["divide_by"])] if "divide_by" in f.spec else []
     sample = "a number such as 12,5" if decimal == "," else "a number such as 12.5"
@@ -238,13 +222,18 @@ def _quantity(centre: Centre, table: str, f: Field, i: int, text: str, wide: boo
     def scaled(factor: Fraction, of: str = text) -> str:
         if "product" in f.spec:
             return product([quote(c) for c in f.spec["product"]], divisor, lit(NUMBERS[decimal]), factor, kind)
-        return exact(of, decimal, factor, kind, _scale(wide))
+        return exact(of, decimal, factor, kind, scale_of(wide))
 
     if "unit_from" not in f.spec:
         behind = {} if "product" in f.spec else units or {own: "1"}
         value = or_with_unit(text, behind, lambda of, u: scaled(times * Fraction(u), of), units.get(own, "1"))
         return value, "'structure/unreadable_number'", sample
-    cases = " ".join(f"when {lit(u)} then {scaled(times * Fraction(factor))}" for u, factor in units.items())
+
+    def beside(unit: str) -> str:
+        behind = {} if "product" in f.spec else {unit: units[unit]}  # the same one may stand there again
+        return or_with_unit(text, behind, lambda of, factor: scaled(times * Fraction(factor), of), units[unit])
+
+    cases = " ".join(f"when {lit(u)} then {beside(u)}" for u in units)
     known = f"_u{i} in ({', '.join(map(lit, units))}) or {scaled(times)} is null"
     rule = f"case when {known} then 'structure/unreadable_number' else 'structure/missing_unit' end"
     return f"case _u{i} {cases} end", rule, f"{sample}, in {' or '.join(units)} ({f.spec['unit_from']})"

@@ -44,7 +44,7 @@ def findings_sql(centre: Centre, landed: Path, parts: Sequence[PartSql], head: s
         source_file,
         source_row, field, null as staged_field, value_received, expected, rule_id, null as raw_key
         from read_parquet({notes})""",
-        f"""select {head}, source, null, null, source, source_file, '1', field, null, null,
+        f"""select {head}, source, null, null, source, source_file, header, field, null, null,
         'this column, which the mapping names', 'structure/missing_column', null
         from absent join received using (source)
         where (source, field) not in (

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 
-from pipelines.mapping import BOUNDS, SCALE
+from pipelines import study
+from pipelines.mapping import BOUNDS, SCALE, UNITS, Centre, Field
 from pipelines.study import sql_literal as lit
 
 NUMBERS = {
@@ -26,6 +27,24 @@ MACROS = """
     create temp macro as_micro(t, pattern) as (try_cast(as_number(t, pattern) as decimal(12,6)) * 1000000)::bigint;
 """
 MOST = 10**17  # of a product in 64 bits, doubled and with half a divisor on top
+
+
+def units_of(table: str, f: Field) -> Mapping[str, str]:
+    """What one of the centre's units is in that of the staged column."""
+    columns = study.staged_columns(table)
+    return UNITS.get((columns[f.name].unit if f.name in columns else "") or "", {})
+
+
+def scale_of(wide: bool) -> int:
+    """Decimals that a quantity may have: parts of a sum are rounded with it, not each."""
+    return 2 * SCALE if wide else SCALE
+
+
+def missing_with_unit(centre: Centre, table: str, f: Field) -> tuple[str, ...]:
+    """The centre's numbers for missing with a unit behind them, as a file that states units has them: -99 mm."""
+    units = {*units_of(table, f), f.spec.get("unit", "")} - {""} if f.type in ("quantity", "int") else set()
+    numbers = (word for word in centre.missing if any(map(str.isdigit, word)))
+    return tuple(f"{word} {unit}" for word in numbers for unit in sorted(units))
 
 
 def millionths(factor: Fraction) -> str:
@@ -71,6 +90,29 @@ def product(columns: Sequence[str], divisors: Sequence[str], pattern: str, facto
         return f"try_cast(({quotient})::decimal({digits},0) * '0.000001'::decimal(7,6) as {kind})"
 
     return f"case when {' and '.join(fits)} then {rounded('bigint', 18)} else {rounded('hugeint', 30)} end"
+
+
+def expected_number(table: str, f: Field, i: int, decimal: str, bound: int, scale: int, expected: str) -> str:
+    """SQL of what is expected of a text that gives no number: below the bound of its column, or of fewer decimals than
+    the scale, where it is a number that lacks only that."""
+    pattern = WHOLE[decimal] if f.type == "int" else NUMBERS[decimal]
+    times, units = Fraction(f.spec.get("times", "1")), units_of(table, f)
+
+    def told(factor: Fraction) -> str:
+        too_large = lit(f"a number below {int(bound / factor)}")
+        if f.type == "int":
+            return too_large
+        most = decimals(factor, scale)
+        fewer = f"a number with at most {scale if most is None else most} decimal{'' if most == 1 else 's'}"
+        fewer += f", once multiplied by {factor}" if most is None else ""
+        large = f"abs(try_cast(replace(_r{i}, ',', '.') as double)) >= {int(bound / factor)}"
+        return f"case when {large} then {too_large} else {lit(fewer)} end"
+
+    words = told(times * Fraction(units.get(f.spec.get("unit", ""), "1")))
+    if "unit_from" in f.spec:
+        cases = " ".join(f"when {lit(u)} then {told(times * Fraction(factor))}" for u, factor in units.items())
+        words = f"case _u{i} {cases} else {lit(expected)} end"
+    return f"case when regexp_full_match(_r{i}, {lit(pattern)}) then {words} else {lit(expected)} end"
 
 
 def or_with_unit(text: str, units: Mapping[str, str], read: Callable[[str, str], str], own: str) -> str:

@@ -27,9 +27,11 @@ class Loader(BASE):  # type: ignore[misc, valid-type]
         if not hasattr(node, "unique"):
             seen: dict[str, int] = {}
             for key, _ in node.value:
-                if seen.setdefault(str(key.value), line := key.start_mark.line) != line:
-                    said = f"{key.value!r} stands here and in line {seen[key.value] + 1}"
+                name = str(key.value)
+                if name in seen:
+                    said = f"{name!r} stands here and in line {seen[name] + 1}"
                     raise Twice(problem=said, problem_mark=key.start_mark)
+                seen[name] = key.start_mark.line
             node.unique = True  # type: ignore[attr-defined]
         super().flatten_mapping(node)
 

@@ -12,6 +12,7 @@ from pipelines.deliveries.changes import CHANGE
 from pipelines.deliveries.history import QUERY_ID, VANISHED, rewrite, write_partial_dates
 from pipelines.deliveries.ledger import Delivery, object_path
 from pipelines.deliveries.manifest import NAME
+from pipelines.deliveries.parts import COLUMNS, SHEET, WITHIN
 from pipelines.disclosure import in_one_line, unescape_formula
 from pipelines.errors import DeliveryRejected, Problem, UnreadableFile
 from pipelines.staging_findings import record_sql
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 ENCODINGS = ("utf-8-sig", "cp1252")  # as we write it, and as a spreadsheet of the centre saves it
 DAYS = ("%Y-%m-%d", "%Y-%m-%d %H:%M:%S", "%d/%m/%Y", "%d.%m.%Y", "%d-%m-%Y")
 DELIMITERS = (";", ",", "\t")
-COLUMNS = ("query_id", "site_reply")
 REPLY = (*COLUMNS, "site_comment", "replied_by", "replied_on")
 
 
@@ -76,8 +76,8 @@ def read_answer(centre: "Centre", answer: Delivery, name: str, path: Path) -> tu
     """
     from pipelines.readers.read import read
 
-    header = {"find": list(COLUMNS), "within": 5}
-    book = {"format": "xlsx", "sheet": "queries", "header": header}
+    header = {"find": list(COLUMNS), "within": WITHIN}
+    book = {"format": "xlsx", "sheet": SHEET, "header": header}
     texts = [
         {"format": "csv", "delimiter": delimiter, "header": header, "encoding": encoding}
         for delimiter in dict.fromkeys([centre.queries_delimiter, *DELIMITERS])

@@ -204,7 +204,7 @@ def _replaced(home: Home, delivery: Delivery, made: Mapping[str, str | None]) ->
             files[name] = about
         else:
             size = object_path(home, new).stat().st_size
-            files[name] = {"sha256": new, "size": size, "was": _was([str(about.get("was", "")), old])}
+            files[name] = {**about, "sha256": new, "size": size, "was": _was([str(about.get("was", "")), old])}
     # of nothing no mapping can make anything
     return replace(delivery, files=files, erased=erased, readable=delivery.readable and bool(files))
 

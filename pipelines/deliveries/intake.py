@@ -18,7 +18,7 @@ from pipelines.deliveries.inbox import (
 )
 from pipelines.deliveries.ledger import Delivery
 from pipelines.deliveries.manifest import NAME, Manifest, compare, iso_date, read_manifest
-from pipelines.deliveries.parts import is_answer, kinds, lying
+from pipelines.deliveries.parts import is_answer, is_renamed_list, kinds, lying
 from pipelines.deliveries.seen import read_seen, spoken, write_seen
 from pipelines.errors import Problem
 from pipelines.warehouse import Home
@@ -120,7 +120,7 @@ def _take(home: Home, centre: str, folder: Path, known: bool) -> list[Delivery]:
             )
         else:
             try:
-                files[name] = _archive(home, path)
+                files[name] = _archive(home, name, path)
             except PermissionError:
                 problems.append(Problem(name, "", "a file that may be read", "Change its permissions."))
     manifest, unread = read_manifest(folder / NAME) if NAME in files else (Manifest(), [])
@@ -167,13 +167,14 @@ def _told(home: Home, delivery: Delivery) -> Delivery | None:
     return delivery.decided("duplicate", (f"the same files as {twin.name}",)) if twin else delivery
 
 
-def _archive(home: Home, path: Path) -> dict[str, str | int]:
+def _archive(home: Home, name: str, path: Path) -> dict[str, str | int]:
     before = path.stat()
     sha256, size = ledger.store(home, path)
     after = path.stat()
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or size != after.st_size:
         raise StillGrowing
-    return {"sha256": sha256, "size": size}
+    told = {"list": 1} if is_renamed_list(name, ledger.object_path(home, sha256)) else {}
+    return {"sha256": sha256, "size": size, **told}
 
 
 def _twin(delivery: Delivery, before: list[Delivery]) -> Delivery | None:

@@ -14,7 +14,7 @@ from pipelines.deliveries import ledger, unknown, unpack
 from pipelines.deliveries.earlier import before, changes_only, in_order
 from pipelines.deliveries.ledger import Delivery, object_path
 from pipelines.deliveries.manifest import NAME
-from pipelines.deliveries.parts import is_list
+from pipelines.deliveries.parts import is_list, is_renamed_list
 from pipelines.deliveries.rows import File, Landing, land_rows
 from pipelines.errors import DeliveryRejected, Problem
 from pipelines.study import sql_literal
@@ -99,7 +99,8 @@ def _files(home: Home, delivery: Delivery, folder: Path) -> tuple[list[File], li
         files += [File(member, where, sha256) for member, where in members]
         # who packed a reply with the export waits for what we would never read
         action = "Put the list of queries beside the archive, or into a folder of its own, and send it again."
-        faults += [Problem(member, "", "an export in the archive", action) for member, _ in members if is_list(member)]
+        lists = [member for member, where in members if is_list(member) or is_renamed_list(member, where)]
+        faults += [Problem(member, "", "an export in the archive", action) for member in lists]
         problems += faults
     return files, problems
 
@@ -194,7 +195,7 @@ def _once(landing: Landing, name: str, layout: "Source", files: Sequence[File]) 
         if one is not file and not file.delivery_id:
             about = ("0", None, one.source_file, "each file once")
             landing.notes.append(("structure/file_twice", name, file.source_file, *about))
-            landing.received.append((name, file.source_file, file.sha256, 0))
+            landing.received.append((name, file.source_file, file.sha256, 0, "1"))
     return [file for file in files if file in first.values()]
 
 
@@ -214,9 +215,15 @@ def _write_lists(landing: Landing, files: Sequence[File]) -> None:
     columns = ("rule_id", "source", "source_file", "source_row", "field", "value_received", "expected")
     # what is noted of a file as a whole, or of its row, is noted once, however many sources look at it
     notes = list({note if note[4] else (note[0], *note[2:]): note for note in reversed(landing.notes)}.values())[::-1]
-    unread = [(None, f.source_file, f.sha256, None) for f in files if f.source_file not in landing.used]
+    unread = [(None, f.source_file, f.sha256, None, "1") for f in files if f.source_file not in landing.used]
     text = dict.fromkeys(columns, pa.string())
-    sources = {"source": pa.string(), "source_file": pa.string(), "file_sha256": pa.string(), "n_rows": pa.int64()}
+    sources = {
+        "source": pa.string(),
+        "source_file": pa.string(),
+        "file_sha256": pa.string(),
+        "n_rows": pa.int64(),
+        "header": pa.string(),
+    }
     for name, types, rows in (("notes", text, notes), ("received", sources, [*landing.received, *unread])):
         table = pa.table([[row[i] for row in rows] for i in range(len(types))], pa.schema(types.items()))
         landing.con.register(name, table)

@@ -43,18 +43,20 @@ class Landing:
     problems: list[Problem] = field(default_factory=list)
     notes: list[tuple[str | None, ...]] = field(default_factory=list)
     missing: dict[tuple[str, ...], str] = field(default_factory=dict)
-    received: list[tuple[str | None, str, str, int | None]] = field(default_factory=list)
+    received: list[tuple[str | None, str, str, int | None, str]] = field(default_factory=list)
     used: set[str] = field(default_factory=set)
     n_rows: int = 0
 
 
 @dataclass(frozen=True)
 class Arrived:
-    """One file's rows: its column names, and SQL that gives `source_row` and the columns asked for, in file order."""
+    """One file's rows: its column names, the row in which they stand, and SQL that gives `source_row` and the columns
+    asked for, in file order."""
 
     file: File
     names: Sequence[str]
     select: Callable[[Sequence[str]], str]
+    header: str
     text: Text | None = None
     not_taken: Mapping[str, int] = field(default_factory=dict)
     gathered: tables.Gathered | None = None
@@ -90,7 +92,7 @@ def land_rows(landing: Landing, centre: "Centre", name: str, source: "Source", f
     harmless = {*named, *source.ignore, *guards}
     landing.notes += unknown.notes(landing.con, name, arrived, [c for c in columns if c not in harmless], is_person)
     landing.received += [
-        (name, a.file.source_file, a.file.sha256, n)
+        (name, a.file.source_file, a.file.sha256, n, a.header)
         for a, n in zip(arrived, counts, strict=True)
         if not a.file.delivery_id
     ]
@@ -138,7 +140,7 @@ def _arrive(
     for number, file in enumerate(files):
         try:
             text = ready(file.path, source.read, landing.scratch / f"{len(landing.used)}-{number}.csv")
-            yield Arrived(file, text.names, text.select, text)
+            yield Arrived(file, text.names, text.select, str(text.header_lines), text)
         except UnreadableFile as error:
             problems += [replace(p, source_file=file.source_file) for p in error.problems[:MOST_PROBLEMS]]
     if problems:
@@ -156,7 +158,7 @@ def _tables(
     for number, (file, names) in enumerate(zip(files, found.names, strict=True)):
         # what was not taken was counted over all files
         not_taken = found.not_taken if number == 0 else {}
-        yield Arrived(file, names, found.select(number), not_taken=not_taken, gathered=found)
+        yield Arrived(file, names, found.select(number), found.headers.get(number, "1"), None, not_taken, found)
 
 
 def _is_there(con: "duckdb.DuckDBPyConnection", arrived: Arrived, column: str, known: object) -> bool:

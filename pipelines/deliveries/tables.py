@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pipelines.deliveries import identifiers, unknown
 from pipelines.errors import UnreadableFile
 from pipelines.readers.csv import quoted
-from pipelines.readers.read import batches, notes_of
+from pipelines.readers.read import batches, names_of, notes_of
 from pipelines.study import sql_literal
 
 if TYPE_CHECKING:
@@ -26,14 +26,15 @@ class Gathered:
     """Temp table `batches`, the rows of all files of one source in their order; it may grow beyond memory.
 
     Columns: `_file` (number of the file, from 0), source_row and the wanted raw columns. `names`: the columns of each
-    file. `not_taken`: columns that are not wanted, with the number of their cells that hold something. `notes`: number
-    of the file, then what is noted of it. `made`: columns that SQL makes of others. `hits`: what looks like an
-    identifier in columns that are not wanted.
+    file; `headers`: the row of these names. `not_taken`: columns that are not wanted, with the number of their cells
+    that hold something. `notes`: number of the file, then what is noted of it. `made`: columns that SQL makes of
+    others. `hits`: what looks like an identifier in columns that are not wanted.
     """
 
     con: "duckdb.DuckDBPyConnection"
     wanted: Callable[[str], bool]
     names: list[tuple[str, ...]]
+    headers: dict[int, str] = field(default_factory=dict)
     not_taken: Counter[str] = field(default_factory=Counter)
     notes: list[tuple[int, list[str | None]]] = field(default_factory=list)
     hits: list[identifiers.Hit] = field(default_factory=list)
@@ -69,6 +70,7 @@ def gather(
             named = (c for c in batch.column_names if c != "source_row")
             names = tuple(dict.fromkeys([*found.names[int(number)], *named]))
             found.names[int(number)] = kinds.setdefault(names, names)
+            found.headers[int(number)] = names_of(batch)
             _add(found, int(number), batch)
     except UnreadableFile as error:
         raise UnreadableFile([replace(p, source_file=paths[int(p.source_file)][0]) for p in error.problems]) from None

@@ -29,8 +29,7 @@ def notes(
 ) -> list[Note]:
     """One note per column of a source; its value is the number of cells that hold something, never a text of them."""
     first = min(arrived, key=lambda a: a.file.source_file)
-    # the line of the names, where a text has them below others
-    place = first.file.source_file, str(first.text.header_lines if first.text else 1)
+    place = first.file.source_file, first.header
     filled = _filled(con, arrived, [c for c in columns if not is_person(c)])
     agreed = ("structure/unknown_column", "a column that the mapping names")
     person = ("structure/identifier_column", "no column that the dictionary marks as an identifier")

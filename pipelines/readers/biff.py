@@ -1,15 +1,18 @@
-"""What the values of an xls workbook do not tell: hidden rows, errors, extent. Source: [MS-CFB], [MS-XLS]."""
+"""What the values of an xls workbook do not tell: hidden rows, errors, dates without a day, extent.
+
+Source: [MS-CFB], [MS-XLS].
+"""
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from pipelines.readers.marks import COMPLETE, Marks, Refused
+from pipelines.readers.marks import COMPLETE, Marks, Refused, dayless, dayless_forms
 
 ERRORS = {0x00: "#NULL!", 0x07: "#DIV/0!", 0x0F: "#VALUE!", 0x17: "#REF!", 0x1D: "#NAME?", 0x24: "#NUM!", 0x2A: "#N/A"}
-BOF, EOF, DATEMODE, FILEPASS, BOUNDSHEET, ROW, FORMULA, BOOLERR, MULRK = (
-    0x809, 0x0A, 0x22, 0x2F, 0x85, 0x208, 0x06, 0x205, 0xBD,
+BOF, EOF, DATEMODE, FILEPASS, BOUNDSHEET, FORMAT, XF, ROW, FORMULA, BOOLERR, MULRK, NUMBER, RK = (
+    0x809, 0x0A, 0x22, 0x2F, 0x85, 0x41E, 0xE0, 0x208, 0x06, 0x205, 0xBD, 0x203, 0x27E,
 )  # fmt: skip
-CELLS = {FORMULA, BOOLERR, MULRK, 0x203, 0x27E, 0xFD, 0x204}
+CELLS = {FORMULA, BOOLERR, MULRK, NUMBER, RK, 0xFD, 0x204}
 HIDDEN = 0x20
 HEADER, ENTRY = 512, 128
 STORAGES = {5}  # the root, whose stream holds the small ones
@@ -22,7 +25,9 @@ def marks(data: bytes) -> dict[str, Marks]:
         if "EncryptedPackage" in streams:
             raise Refused("a workbook without a password")
         book = streams.get("Workbook") or streams["Book"]
-        return {name: _sheet(book, begin) for name, begin in _sheets(book, "Workbook" in streams).items()}
+        unicode = "Workbook" in streams
+        styles = _dayless(book, unicode)
+        return {name: _sheet(book, begin, styles) for name, begin in _sheets(book, unicode).items()}
     except (struct.error, KeyError, IndexError, UnicodeDecodeError):
         raise Refused(COMPLETE) from None
 
@@ -97,13 +102,40 @@ def _sheets(book: bytes, unicode: bool) -> dict[str, int]:
         if kind == BOUNDSHEET:
             begin, _, sort, n_chars = struct.unpack_from("<IBBB", book, at)
             wide, begin_name = unicode and book[at + 7] & 1, at + 7 + unicode
-            text = book[begin_name : begin_name + (n_chars << wide)]
             if sort == 0:
-                found[text.decode("utf-16-le" if wide else "latin-1" if unicode else "cp1252")] = begin
+                found[_text(book, begin_name, n_chars, wide, unicode)] = begin
     return found
 
 
-def _sheet(book: bytes, begin: int) -> Marks:
+def _text(book: bytes, at: int, n_chars: int, wide: int, unicode: bool) -> str:
+    return book[at : at + (n_chars << wide)].decode("utf-16-le" if wide else "latin-1" if unicode else "cp1252")
+
+
+def _dayless(book: bytes, unicode: bool) -> dict[int, str]:
+    """The styles of cells whose dates show no day, with how these are written."""
+    codes, styles = {}, []
+    for kind, at, _ in _records(book, 0):
+        if kind == FORMAT:
+            number, n_chars = struct.unpack_from("<HH" if unicode else "<HB", book, at)
+            wide = book[at + 4] & 1 if unicode else 0
+            codes[str(number)] = _text(book, at + (5 if unicode else 3), n_chars, wide, unicode)
+        elif kind == XF:
+            styles.append(str(struct.unpack_from("<2xH", book, at)[0]))
+    return dayless_forms(codes, styles)
+
+
+def _numbers(book: bytes, kind: int, at: int, last: int) -> Iterator[tuple[int, int, float]]:
+    """Column, style and value of each number in a record of cells."""
+    column, style = struct.unpack_from("<2xHH", book, at)
+    if kind == NUMBER or (kind == FORMULA and book[at + 12 : at + 14] != b"\xff\xff"):
+        yield column, style, struct.unpack_from("<d", book, at + 6)[0]
+    for i in range(last - column + 1 if kind in (RK, MULRK) else 0):
+        style, whole = struct.unpack_from("<Hi", book, at + 4 + 6 * i)
+        number = whole >> 2 if whole & 2 else struct.unpack("<d", struct.pack("<Q", (whole & 0xFFFFFFFC) << 32))[0]
+        yield column + i, style, number / 100 if whole & 1 else number
+
+
+def _sheet(book: bytes, begin: int, styles: Mapping[int, str]) -> Marks:
     marks = Marks()
     for kind, at, length in _records(book, begin):
         if kind == ROW:
@@ -121,4 +153,7 @@ def _sheet(book: bytes, begin: int) -> Marks:
                 error = book[at + 8]
             if error is not None:
                 marks.texts.setdefault(row + 1, {})[column + 1] = ERRORS.get(error, "#?")
+            for where, style, number in _numbers(book, kind, at, last) if styles else ():
+                if style in styles and (text := dayless(number, styles[style])):
+                    marks.texts.setdefault(row + 1, {})[where + 1] = text
     return marks

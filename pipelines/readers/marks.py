@@ -3,7 +3,7 @@
 import datetime
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from html import unescape
 from posixpath import normpath
@@ -33,7 +33,7 @@ STYLE = re.compile(rb"""\ss=["']([0-9]+)["']""")
 TYPE = re.compile(rb"""\st=["'](?!n["'])""")
 # what a number format holds besides its codes: literals, colours and conditions, room; and what follows its first part
 NO_CODE = re.compile(r""""[^"]*"|\[[^\]]*\]|\\.|_.|\*.|;.*""")
-MONTH_YEAR = 17  # mmm-yy, which every workbook has without saying so
+MONTH_YEAR = "17"  # mmm-yy, which every workbook has without saying so
 # a year typed into a cell of dates is a day of 1905 to the spreadsheet; below 61 its numbers are not those of days
 EPOCH, NO_DAYS = datetime.date(1899, 12, 30), range(61, 2101)
 FORMULA = re.compile(rb"<(?:\w+:)?f(?=[\s/>])[^>]*?(?:/>|>([^<]*)<)")
@@ -122,13 +122,19 @@ def _dayless(book: zipfile.ZipFile, entries: Mapping[str, zipfile.ZipInfo]) -> d
         root = ElementTree.fromstring(book.read(entries["xl/styles.xml"]))
     except ElementTree.ParseError:
         raise Refused(COMPLETE) from None
-    codes = {str(MONTH_YEAR): "mmm-yy"}
-    codes |= {e.get("numFmtId", ""): e.get("formatCode", "") for e in root.iterfind("{*}numFmts/{*}numFmt")}
-    found = {}
-    for i, style in enumerate(root.iterfind("{*}cellXfs/{*}xf")):
-        code = NO_CODE.sub("", codes.get(style.get("numFmtId", ""), "")).lower()
+    codes = {e.get("numFmtId", ""): e.get("formatCode", "") for e in root.iterfind("{*}numFmts/{*}numFmt")}
+    forms = dayless_forms(codes, (style.get("numFmtId", "") for style in root.iterfind("{*}cellXfs/{*}xf")))
+    return {str(i).encode(): form for i, form in forms.items()}
+
+
+def dayless_forms(codes: Mapping[str, str], styles: Iterable[str]) -> dict[int, str]:
+    """Place among the styles, which name one of the number formats -> how its dates are written, where these show no
+    day."""
+    found, codes = {}, {MONTH_YEAR: "mmm-yy", **codes}
+    for i, style in enumerate(styles):
+        code = NO_CODE.sub("", codes.get(style, "")).lower()
         if "y" in code and not set(code) & set("dhs"):
-            found[str(i).encode()] = "%m/%Y" if "m" in code else "%Y"
+            found[i] = "%m/%Y" if "m" in code else "%Y"
     return found
 
 
@@ -186,14 +192,18 @@ def _plain(xml: bytes | None) -> str:
     return unescape((xml or b"").decode("utf-8", "replace"))
 
 
-def _without_day(attributes: bytes, content: bytes, dayless: Mapping[bytes, str]) -> str | None:
+def _without_day(attributes: bytes, content: bytes, dayless_styles: Mapping[bytes, str]) -> str | None:
     """The month or year of a date that shows no more than these; None for all other cells."""
     style, value = STYLE.search(attributes), VALUE.search(content)
-    if not (style and style[1] in dayless and value and value[1]) or TYPE.search(attributes):
+    if not (style and style[1] in dayless_styles and value and value[1]) or TYPE.search(attributes):
         return None
+    return dayless(value[1], dayless_styles[style[1]])
+
+
+def dayless(number: bytes | float, form: str) -> str | None:
+    """A workbook's number of a day as it is shown; None where it is a year that was typed, or no day at all."""
     try:
-        number = int(float(value[1]))
-        day = EPOCH + datetime.timedelta(number)
+        day = EPOCH + datetime.timedelta(int(float(number)))
     except (ValueError, OverflowError):
         return None
-    return None if number < NO_DAYS.stop else day.strftime(dayless[style[1]])
+    return None if day < EPOCH + datetime.timedelta(NO_DAYS.stop) else day.strftime(form)

@@ -197,7 +197,8 @@ class Walk:
         said = level.items.setdefault(oid, {})
         if value and change != "Remove":
             units = [self.unit] if self.unit else [*self.item_units.get(oid, ())]
-            said[f"{value} {self.units.get(units[0]) or units[0]}" if len(units) == 1 else value] = None
+            is_amount = len(units) == 1 and any(map(str.isdigit, value))  # a word for missing has no unit
+            said[f"{value} {self.units.get(units[0]) or units[0]}" if is_amount else value] = None
         if item.get("IsNull") == "Yes" or change == "Remove" or not value:
             said[NULLS] = None
         self.item, self.texts, self.n_chars, self.parser.CharacterDataHandler = None, [], 0, None

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 FORMATS = ("csv", "xlsx", "odm", "dicom", "fhir")
 MOST_PROBLEMS = 50
-NOTES = b"notes"
+NOTES, NAMES = b"notes", b"names"
 NOT_READ = "structure/not_read"  # records that the mapping does not name
 
 
@@ -57,13 +57,20 @@ def batches(files: Sequence[tuple[str, Path]], spec: Mapping[str, Any]) -> "Iter
         raise UnreadableFile(problems)
 
 
-def with_notes(table: "pa.Table", notes: Sequence[Sequence[str | None]]) -> "pa.Table":
-    """A batch that also says what was noticed: rule_id, source_row, field, value_received, expected of each note."""
-    return table.replace_schema_metadata({NOTES: json.dumps(notes)}) if notes else table
+def with_notes(table: "pa.Table", notes: Sequence[Sequence[str | None]], names: str = "") -> "pa.Table":
+    """A batch that also says what was noticed: rule_id, source_row, field, value_received, expected of each note; and
+    in which row the `names` of its columns stand, where that is not the first."""
+    about = {NOTES: json.dumps(notes)} if notes else {}
+    return table.replace_schema_metadata(about | ({NAMES: names} if names else {}))
 
 
 def notes_of(table: "pa.Table") -> list[list[str | None]]:
     return list(json.loads((table.schema.metadata or {}).get(NOTES, "[]")))
+
+
+def names_of(table: "pa.Table") -> str:
+    """The `source_row` of the names of the columns."""
+    return (table.schema.metadata or {}).get(NAMES, b"1").decode()
 
 
 def text_table(columns: Mapping[str, Sequence[str | None]]) -> "pa.Table":

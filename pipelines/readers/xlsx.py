@@ -48,7 +48,7 @@ def batches(path: Path, spec: Mapping[str, Any]) -> Iterator["pa.Table"]:
 
     `spec`: sheet (a hidden one only if it is named here), header {find, within, rows, join}; of two header rows the
     upper one is filled to the right and joined to the lower (`Basale|Data`); the header lies in the first 1000 rows
-    that hold something. `source_row` is `Sheet!14`. Dates are ISO text, in xlsx those whose format shows no day
+    that hold something. `source_row` is `Sheet!14`. Dates are ISO text, those whose format shows no day
     `03/2014` or `2014`; whole numbers have no decimals, a formula is its stored result, other cells are as they stand;
     an error, or a formula that was never calculated, is its own text (`#N/A`, `=B2/10`), so that no type can read it. A
     column without a name that holds something is `column_<number>`. Hidden rows are data like the others,
@@ -64,8 +64,9 @@ def batches(path: Path, spec: Mapping[str, Any]) -> Iterator["pa.Table"]:
     for batch in book.batches(name):
         if not names:
             last, names = _find_header(batch, spec.get("header", {}), name)
+            place = f"{name}!{batch['row'][last - 1].as_py()}"
             batch = batch.slice(last)
-        yield _named(batch, names, name)
+        yield _named(batch, names, name, place)
 
 
 def workbook(path: Path) -> Workbook:
@@ -74,8 +75,8 @@ def workbook(path: Path) -> Workbook:
     return _workbook(path, status.st_size, status.st_mtime_ns, "")
 
 
-def _named(batch: "pa.Table", names: Sequence[str], sheet: str) -> "pa.Table":
-    """A batch under the header's names; columns without a name and without content are left out."""
+def _named(batch: "pa.Table", names: Sequence[str], sheet: str, header: str) -> "pa.Table":
+    """A batch under the names of the header, which has that place, without columns that lack name and content."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -87,7 +88,7 @@ def _named(batch: "pa.Table", names: Sequence[str], sheet: str) -> "pa.Table":
             columns[name or f"column_{number}"] = cells
     hidden = places.filter(batch["hidden"]).to_pylist()
     rule, *about = HIDDEN_ROW
-    return with_notes(pa.table(columns), [(rule, place, *about) for place in hidden])
+    return with_notes(pa.table(columns), [(rule, place, *about) for place in hidden], header)
 
 
 def _find_header(first: "pa.Table", header: Mapping[str, Any], sheet: str) -> tuple[int, list[str]]:

@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -84,14 +85,20 @@ def test_named_columns_land_as_text_with_the_place_they_came_from(tmp_path: Path
     assert rows(folder / "_notes.parquet", "rule_id, source, field") == [("structure/missing_file", "extra", None)]
 
 
-def test_an_unknown_column_stands_in_the_line_of_the_names(tmp_path: Path, centre: Centre) -> None:
+@pytest.mark.parametrize(("form", "place"), [("csv", "3"), ("xlsx", "Log!3")])
+def test_an_unknown_column_stands_in_the_line_of_the_names(
+    tmp_path: Path, centre: Centre, form: str, place: str
+) -> None:
     """Below a preamble that is the line of the header."""
     log = centre.sources["log"]
-    below = replace(log, read={**log.read, "header": {"find": ["ID"], "within": 9}})
-    centre = replace(centre, sources={**centre.sources, "log": below})
-    folder = landed(tmp_path, centre, {"log.csv": "Export\nof today\nID;Code;Mood\n1;X-1;good\n"})
-    found = rows(folder / "_notes.parquet", "field, source_row")
-    assert ("Mood", "3") in found
+    header = {"find": ["ID"], "within": 9}
+    below = [replace(each, read={**each.read, "header": header}) for each in (log, *log.alternatives)]
+    sources = {**centre.sources, "log": replace(below[0], alternatives=tuple(below[1:]))}
+    preamble = [["Export", "", ""], ["of today", "", ""]]
+    files = given(form, ["1", "X-1", "good"], above=preamble)
+    folder = landed(tmp_path, replace(centre, sources=sources), files)
+    assert ("Mood", place) in rows(folder / "_notes.parquet", "field, source_row")
+    assert rows(folder / "_received.parquet", "header") == [(place,)]
 
 
 def test_a_reply_inside_an_archive_is_not_lost(tmp_path: Path, centre: Centre) -> None:
@@ -143,9 +150,11 @@ def test_no_identifier_is_seen_where_nothing_stands_or_the_mapping_ignores_the_n
     landed(tmp_path, centre, given(form, ["1", "X-1", value], column=column))
 
 
-def given(form: str, *lines: list[str], column: str) -> dict[str, str | bytes]:
+def given(
+    form: str, *lines: list[str], column: str = "Mood", above: Sequence[list[str]] = ()
+) -> dict[str, str | bytes]:
     """A log with one column more, as text or as a workbook."""
-    table = [["ID", "Code", column], *lines]
+    table = [*above, ["ID", "Code", column], *lines]
     if form == "csv":
         return {"log.csv": "".join(";".join(line) + "\n" for line in table)}
     book = openpyxl.Workbook()

@@ -1,5 +1,6 @@
 """What a centre sends back: read however its spreadsheet saved it, and what cannot be used is told."""
 
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from pipelines.deliveries import acceptances, ledger
 from pipelines.deliveries.acceptances import Acceptance
 from pipelines.deliveries.answers import read_replies, replies
 from pipelines.deliveries.intake import intake
+from pipelines.deliveries.parts import is_list
 from pipelines.errors import DeliveryRejected
 from pipelines.warehouse import Home
 
@@ -81,6 +83,36 @@ def test_a_list_is_known_whatever_a_copy_is_called(tmp_path: Path, name: str) ->
 @pytest.mark.parametrize("name", ["queries.csv.txt", "my queries.csv", "subqueries.csv", "queries_ward.csv"])
 def test_another_file_is_no_list(tmp_path: Path, name: str) -> None:
     assert answered(Home(tmp_path), name, b"a").state == "received"
+
+
+@pytest.mark.parametrize("name", ["my queries.csv", "risposte.xlsx"])
+def test_a_list_under_another_name_is_known_by_its_header(tmp_path: Path, name: str) -> None:
+    home, folder = Home(tmp_path), tmp_path / "inbox" / CENTRE.name / "2017-05-01"
+    folder.mkdir(parents=True)
+    (folder / "pat.csv").write_text("id;reply\n1;2\n")
+    if name.endswith(".csv"):
+        (folder / name).write_text("Queries of the centre\n" + text(";", LINE))
+    else:
+        with xlsxwriter.Workbook(str(folder / name)) as book:
+            sheet = book.add_worksheet("queries")
+            for row, line in enumerate([HEAD, LINE]):
+                sheet.write_row(row, 0, line)
+    export, answer = intake(home, [CENTRE.name])
+    assert ([*export.files], export.state, [*answer.files], answer.state) == (["pat.csv"], "received", [name], "answer")
+    assert len(read_replies(home, CENTRE, answer)) == 1
+    assert intake(Home(tmp_path), [CENTRE.name]) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"\xff\xfe", b"my_query_id;site_reply\n"])
+@pytest.mark.parametrize("name", ["visits.csv", "visits.xlsx"])
+def test_an_export_is_no_list_whatever_it_holds(tmp_path: Path, name: str, content: bytes) -> None:
+    assert answered(Home(tmp_path), name, content).state == "received"
+
+
+def test_a_long_name_of_digits_is_told_in_no_time() -> None:
+    start = time.process_time()
+    assert is_list("queries_20170501093000.csv") and not is_list(f"queries_{'1' * 60}.dat")
+    assert time.process_time() - start < 1
 
 
 def test_two_replies_that_differ_are_none(tmp_path: Path) -> None:

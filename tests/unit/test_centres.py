@@ -77,6 +77,7 @@ def test_columns_are_those_that_the_mapping_names(tmp_path: Path) -> None:
         ("{from: usual}", "{}", 24, "needs from or first_of or constant or product"),
         ("files: L.csv", "files: L.csv, files", 8, ""),
         ("  measurements:", "  links: []\n  measurements:", 13, "'links' stands here and in line 10"),
+        ("m: M, f: F", "m: M, m: F", 12, "'m' stands here and in line 12"),
         ("in: [scan]", "matches: '(?!x)y'", 15, "(?!"),
         ("in: [scan]", "not_matches: '['", 15, "missing ]"),
         ("V(?P<visit>", "V((?P<visit>", 16, "missing )"),

@@ -9,6 +9,7 @@ from pipelines import centres, study
 from pipelines.deliveries import denylist, ledger
 from pipelines.deliveries.erase import erase_answer, freed_answer
 from pipelines.deliveries.ledger import Delivery
+from pipelines.deliveries.parts import is_answer
 from pipelines.disclosure import escape_formula
 from pipelines.queries import ASKED, REPLY
 from pipelines.warehouse import Home
@@ -23,7 +24,7 @@ CENTRE = next(iter(centres.load_all(study.ROOT / "centres").values()))
 def test_the_lines_of_a_withdrawn_subject_leave_an_answer(
     tmp_path: Path, local_id: str, has_withdrawn_before: bool
 ) -> None:
-    home, file = Home(tmp_path / "home"), tmp_path / "queries.csv"
+    home, file = Home(tmp_path / "home"), tmp_path / "reply.csv"
     with file.open("w", encoding="utf-8-sig", newline="") as target:
         writer = csv.writer(target, delimiter=CENTRE.queries_delimiter)
         writer.writerow(ASKED + REPLY)
@@ -32,7 +33,13 @@ def test_the_lines_of_a_withdrawn_subject_leave_an_answer(
             writer.writerow([row.get(name, "") for name in ASKED + REPLY])
     sha256, size = ledger.store(home, file)
     answer = Delivery(
-        "a-1", CENTRE.name, "a", "2017-05-01", "2017-05-01", {file.name: {"sha256": sha256, "size": size}}, "answer"
+        "a-1",
+        CENTRE.name,
+        "a",
+        "2017-05-01",
+        "2017-05-01",
+        {file.name: {"sha256": sha256, "size": size, "list": 1}},
+        "answer",
     )
     ledger.append(home, answer)
     if has_withdrawn_before:
@@ -42,5 +49,6 @@ def test_the_lines_of_a_withdrawn_subject_leave_an_answer(
         assert freed_answer(home, CENTRE, now) is now
     else:
         now = erase_answer(home, CENTRE, answer, {local_id})
+    assert is_answer(now)  # told by its header when it came, and not again
     text = ledger.object_path(home, str(now.files[file.name]["sha256"])).read_text(encoding="utf-8-sig")
     assert "Q2" in text and "Q1" not in text and escape_formula(local_id) not in text

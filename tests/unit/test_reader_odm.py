@@ -99,12 +99,13 @@ def test_a_value_stands_with_the_unit_that_the_file_states_for_it(tmp_path):
     )
     values = [("X", ""), ("X", refs["CM"]), ("Y", ""), ("Y", refs["CM"]), ("Z", refs["IN"]), ("Z", "")]
     groups = "".join(group("A", f'<ItemData ItemOID="{oid}" Value="2.5">{ref}</ItemData>') for oid, ref in values)
+    groups += "".join(group("A", f'<ItemData ItemOID="X" Value="{no_amount}"/>') for no_amount in ("ND", "  "))
     groups += group("A", '<ItemDataFloat ItemOID="X" MeasurementUnitOID="MU.CM">2.5</ItemDataFloat>')
     path = tmp_path / "o.xml"
     path.write_text(f'{HEAD.format("Snapshot")}{study}<ClinicalData><SubjectData SubjectKey="1">{groups}</SubjectData>'
                     "</ClinicalData></ODM>", encoding="utf-8")  # fmt: skip
     found = [x or y or z for x, y, z in rows(path, "A", "X", "Y", "Z")]
-    assert found == ["2.5 millimetre", "2.5 cm", "2.5", "2.5 cm", "2.5 MU.IN", "2.5", "2.5 cm"]
+    assert found == ["2.5 millimetre", "2.5 cm", "2.5", "2.5 cm", "2.5 MU.IN", "2.5", "ND", "  ", "2.5 cm"]
 
 
 def test_vendor_attributes_elements_and_audit_texts_are_no_values(tmp_path):

@@ -2,8 +2,10 @@
 
 import datetime
 import os
+import struct
 import zipfile
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +14,12 @@ import pytest
 import xlsxwriter
 
 from pipelines.errors import UnreadableFile
-from pipelines.readers import xlsx
+from pipelines.readers import biff, xlsx
 from pipelines.readers.marks import Refused
 from pipelines.readers.read import batches, notes_of
 from pipelines.readers.workbook import marks_of_book
 
+XLS = Path(__file__).parents[1] / "centres" / "me2_invented.xls"
 SHEET = {"format": "xlsx", "sheet": "A"}
 SPREADSHEET = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 
@@ -104,6 +107,35 @@ def test_a_date_whose_cell_shows_no_day_has_none(tmp_path: Path, code: str, text
 
     (row,) = rows(write(tmp_path / "d.xlsx", fill), sheet="A")
     assert (row["day"], row["other"]) == (text, "2014-03-01")
+
+
+def test_a_date_of_an_xls_whose_cell_shows_no_day_has_none(tmp_path: Path) -> None:
+    """All of the file's dates have one format, which is another here."""
+    months, spec = tmp_path / "months.xls", {"sheet": "Lesioni", "header": {"find": ["Codice"], "within": 9}}
+    months.write_bytes(XLS.read_bytes().replace(b"DD/MM/YYYY", b"MMMM\\ YYYY"))
+    days = [list(row.values()) for row in rows(XLS, **spec)]
+    now = [list(row.values()) for row in rows(months, **spec)]
+    pairs = list(zip(chain(*now), chain(*days), strict=True))
+    assert {pair for pair in pairs if pair[0] != pair[1]} == {("02/2014", "2014-02-28")}
+
+
+@pytest.mark.parametrize(
+    ("kind", "content", "number"),
+    [
+        (biff.NUMBER, struct.pack("<HHHd", 0, 1, 7, 41699.5), 41699.5),
+        (biff.RK, struct.pack("<HHHi", 0, 1, 7, 41699 << 2 | 2), 41699),
+        (biff.RK, struct.pack("<HHHi", 0, 1, 7, 4169900 << 2 | 3), 41699),
+        (biff.RK, struct.pack("<HHHI", 0, 1, 7, 0x40E45C60), 41699),
+        (biff.FORMULA, struct.pack("<HHHd", 0, 1, 7, 41699.0) + bytes(8), 41699),
+    ],
+)  # fmt: skip
+def test_a_number_of_an_xls_is_found_however_it_is_kept(kind: int, content: bytes, number: float) -> None:
+    assert [*biff._numbers(content, kind, 0, 1)] == [(1, 7, number)]
+
+
+def test_each_number_of_a_row_of_an_xls_has_its_own_style() -> None:
+    row = struct.pack("<HHHiHiH", 0, 1, 7, 41699 << 2 | 2, 8, 41700 << 2 | 2, 2)
+    assert [*biff._numbers(row, biff.MULRK, 0, 2)] == [(1, 7, 41699), (2, 8, 41700)]
 
 
 def test_a_year_typed_into_a_cell_of_years_is_no_day_of_1905(tmp_path: Path) -> None:

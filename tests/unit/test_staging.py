@@ -18,7 +18,7 @@ centre: x1
 title: Invented
 kind: oncology
 language: en
-missing: [NI]
+missing: [NI, "-99"]
 formats: ["%d/%m/%Y", "%d/%m/%y"]
 sources:
   log: {files: log.csv, read: {format: csv}}
@@ -54,8 +54,8 @@ def land(folder: Path, landed: Landed) -> Path:
             file = f"'d1' as delivery_id, 'sha-{name}' as file_sha256, '{name}.csv' as source_file"
             query = f"select {file}, n::varchar as source_row, {cells} from (values {values}) t(n, r) order by n"
             con.execute(f"copy ({query}) to '{folder}/{name}.parquet'")
-            received.append(f"('{name}', '{name}.csv', 'sha-{name}', {len(rows)}::bigint)")
-        names = "t(source, source_file, file_sha256, n_rows)"
+            received.append(f"('{name}', '{name}.csv', 'sha-{name}', {len(rows)}::bigint, '3')")
+        names = "t(source, source_file, file_sha256, n_rows, header)"
         con.execute(f"copy (from (values {', '.join(received)}) {names}) to '{folder}/_received.parquet'")
         note = ("structure/unknown_column", "log", "log.csv", "1", "Colour", None, "a column that the mapping names")
         names = "t(rule_id, source, source_file, source_row, field, value_received, expected)"
@@ -204,6 +204,12 @@ def test_a_unit_behind_a_number_holds_and_one_that_is_not_known_is_asked(
     )
 
 
+def test_a_number_for_missing_is_missing_with_its_unit_too(tmp_path: Path) -> None:
+    texts: list[str | None] = ["-99", "-99 mm", "-99 cm", "-99 in"]
+    values, findings = one_field(tmp_path, "measurements", "diameter_mm: {from: raw, unit: mm}", texts)
+    assert values == [None] * 4 and [f[0] for f in findings] == ["-99 in"]
+
+
 @pytest.mark.parametrize(
     ("texts", "how", "values"),
     [
@@ -235,12 +241,19 @@ def test_a_number_with_its_unit_or_in_a_rollup_is_not_rounded_either(tmp_path: P
         ["1", "A", "3500.0549", "cGy"],
         ["1", "B", "35.005", "Gy"],
         ["1", "C", "3500.5", "cGy"],
+        ["1", "D", "3500.5 cGy", "cGy"],
+        ["1", "E", "35 Gy", "cGy"],
     ]
     data = {"data": (["id", "course", "dose", "unit"], rows)}
     staged = stage(tmp_path, "  data: {files: d.csv, read: {format: csv}}\n", tables, data)
-    assert staged.rows("courses", "planned_dose_gy") == [(None,), (Decimal("35.005"),), (Decimal("35.005"),)]
+    assert staged.rows("courses", "planned_dose_gy") == [
+        (dose and Decimal(dose),) for dose in (None, "35.005", "35.005", "35.005", None)
+    ]
     found = staged.rows("findings", "rule_id, value_received, expected", "staged_field = 'planned_dose_gy'")
-    assert found == [("structure/unreadable_number", "3500.0549", "a number with at most 1 decimal")]
+    assert found == [
+        ("structure/unreadable_number", "3500.0549", "a number with at most 1 decimal"),
+        ("structure/unreadable_number", "35 Gy", "a number such as 12.5, in Gy or cGy (unit)"),
+    ]
 
 
 def test_of_a_product_the_column_that_lacks_its_number_is_named(tmp_path: Path) -> None:
@@ -721,8 +734,8 @@ def test_every_staged_table_is_written_with_its_declared_types(tmp_path: Path) -
 def test_a_column_that_a_table_has_lost_is_a_finding(tmp_path: Path) -> None:
     tables = "  lesions:\n    - {source: data, fields: {local_id: {from: id}, lesion_id: {from: les}}}\n"
     staged = stage(tmp_path, "  data: {files: d.csv, read: {format: csv}}\n", tables, {"data": (["id"], [["1"]])})
-    found = staged.rows("findings", "source_file, field", "rule_id = 'structure/missing_column'")
-    assert found == [("data.csv", "les")]
+    found = staged.rows("findings", "source_file, source_row, field", "rule_id = 'structure/missing_column'")
+    assert found == [("data.csv", "3", "les")]
 
 
 def test_the_same_delivery_gives_the_same_bytes_and_replaces_the_old(tmp_path: Path) -> None:
