@@ -62,10 +62,11 @@ MACROS = f"""
             'd': dose_micro({_gray("d")}), 't': dose_micro({_gray("t")})
         }}
     )[1];
-    -- NULL unless fractions and dose agree with the total, where all are stated; a dose that no number of
-    -- micrograys makes up is stated by total and fractions alone
+    -- NULL unless fractions and dose agree with the total, where all are stated, and where what is stated has more
+    -- decimals of a gray than are kept; a dose that no number of micrograys makes up is stated by total and fractions
     create temp macro dose_schedule(s) as list_transform([dose_parts(s)], lambda p: case
         when p.n = 0 or p.d = 0 or p.t = 0 then null
+        when p.d % 1000 <> 0 or p.t % 1000 <> 0 then null
         when p.n is not null and p.d is not null and p.t is not null
             then case when p.n * p.d = p.t then {{'n': p.n, 'd': p.d, 't': p.t}} end
         when p.n is not null and p.d is not null then {{'n': p.n, 'd': p.d, 't': p.n * p.d}}

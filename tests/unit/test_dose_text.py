@@ -48,6 +48,7 @@ def test_what_is_beyond_doubt_is_read(text: str, n: int, each: str, total: str) 
         "5x7,5 Gy e 1x8 Gy", "20 Gy (5x7,5 Gy)", "5x7,5 Gy = 37 Gy", "30 Gy in 10 frazioni da 2 Gy", "30/9 Gy",
         "3.750 cGy/5 fr", "7,5 x 5 Gy", "0x7,5 Gy", "5x0 Gy", "30 Gy", "5 fr", "5-6x7,5 Gy", ">5x7,5 Gy", "5x7,5 mGy",
         "non 5x7,5 Gy", "", "99999999999999999999999 x 3 Gy",
+        "5x550,55 cGy", "2752,75 cGy in 5 fr",
     ],
 )  # fmt: skip
 def test_what_leaves_a_doubt_is_not(text: str) -> None:
