@@ -120,7 +120,7 @@ def _records(text: Text) -> Iterator[tuple[int, list[str] | None]]:
     with text.path.open("r", encoding=ENCODING, newline="") as file:
         lines = file.readlines()
     start = text.header_lines
-    reader = _reader(text, lines[start:])
+    reader = _reader(text, lines, start)
     while True:
         first = start + reader.line_num
         record: list[str] | None = None
@@ -132,13 +132,15 @@ def _records(text: Text) -> Iterator[tuple[int, list[str] | None]]:
             pass
         if start + reader.line_num > first + 1 and len(record or ()) != len(text.names):
             record, start = None, first + 1
-            reader = _reader(text, lines[start:])
+            reader = _reader(text, lines, start)
         if record is None or record:
             yield first + 1, record
 
 
-def _reader(text: Text, lines: Sequence[str]) -> Any:
-    return csv.reader(lines, delimiter=text.delimiter, quotechar=text.quote, strict=True)
+def _reader(text: Text, lines: Sequence[str], start: int) -> Any:
+    # no slice: a file may begin again at each of its lines
+    below = map(lines.__getitem__, range(start, len(lines)))
+    return csv.reader(below, delimiter=text.delimiter, quotechar=text.quote, strict=True)
 
 
 def hold_writable(paths: Sequence[Path], inputs: Sequence[Path]) -> None:
