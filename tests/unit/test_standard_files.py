@@ -1,13 +1,14 @@
 """Anybody's CSV, Parquet and XPT: the same rows, names in any case, each row with its place."""
 
-import time
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
 
 from pipelines.errors import UsageError
-from pipelines.readers.standard import read_standard
+from pipelines.readers.csv import ready
+from pipelines.readers.standard import _reader, read_standard
 from tests.unit.xpt_file import write_xpt
 
 WANTED = ["PARAMCD", "AVAL"]
@@ -109,7 +110,17 @@ def test_other_encodings_formats_and_broken_files_are_refused(tmp_path: Path) ->
         read_standard(tmp_path / "none.csv", WANTED)
 
 
-def test_a_quote_in_each_of_many_lines_costs_no_more_for_each(tmp_path: Path) -> None:
-    path, start = csv_file(tmp_path, "paramcd,aval\n" + '"PFS,1\n' * 40_000), time.process_time()
-    assert len(read_standard(path, WANTED, ()).rejected) == 40_000
-    assert time.process_time() - start < 4
+class Uncopied(list[str]):
+    """Lines of which one is given at a time."""
+
+    def __getitem__(self, at: Any) -> Any:
+        assert isinstance(at, int), "a file that begins again at each of its lines would be copied each time"
+        return super().__getitem__(at)
+
+
+def test_a_quote_in_each_of_many_lines_copies_none_of_them(tmp_path: Path) -> None:
+    path = csv_file(tmp_path, "paramcd,aval\n" + '"PFS,1\n' * 3000)
+    assert len(read_standard(path, WANTED, ()).rejected) == 3000
+    text = ready(path, {}, tmp_path / "ready.csv")
+    lines = Uncopied(path.read_text().splitlines(keepends=True))
+    assert next(_reader(text, lines, 0)) == ["paramcd", "aval"]
