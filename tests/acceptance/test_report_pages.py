@@ -40,7 +40,7 @@ def test_a_centre_is_asked_in_its_own_words(demo_home: Path) -> None:
     assert {row["local_id"] for row in rows} == {"PZ-004", "PZ-005"}
     assert all(row["site_reply"] == "" and row["problem"] and row["action"] for row in rows)
     asked = {(row["form"], row["field"]) for row in rows}
-    assert asked == {("Eleggibilità", "progressione di una lesione cerebrale (Y/N)")}
+    assert asked == {("Eleggibilità", "progressione di una lesione cerebrale")}
     assert "data manager dell&#39;unità" in page
 
 
