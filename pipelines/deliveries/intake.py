@@ -149,7 +149,8 @@ def _told(home: Home, delivery: Delivery) -> Delivery | None:
     before = ledger.read(home)
     same = re.compile(rf"{re.escape(digest_id)}(-[0-9]+)?").fullmatch
     came = ledger.by_place(home).get((delivery.centre, delivery.name), [])
-    here = [d for d in came if is_answer(d) == is_answer(delivery)]
+    answers = is_answer(delivery)
+    here = [d for d in came if is_answer(d) == answers]
     if again := [d for d in here if same(d.delivery_id)]:
         if again[-1] == here[-1]:
             return None
@@ -161,7 +162,7 @@ def _told(home: Home, delivery: Delivery) -> Delivery | None:
         delivery = replace(delivery, delivery_id=f"{digest_id}-{len(known_as) + 1}")
     if delivery.state == "rejected":
         return delivery
-    if is_answer(delivery):
+    if answers:
         return delivery.decided("answer")
     twin = _twin(delivery, before)
     return delivery.decided("duplicate", (f"the same files as {twin.name}",)) if twin else delivery

@@ -1,6 +1,5 @@
 """What a centre sends back: read however its spreadsheet saved it, and what cannot be used is told."""
 
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -101,6 +100,11 @@ def test_a_list_under_another_name_is_known_by_its_header(tmp_path: Path, name: 
     assert ([*export.files], export.state, [*answer.files], answer.state) == (["pat.csv"], "received", [name], "answer")
     assert len(read_replies(home, CENTRE, answer)) == 1
     assert intake(Home(tmp_path), [CENTRE.name]) == []
+    # it stays the answer, and the export the export, also when a withdrawal leaves nothing of it
+    sums = {name: str(answer.files[name]["sha256"])}
+    ledger.append(home, replace(answer, files={}, erased=sums, readable=False))
+    (folder / "pat.csv").touch()  # looked at again
+    assert intake(Home(tmp_path), [CENTRE.name]) == []
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"\xff\xfe", b"my_query_id;site_reply\n"])
@@ -110,9 +114,8 @@ def test_an_export_is_no_list_whatever_it_holds(tmp_path: Path, name: str, conte
 
 
 def test_a_long_name_of_digits_is_told_in_no_time() -> None:
-    start = time.process_time()
+    # a pattern that tries every division of the digits would not come to an end
     assert is_list("queries_20170501093000.csv") and not is_list(f"queries_{'1' * 60}.dat")
-    assert time.process_time() - start < 1
 
 
 def test_two_replies_that_differ_are_none(tmp_path: Path) -> None:
