@@ -92,5 +92,6 @@ def with_months(text: str, languages: Sequence[str]) -> str:
     """SQL of a text in which a month's name, long or short, is the English one that %b reads; any other word is `?`."""
     word = f"regexp_extract({text}, '[A-Za-z]{{3,}}')"
     names = {name: short for each in languages for short, names in MONTHS[each].items() for name in names.split()}
-    cases = " ".join(f"when {lit(name)} then {lit(short)}" for name, short in names.items())
-    return f"replace({text}, {word}, case lower({word}) {cases} when 'unk' then 'unk' else '?' end)"
+    listed = ", ".join(f"{lit(name)}: {lit(short)}" for name, short in {**names, "unk": "unk"}.items())
+    # one constant, because fifty cases in each of many places take longer to plan than a small file to read
+    return f"replace({text}, {word}, coalesce(map {{{listed}}}[lower({word})], '?'))"
