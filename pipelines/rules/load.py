@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -109,6 +109,12 @@ def _schema() -> Schema:
 
 
 def _read(path: Path) -> Rule:
+    return _read_once(path, path.read_bytes())
+
+
+@lru_cache(maxsize=1024)
+def _read_once(path: Path, _content: bytes) -> Rule:
+    """A run reads the rules a dozen times; a file that has not changed is parsed and checked once."""
     raw = study.read_yaml(path)
     errors = _schema().errors(raw)
     refuse(path, errors or _wrong_words(raw))

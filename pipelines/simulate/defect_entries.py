@@ -24,6 +24,7 @@ not those of the kind.
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -125,6 +126,7 @@ class Slot:
         return f"_n in (select min(_n) from {self.table} group by {names_of(record)})" if record else "true"
 
 
+@cache
 def kinds() -> dict[str, dict[str, Any]]:
     """The kinds of defect by name."""
     return dict(study.read_yaml(KINDS))

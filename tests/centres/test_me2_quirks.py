@@ -66,71 +66,61 @@ def visit(number: int) -> datetime.date:
     return DAY + datetime.timedelta(days=60 * number)
 
 
-@pytest.mark.parametrize("cell", [DAY, 41698, "28/02/14", "28/02/2014", "2014-02-28", " 28/02/14\u00a0"])
-def test_one_column_holds_dates_of_every_kind(tmp_path: Path, cell: Any) -> None:
-    folder = staged(tmp_path, "Lesioni", [lesion("L2", cell, 20, "presente", "TC")])
-    assert rows(folder / "measurements.parquet", "trdt", "lesion_id = 'L2'") == [(DAY,)]
+def test_one_column_holds_dates_of_every_kind(tmp_path: Path) -> None:
+    cells = [DAY, 41698, "28/02/14", "28/02/2014", "2014-02-28", " 28/02/14\u00a0"]
+    folder = staged(tmp_path, "Lesioni", [lesion(f"L{n}", c, 20, "presente", "TC") for n, c in enumerate(cells, 2)])
+    found = rows(folder / "measurements.parquet", "lesion_id, trdt", "lesion_id <> 'L1'")
+    assert found == [(f"L{n}", DAY) for n in range(2, 8)]
     assert findings(folder) == []
 
 
-@pytest.mark.parametrize(
-    ("cell", "value"),
-    [("28,0", "28"), (34.5, "34.5"), ("34\u200b", "34"), ("n.v.", None), ("ND", None), ("?", None), (" 28.5 ", "28.5")],
-)
-def test_numbers_and_words_for_nothing(tmp_path: Path, cell: Any, value: str | None) -> None:
-    folder = staged(tmp_path, "Lesioni", [lesion("L2", DAY, cell, "presente", "TC")])
-    expected = [(Decimal(value) if value else None,)]
-    assert rows(folder / "measurements.parquet", "diameter_mm", "lesion_id = 'L2'") == expected
+def test_numbers_and_words_for_nothing(tmp_path: Path) -> None:
+    cells = {"28,0": "28", 34.5: "34.5", "34\u200b": "34", "n.v.": None, "ND": None, "?": None, " 28.5 ": "28.5"}
+    folder = staged(tmp_path, "Lesioni", [lesion(f"L{n}", DAY, c, "presente", "TC") for n, c in enumerate(cells, 2)])
+    found = rows(folder / "measurements.parquet", "lesion_id, diameter_mm", "lesion_id <> 'L1'")
+    assert found == [(f"L{n}", Decimal(v) if v else None) for n, v in enumerate(cells.values(), 2)]
     assert findings(folder) == []
 
 
-@pytest.mark.parametrize(
-    ("cell", "rule"),
-    [(">100", "unreadable_number"), ("20-25", "unreadable_number"), ("1.234,5", "unreadable_number")],
-)
-def test_what_cannot_be_read_is_asked_with_its_row(tmp_path: Path, cell: str, rule: str) -> None:
-    folder = staged(tmp_path, "Lesioni", [lesion("L2", DAY, cell, "presente", "TC")])
-    assert findings(folder) == [(f"structure/{rule}", "Lesioni!4", "Basale|mm", cell)]
+def test_what_cannot_be_read_is_asked_with_its_row(tmp_path: Path) -> None:
+    cells = [">100", "20-25", "1.234,5"]
+    folder = staged(tmp_path, "Lesioni", [lesion(f"L{n}", DAY, c, "presente", "TC") for n, c in enumerate(cells, 2)])
+    asked = [("structure/unreadable_number", f"Lesioni!{n}", "Basale|mm", c) for n, c in enumerate(cells, 4)]
+    assert findings(folder) == asked
 
 
-@pytest.mark.parametrize(
-    ("cell", "precision", "lower", "upper"),
-    [
-        ("03/2014", "month", "2014-03-01", "2014-03-31"),
-        ("04/2013", "month", "2013-04-01", "2013-04-30"),
-        ("UN-MAR-2014", "month", "2014-03-01", "2014-03-31"),
-        ("2014", "year", "2014-01-01", "2014-12-31"),
-    ],
-)
-def test_a_partial_date_is_asked_for_and_keeps_its_bounds(
-    tmp_path: Path, cell: str, precision: str, lower: str, upper: str
-) -> None:
-    folder = staged(tmp_path, "Lesioni", [lesion("L2", cell, 20, "presente", "TC")])
-    assert rows(folder / "measurements.parquet", "trdt", "lesion_id = 'L2'") == [(None,)]
-    assert findings(folder) == [("structure/partial_date", "Lesioni!4", "Basale|Data", cell)]
-    bounds = rows(folder / "partial_dates.parquet", "precision, lower_dt::varchar, upper_dt::varchar", "true")
-    assert bounds == [(precision, lower, upper)]
+def test_a_partial_date_is_asked_for_and_keeps_its_bounds(tmp_path: Path) -> None:
+    cells = {
+        "03/2014": ("month", "2014-03-01", "2014-03-31"),
+        "04/2013": ("month", "2013-04-01", "2013-04-30"),
+        "UN-MAR-2014": ("month", "2014-03-01", "2014-03-31"),
+        "2014": ("year", "2014-01-01", "2014-12-31"),
+    }
+    folder = staged(tmp_path, "Lesioni", [lesion(f"L{n}", c, 20, "presente", "TC") for n, c in enumerate(cells, 2)])
+    found = rows(folder / "measurements.parquet", "lesion_id, trdt", "lesion_id <> 'L1'")
+    assert found == [(f"L{n}", None) for n in range(2, 6)]
+    asked = [("structure/partial_date", f"Lesioni!{n}", "Basale|Data", c) for n, c in enumerate(cells, 4)]
+    assert findings(folder) == asked
+    bounds = "source_row, precision, lower_dt::varchar, upper_dt::varchar"
+    assert rows(folder / "partial_dates.parquet", bounds) == [
+        (f"Lesioni!{n}", *bound) for n, bound in enumerate(cells.values(), 4)
+    ]
 
 
-@pytest.mark.parametrize(
-    ("number", "asked", "rule"),
-    [
-        (2014, "2014", "partial"),
-        (1, "1900-01-01", "unreadable"),
-        (31, "1900-01-31", "unreadable"),
-        (61, "61", "unreadable"),
-    ],
-)
-def test_a_number_typed_into_a_cell_of_dates_is_no_day_of_1905(
-    tmp_path: Path, number: int, asked: str, rule: str
-) -> None:
+def test_a_number_typed_into_a_cell_of_dates_is_no_day_of_1905(tmp_path: Path) -> None:
     """The sheet shows 06/07/1905 for the year 2014."""
+    typed = {2014: ("2014", "partial"), 1: ("1900-01-01", "unreadable"), 31: ("1900-01-31", "unreadable"),
+             61: ("61", "unreadable")}  # fmt: skip
     folder = staged(
-        tmp_path, "Lesioni", [lesion("L2", None, 20, "presente", "TC")],
-        lambda page: page.write_number(3, 6, number, page.default_date_format),
+        tmp_path, "Lesioni", [lesion(f"L{n}", None, 20, "presente", "TC") for n in range(2, 6)],
+        lambda page: [page.write_number(r, 6, n, page.default_date_format) for r, n in enumerate(typed, 3)],
     )  # fmt: skip
-    assert rows(folder / "measurements.parquet", "trdt", "lesion_id = 'L2'") == [(None,)]
-    assert findings(folder) == [(f"structure/{rule}_date", "Lesioni!4", "Basale|Data", asked)]
+    found = rows(folder / "measurements.parquet", "lesion_id, trdt", "lesion_id <> 'L1'")
+    assert found == [(f"L{n}", None) for n in range(2, 6)]
+    asked = (
+        (f"structure/{r}_date", f"Lesioni!{n}", "Basale|Data", text) for n, (text, r) in enumerate(typed.values(), 4)
+    )
+    assert findings(folder) == sorted(asked)
 
 
 def test_centimetres_in_one_column_and_letters_of_two_languages(tmp_path: Path) -> None:
@@ -166,11 +156,11 @@ def test_a_row_without_its_patient_is_asked(tmp_path: Path) -> None:
     assert rows(folder / "dropped.parquet", "source_row, reason") == []
 
 
-@pytest.mark.parametrize("day", [None, "ND"])
-def test_a_response_without_its_day_is_kept(tmp_path: Path, day: str | None) -> None:
-    folder = staged(tmp_path, "Valutazioni", [["PZ-001", 2, day, 3.1, "RP"], ["PZ-001", 3, day]])
+def test_a_response_without_its_day_is_kept(tmp_path: Path) -> None:
+    below = [["PZ-001", 2, None, 3.1, "RP"], ["PZ-001", 3, None], ["PZ-001", 4, "ND", 3.1, "RP"], ["PZ-001", 5, "ND"]]
+    folder = staged(tmp_path, "Valutazioni", below)
     kept = rows(folder / "responses.parquet", "visitnum, overall_response, rsdt", "rsdt is null")
-    assert kept == [(2, "PR", None)]
+    assert kept == [(2, "PR", None), (4, "PR", None)]
     kind = "Data: -, Risposta: -, Data progressione: -"
     asked = ("structure/unused_row", "Valutazioni!4", "Data, Risposta, Data progressione", kind)
     assert findings(folder) == [asked]
