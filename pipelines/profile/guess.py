@@ -135,7 +135,8 @@ def _match(table: str, column: study.Column, raw: About, known: Vocabulary) -> M
         return Match(column, raw, 0.0, "")
     if column.codelist:
         share = _known_share(raw, known, column.codelist)
-        if share:
+        # 1, 2 and 3 are codes of many lists, where the file itself does not say what they mean
+        if share and (raw.kind != "number" or raw.codes or named >= FAIR):
             return Match(
                 column, raw, max(0.4 * named + 0.6 * share, 0.7 * named, 0.7 * share * (raw.kind != "number")),
                 f"{_said(named)}; {share:.0%} of its values are known codes",

@@ -22,6 +22,8 @@ FEW = 30  # values that a code may have
 REPEATED = 3  # rows in which a value must stand before it is shown: what is rarer may be somebody's
 NUMBER = re.compile(r"[-+]?\d+([.,]\d+)?")
 SERIAL = re.compile(r"[2-5]\d{4}")  # a spreadsheet's day number, beside dates
+# a day in whatever form: of a person, and no code, also where no format of ours reads it
+DATED = re.compile(r"\d{1,4}[-/. ]+(\d{1,2}|[^\W\d_]{3,})[-/. ,]+\d{1,4}(\D.*)?")
 ID = re.compile(r"[\w./-]+")
 STUDY_CODE = re.compile(r"[A-Z]{2,}-[A-Z0-9]+-\d+(-[0-9A-Z*])?")
 ENOUGH = 0.8  # share of the values that must look like a date or number
@@ -103,7 +105,8 @@ def _about(name: str, values: Mapping[str, int], missing: Collection[str], flags
         return About(name, "number", n, given, decimal=decimal, whole=not signs, missing=known)
     if len(given) <= 4 and all(v.casefold() in flags for v in given):
         return About(name, "flag", n, given, missing=known)
-    if len(given) <= FEW and sum(given.values()) >= 2 * len(given):
+    few = len(given) <= FEW and sum(given.values()) >= 2 * len(given)
+    if few and not any(DATED.fullmatch(v) for v in given):
         return About(name, "code", n, given, missing=known)
     return About(name, "id" if all(ID.fullmatch(v) for v in given) else "text", n, given, missing=known)
 

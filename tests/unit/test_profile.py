@@ -90,6 +90,44 @@ def test_no_value_of_the_export_is_written(tmp_path: Path, others: dict[str, Cen
     assert "ALT" in text
 
 
+@pytest.mark.parametrize(
+    ("form", "declared"),
+    [
+        ("{:%d.%m.%y}", "%d.%m.%y"),
+        ("{:%d-%m-%y}", "%d-%m-%y"),
+        ("{:%d-%b-%y}", "%d-%b-%y"),
+        ("{:%d/%m/%y %H:%M}", "%d/%m/%y %H:%M"),
+        ("{:%Y.%m.%d}", None),
+        ("{:%d. März %Y}", None),
+    ],
+)
+def test_no_date_passes_for_a_code(tmp_path: Path, others: dict[str, Centre], form: str, declared: str | None) -> None:
+    """However it is written, and however many patients share it."""
+    days = [form.format(date(1997, 3, 2) + timedelta(days=i % 2 * 40)) for i in range(8)]
+    lines = ["Codice;Grad;Ende;ECOG", *(f"P{i};{i % 3 + 1};{day};1" for i, day in enumerate(days))]
+    (tmp_path / "esami.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    new("on7", [tmp_path / "esami.csv"], tmp_path / "centres", others)
+    text = everything(tmp_path / "centres" / "on7")
+    assert [day for day in days if day in text] == []
+    assert (declared or "it has no dates") in text
+
+
+def test_small_numbers_alone_are_no_codes_that_are_known(tmp_path: Path, others: dict[str, Centre]) -> None:
+    lines = ["Codice;Grad;ECOG;Sesso", *(f"P{i};{i % 3 + 1};1;M" for i in range(9))]
+    (tmp_path / "ae.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    new("on7", [tmp_path / "ae.csv"], tmp_path / "centres", others)
+    assert "from: Grad" not in (tmp_path / "centres" / "on7" / "centre.yaml").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("name", "why"), [("esami_7.csv", "numbers in it change"), ("esami.csv", "it stays the same")])
+def test_what_is_taken_for_the_name_of_a_file_is_said(
+    tmp_path: Path, others: dict[str, Centre], name: str, why: str
+) -> None:
+    (tmp_path / name).write_text("Codice;Sesso\nP1;M\nP2;F\n")
+    new("on7", [tmp_path / name], tmp_path / "centres", others)
+    assert f"# guess: {why}" in (tmp_path / "centres" / "on7" / "centre.yaml").read_text(encoding="utf-8")
+
+
 def test_persons_are_ignored_and_named(tmp_path: Path, others: dict[str, Centre]) -> None:
     write_csv(tmp_path / "esami.csv")
     new("on7", [tmp_path / "esami.csv"], tmp_path / "centres", others)
