@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import duckdb
 
 SCHEMA = Path(__file__).parent / "schemas" / "centre.schema.json"
+MOST_LISTED = 12  # codes of a list that a message names all
 
 
 def load(folder: Path) -> Centre:
@@ -177,8 +178,10 @@ def _field_mistakes(centre: Centre, raw: Mapping[str, Any], table: str, f: Field
     if column.codelist:
         given = {v for v in (f.map or {}).values() if v is not None}
         given |= {str(f.spec["constant"])} if "constant" in f.spec else set()
-        for code in sorted(given - set(study.codelist(column.codelist))):
-            yield f"{code!r} is not a code of {column.codelist}{nearest(code, study.codelist(column.codelist))}"
+        codes = study.codelist(column.codelist)
+        listed = f" ({', '.join(codes)})" if len(codes) <= MOST_LISTED else ""
+        for code in sorted(given - set(codes)):
+            yield f"{code!r} is not a code of {column.codelist}{listed}{nearest(code, codes)}"
     if f.spec.keys() & {"constant", "from_checkbox"}:
         return
     if f.type == "date" and not (f.spec.get("formats") or centre.formats):

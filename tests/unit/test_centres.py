@@ -67,7 +67,7 @@ def test_columns_are_those_that_the_mapping_names(tmp_path: Path) -> None:
         ("key: [id]", "drop_rows: [{where: {name: {in: [OTHER]}}, reason: test}]", 7, "it never lands"),
         ("ignore: [printed]", "ignroe: [printed]", 7, "did you mean 'ignore'?"),
         ("kind: oncology", "kind: oncolgy", 3, "did you mean 'oncology'?"),
-        ("m: M, f: F", "m: M, f: W", 12, "'W' is not a code of sex"),
+        ("m: M, f: F", "m: M, f: W", 12, "'W' is not a code of sex (M, F)"),
         ("lesion_id:", "lesion:", 20, "did you mean 'lesion_id'?"),
         ("unit: cm", "unit: inch", 23, "mm or cm"),
         ("  measurements:", "  measurement:", 13, "did you mean 'measurements'?"),
