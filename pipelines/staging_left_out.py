@@ -40,11 +40,14 @@ def _contested(centre: Centre, name: str, source: Source, head: str) -> Iterator
 
 
 def _unused(centre: Centre, name: str, head: str) -> list[str]:
-    """The rows of a source that no part of the mapping takes: one finding for each kind, which the columns of their
-    conditions tell (where these ask only for blank or filled, just that). None where a part takes all rows."""
-    wheres = [part.selects for parts in centre.tables.values() for part in parts if part.source == name]
+    """The rows of a source that no part of the mapping takes, nor the condition of a lookup: one finding for each kind,
+    which the columns of their conditions tell (where these ask only for blank or filled, just that). None where a part
+    takes all rows."""
+    parts = [part for many in centre.tables.values() for part in many]
+    wheres = [part.selects for part in parts if part.source == name]
     if not wheres or not all(wheres):
         return []
+    wheres += [look["where"] for part in parts for look in part.lookups if look["source"] == name and look.get("where")]
     source, cells = centre.sources[name], []
     columns = list(dict.fromkeys(c for where in wheres for c in where))
     for column in columns:

@@ -495,6 +495,33 @@ def test_a_part_that_takes_every_row_leaves_none_unused(tmp_path: Path) -> None:
     assert staged.rows("findings", "source_row", "rule_id = 'structure/unused_row'") == []
 
 
+@pytest.mark.parametrize(
+    ("where", "unused"),
+    [("", ("2", "response: -")), ("where: {day: {blank: false}}, ", ("4", "response: -, day: -"))],
+)
+def test_rows_that_a_lookup_asks_for_are_used(tmp_path: Path, where: str, unused: tuple[str, str]) -> None:
+    """Its condition says so; without one it says nothing of kinds of rows that nobody knows."""
+    sources = "  data: {files: d.csv, read: {format: csv}}\n  visits: {files: v.csv, read: {format: csv}}\n"
+    tables = f"""\
+  measurements:
+    - source: data
+      lookup: {{source: visits, {where}on: {{id: id, visit: visit}}, take: [day]}}
+      fields: {{local_id: {{from: id}}, lesion_id: {{from: les}}, visitnum: {{from: visit}}, trdt: {{from: day}}}}
+  responses:
+    - {{source: visits, where: {{response: {{blank: false}}}}, fields: {{local_id: {{from: id}}, rsdt: {{from: day}}}}}}
+"""
+    data: list[list[str | None]] = [["1", "L1", "0"], ["1", "L1", "1"]]
+    visits: list[list[str | None]] = [
+        ["1", "0", "28/02/2014", None],
+        ["1", "1", "28/04/2014", "PR"],
+        ["1", "2", None, None],
+    ]
+    landed = {"data": (["id", "les", "visit"], data), "visits": (["id", "visit", "day", "response"], visits)}
+    staged = stage(tmp_path, sources, tables, landed)
+    assert staged.rows("measurements", "visitnum, trdt::varchar") == [(0, "2014-02-28"), (1, "2014-04-28")]
+    assert staged.rows("findings", "source_row, value_received", "rule_id = 'structure/unused_row'") == [unused]
+
+
 def test_current_row_can_be_a_value(tmp_path: Path) -> None:
     sources = "  data: {files: d.csv, read: {format: csv}, current_row: {by: [id], take: {version: '0'}}}\n"
     tables = "  lesions:\n    - {source: data, fields: {local_id: {from: id}, lesion_id: {from: les}}}\n"
