@@ -55,6 +55,32 @@ def new(
 
 
 @app.command()
+def sample(
+    centre: Annotated[str, typer.Argument(metavar="ID", help="The centre: a folder below --into.")],
+    files: Annotated[list[Path], typer.Option("--from", help="The sample export: a file (repeat it) or a folder.")],
+    into: IntoOption = CENTRES,
+    as_json: JsonOption = False,
+) -> None:
+    """Invent a centre's sample again when its mapping is finished, so that it holds the codes that this names.
+
+    No value of the export is written, codes aside. Exit code 2: no such centre, questions are open, or a file cannot be
+    read.
+
+    Examples:
+      restage centre sample on7 --from export.xlsx
+    """
+    from pipelines import study
+    from pipelines.centres import load_all
+    from pipelines.profile.new import sample_anew
+
+    with answering(as_json) as answer:
+        known = load_all(study.ROOT / "centres") | (load_all(into) if into.is_dir() else {})
+        answer |= {"sample": str(sample_anew(centre, files, into, known))}
+        print(f"{answer['sample']}: invented anew. Then")
+        print(f"  restage centre check {centre} --write-expected" + ("" if into == CENTRES else f" --into {into}"))
+
+
+@app.command()
 def check(
     centre: Annotated[str, typer.Argument(metavar="ID", help="The centre: a folder below --into.")],
     files: Annotated[

@@ -14,6 +14,7 @@ from pipelines.deliveries.land import land
 from pipelines.errors import DeliveryRejected, Problem, UsageError
 from pipelines.profile import expected
 from pipelines.profile.vocabulary import open_questions
+from pipelines.rules.load import load_rules
 from pipelines.staging import stage
 from pipelines.study import sql_literal as lit
 from pipelines.warehouse import Home
@@ -53,8 +54,15 @@ class Checked:
             *(f"question {n} in centre.yaml is open (delete its comment when it is answered)" for n in self.questions),
             *(f"{source}: column {name!r} is not mapped ({n} filled cells)" for source, name, n in self.columns),
             *(f"{table}: {name}: code {text!r} is not mapped ({n} rows)" for table, name, text, n in self.codes),
-            *(f"{table}: {name}: {rule} ({n} rows)" for table, name, rule, n in self.findings),
+            *self._asked(),
             *self.differences,
+        ]
+
+    def _asked(self) -> list[str]:
+        titles = {rule.rule_id: rule.title["en"] for rule in load_rules(keep_broken=True)} if self.findings else {}
+        return [
+            f"{': '.join(filter(None, (table, name, rule)))} ({n} rows): {titles.get(rule, '')}"
+            for table, name, rule, n in self.findings
         ]
 
 

@@ -11,9 +11,9 @@ from pipelines.profile.seen import Seen
 
 def source(draft: Draft, seen: Seen, columns: Sequence[About], guesses: Sequence[Guess]) -> list[str]:
     """The lines of one source; `guesses` are all that read it."""
-    named = flow(seen.globs[0] if len(seen.globs) == 1 else seen.globs)
-    kept = "numbers in it change" if "*" in named else "it stays the same"
-    lines = [f"  {seen.source}:", f"    files: {named} # guess: {kept}"]
+    files = flow(seen.globs[0] if len(seen.globs) == 1 else seen.globs)
+    kept = "numbers in it change" if "*" in files else "it stays the same"
+    lines = [f"  {seen.source}:", f"    files: {files} # guess: {kept}"]
     lines += [f"    # guess: {why}" for why in seen.why]
     persons = [a.name for a in columns if a.kind == "person"]
     mapped = {m.raw.name for g in guesses for m in g.matches}

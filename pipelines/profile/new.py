@@ -21,7 +21,7 @@ from pipelines.profile.guess import Guess, guess, own_id
 from pipelines.profile.kinds import About, about
 from pipelines.profile.seen import Seen, glob_of
 from pipelines.profile.tables import look_all
-from pipelines.profile.vocabulary import Vocabulary, learn
+from pipelines.profile.vocabulary import Vocabulary, learn, open_questions
 
 NAME = re.compile(r"[a-z][a-z0-9]*")
 
@@ -51,17 +51,7 @@ def new(
     folder = into / centre
     if folder.exists():
         raise UsageError(f"{folder}: this centre exists. Edit its centre.yaml, or take another name.")
-    known = learn(others.values())
-    looked, skipped = look_all(_files(files), known)
-    seen = _globs(_merged(looked))
-    with closing(warehouse.memory()) as con:
-        columns = [about(con, s, known.missing, known.yes | known.no) for s in seen]
-    known.beside_codes = own_id(seen, columns, known)
-    kind, why, guesses = _kind(seen, columns, known, kind)
-    draft = Draft(
-        centre, title or f"Unit {centre}", kind, language or _language(seen, others.values()),
-        list(zip(seen, columns, guesses, strict=True)), known, skipped,
-    )  # fmt: skip
+    draft, why = _profiled(centre, files, others, kind, language, title)
     text = mapping(draft, why, "" if language else "# guess: the words of its headers")
     into.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".new-", dir=into) as scratch:
@@ -72,9 +62,43 @@ def new(
         sample.write(draft, made / "sample")
         centres.load(made)  # what is written must load, whatever was guessed
         made.rename(folder)
-    mapped = sum(len({m.raw.name for g in many for m in g.matches}) for many in guesses)
-    mapped += sum(len(s.names) for s in seen if s.recipe)
-    return Made(folder, len({s.file for s in seen}), sum(map(len, columns)), mapped, len(draft.questions))
+    mapped = sum(len({m.raw.name for g in many for m in g.matches}) for _, _, many in draft.tables)
+    mapped += sum(len(s.names) for s, _, _ in draft.tables if s.recipe)
+    n_columns = sum(len(columns) for _, columns, _ in draft.tables)
+    return Made(folder, len({s.file for s, _, _ in draft.tables}), n_columns, mapped, len(draft.questions))
+
+
+def sample_anew(centre: str, files: Sequence[Path], into: Path, others: Mapping[str, Centre]) -> Path:
+    """Invent the sample of a centre again, by its finished mapping: the first one was made before anybody knew its
+    codes. Returns the folder; `others` hold the centre itself. Raises `UsageError` while its questions are open."""
+    folder = into / centre
+    if centre not in others or not folder.is_dir():
+        raise UsageError(f"{folder}: no such centre. Make it with: restage centre new {centre} --from FILES")
+    if open_questions(folder / "centre.yaml"):
+        raise UsageError(f"{folder}/centre.yaml: answer its questions first; the sample is invented by its words.")
+    draft, _ = _profiled(centre, files, others, others[centre].kind, others[centre].language, "")
+    with tempfile.TemporaryDirectory(prefix=".new-", dir=into) as scratch:
+        sample.write(draft, Path(scratch) / "sample")
+        if (folder / "sample").exists():
+            (folder / "sample").rename(Path(scratch) / "before")
+        (Path(scratch) / "sample").rename(folder / "sample")
+    return folder / "sample"
+
+
+def _profiled(
+    centre: str, files: Sequence[Path], others: Mapping[str, Centre], kind: str, language: str, title: str
+) -> tuple[Draft, str]:
+    """What is guessed of an export, and why it is of that kind of unit."""
+    known = learn(others.values())
+    looked, skipped = look_all(_files(files), known)
+    seen = _globs(_merged(looked))
+    with closing(warehouse.memory()) as con:
+        columns = [about(con, s, known.missing, known.yes | known.no) for s in seen]
+    known.beside_codes = own_id(seen, columns, known)
+    kind, why, guesses = _kind(seen, columns, known, kind)
+    tables = list(zip(seen, columns, guesses, strict=True))
+    spoken = language or _language(seen, others.values())
+    return Draft(centre, title or f"Unit {centre}", kind, spoken, tables, known, skipped), why
 
 
 def _files(paths: Sequence[Path]) -> list[Path]:

@@ -32,6 +32,7 @@ ARGUMENTS = {
     "recist": "--tumours NEW/tu.csv --measurements NEW/tr.csv --out NEW/rs.csv",
     "survival": "--adtte NEW/adtte.csv --out NEW/km.csv",
     "centre new": "x9 --from NEW/tu.csv --into NEW/centres", "centre check": "me1",
+    "centre sample": "rt1 --from NEW/mapped/rt1/sample --into NEW/mapped",
 }  # fmt: skip
 BEFORE = {"freeze --verify": "freeze", "restore": "backup"}  # what has to be there
 Keys = dict[str, list[str]]
@@ -76,6 +77,7 @@ def test_the_document_has_what_the_page_says(
     shutil.copytree(first, home, copy_function=shutil.copy2)
     for name, text in (("adtte", ADTTE), ("tu", TU), ("tr", TR)):
         (tmp_path / f"{name}.csv").write_text(text)
+    shutil.copytree(study.ROOT / "centres" / "rt1", tmp_path / "mapped" / "rt1")
     with closing(open_read(Home(home))) as con:
         ((subject,),) = con.execute(
             "select min(usubjid) from harmonised.subjects where link_state = 'linked'"

@@ -36,20 +36,20 @@ def test_the_how_to_holds(tmp_path: Path) -> None:
         )
         assert run.returncode == code, f"{line}\n{run.stdout}{run.stderr}"
         outputs.append(run.stdout)
-    assert len(outputs) == 12
+    assert len(outputs) == 13
     assert "'Machine' is not mapped" in outputs[1]
     assert "rt9: everything is mapped\n" in outputs[3]  # the real export is not compared with the sample's tables
-    assert outputs[6].endswith("rt9: everything is mapped, as expected\n")
+    assert outputs[7].endswith("rt9: everything is mapped, as expected\n")
     assert centres.load(tmp_path / "centres" / "rt9").title == "Radiotherapy, session log"
     with (tmp_path / "centres" / "rt9" / "expected" / "fractions.csv").open(newline="") as file:
         staged = list(csv.DictReader(file))
     # the same system as another centre's: what is left are columns that nobody fills
-    open_columns = re.findall(r"column .* is not mapped \((\d+) filled", outputs[9])
+    open_columns = re.findall(r"column .* is not mapped \((\d+) filled", outputs[10])
     assert set(open_columns) <= {"0"}
-    assert "rejected" not in outputs[9] + outputs[11]
+    assert "rejected" not in outputs[10] + outputs[12]
     # of plans and records nothing is open but the questions
-    assert re.search(r"fractions  \d+  local_id", outputs[11])
-    assert not re.search("  - (courses|fractions|plans|records): ", outputs[11])
+    assert re.search(r"fractions  \d+  local_id", outputs[12])
+    assert not re.search("  - (courses|fractions|plans|records): ", outputs[12])
     # one row a fraction, every cell filled
     assert len(staged) == 12
     assert all(all(row.values()) for row in staged)

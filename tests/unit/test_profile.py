@@ -359,7 +359,7 @@ def test_expected_tables_are_written_and_compared(folder: Path) -> None:
         ("A2,RCC-ME1-002-K,male,1951\n", "", "row 3: not staged"),
         ("A2,", "A3,x,male,1\nA2,", "1 rows are staged that expected/links.csv does not hold"),
         ("male,1951", "uomo,1951", "links: Sex: code 'uomo' is not mapped (1 rows)"),
-        ("1951", "1951?", "links: Born: structure/unreadable_number (1 rows)"),
+        ("1951", "1951?", "links: Born: structure/unreadable_number (1 rows): Every number can be read"),
         ("Born", "Year", "log: column 'Year' is not mapped (2 filled cells)"),
         ("Chart,", "Card,", "the delivery is rejected"),
     ],
@@ -377,6 +377,48 @@ def test_a_question_is_open_until_its_comment_goes(folder: Path) -> None:
     (folder / "centre.yaml").write_text(MAPPING + "        # question 12: which?\n")
     assert check(folder) == (1, check(folder)[1])
     assert "question 12 in centre.yaml is open" in check(folder)[1]
+
+
+def test_the_sample_is_invented_again_by_the_words_of_the_finished_mapping(tmp_path: Path) -> None:
+    """Headers in a language that no centre has: codes are known only when somebody has said what they mean."""
+    export, into = tmp_path / "log.csv", tmp_path / "centres"
+    lines = [f"CH{i}731,RCC-ME1-00{i}-K,{'hf'[i % 2]},19{50 + i}" for i in range(1, 9)]
+    export.write_text("Dossier,Code d'étude,S,Née\n" + "\n".join(lines) + "\n", encoding="utf-8")
+
+    def restage(command: str, *arguments: str) -> tuple[int, str]:
+        done = CliRunner().invoke(app, ["centre", command, "on7", "--into", str(into), *arguments])
+        return done.exit_code, f"{done.output}{done.exception}"
+
+    assert "no such centre" in restage("sample", "--from", str(export))[1]
+    assert restage("new", "--from", str(export), "--kind", "oncology")[0] == 0
+    assert "questions first" in restage("sample", "--from", str(export))[1]
+    (into / "on7" / "centre.yaml").write_text(
+        """\
+centre: on7
+title: Invented
+kind: oncology
+language: en
+contact: data manager
+cadence_days: 90
+formats: ["%Y-%m-%d"]
+sources:
+  log: {files: log.csv, read: {format: csv}, key: [Dossier]}
+tables:
+  links:
+    - source: log
+      fields:
+        local_id: {from: Dossier}
+        usubjid: {from: "Code d'étude"}
+        sex: {from: S, map: {h: M, f: F}}
+        birth_year: {from: Née}
+""",
+        encoding="utf-8",
+    )
+    assert "is not mapped" in restage("check")[1]
+    assert restage("sample", "--from", str(export))[0] == 0
+    assert restage("check", "--write-expected")[0] == 0
+    made = everything(into / "on7" / "sample")
+    assert not [cell for line in lines for cell in line.split(",") if len(cell) > 4 and cell in made]
 
 
 def test_findings_that_are_expected_are_no_open_end(folder: Path) -> None:
