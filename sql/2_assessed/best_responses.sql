@@ -77,6 +77,7 @@ select
     end as bor_reason,
     c.code as cbor, c.adt as cbor_dt,
     case
+        when c.code = 'PR' and c.given = 'CR' then printf('CR on %s counts as PR, confirmed after at least %d days', c.adt, confirmation_days)
         when c.code in ('CR', 'PR') then printf('first %s on %s, confirmed after at least %d days', c.code, c.adt, confirmation_days)
         when c.code = 'NE' then printf('nothing confirmed, no stable disease of at least %d days', min_sd_days)
         when c.given in ('CR', 'PR')
