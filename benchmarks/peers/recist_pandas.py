@@ -239,7 +239,8 @@ def best_responses(
         whole_days = first.days.fillna(-1).astype(int)
         for code, given, day, n in zip(first[kind], first.value, days(first.adt), whole_days, strict=True):
             if kind == "cbor" and code in ("CR", "PR"):
-                said.append(f"first {code} on {day}, confirmed after at least {confirmation} days")
+                named = f"first {code} on {day}" if given == code else f"{given} on {day} counts as {code}"
+                said.append(f"{named}, confirmed after at least {confirmation} days")
             elif kind == "cbor" and code != "NE" and given in ("CR", "PR"):
                 said.append(f"{given} on {day}, {n} days after start, is not confirmed and counts as {code}")
             else:

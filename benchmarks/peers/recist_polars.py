@@ -212,6 +212,9 @@ def best_responses(
         "{} on {}, {} days after start, is not confirmed and counts as {}", "cbor_value", "cbor_dt", "cbor_days", "cbor"
     )
     weeks, days = int(p["min_sd_days"]), int(p["confirmation_days"])
+    named = pl.when(c("cbor") == c("cbor_value")).then(pl.format("first {} on {}", "cbor", "cbor_dt"))
+    named = named.otherwise(pl.format("{} on {} counts as {}", "cbor_value", "cbor_dt", "cbor"))
+    sure_one = pl.format("{}, confirmed after at least {} days", named, pl.lit(days))
     none = pl.lit("no assessment counts")
     return (
         visits.filter(c("adt") == c("base")).select("s").unique()
@@ -223,7 +226,7 @@ def best_responses(
             .alias("bor_reason"),
             c("cbor").fill_null("NE"), "cbor_dt",
             pl.when(c("cbor").is_null()).then(none).when(c("cbor").is_in(["CR", "PR"]))
-            .then(pl.format("first {} on {}, confirmed after at least {} days", "cbor", "cbor_dt", pl.lit(days)))
+            .then(sure_one)
             .when(c("cbor") == "NE").then(pl.lit(f"nothing confirmed, no stable disease of at least {weeks} days"))
             .when(c("cbor_value").is_in(["CR", "PR"])).then(open_one).otherwise(later).alias("cbor_reason"),
         )
