@@ -424,6 +424,25 @@ def test_a_response_that_differs_is_explained_by_what_decides_it(con: duckdb.Duc
         assert found["expected"] == said
 
 
+@pytest.mark.parametrize(("reason", "expected", "local_expected"), [
+    ("the check character does not fit the study code", "the study code as it was issued",
+     "il codice di studio come è stato assegnato"),
+    ("the study code stands without a local identifier", "your own number of the patient beside the study code",
+     "il vostro numero del paziente accanto al codice di studio"),
+    ("one local identifier stands for two study codes",
+     "one study code for each patient, and one patient for each study code",
+     "un codice di studio per ogni paziente, e un paziente per ogni codice di studio"),
+    ("the centres disagree on sex", "one patient, the same sex and birth year in both centres",
+     "un solo paziente, con lo stesso sesso e anno di nascita nei due centri"),
+])  # fmt: skip
+def test_what_is_expected_of_a_study_code_follows_from_what_is_wrong_with_it(
+    con: duckdb.DuckDBPyConnection, reason: str, expected: str, local_expected: str
+) -> None:
+    (rule,) = (r for r in RULES if r.rule_id == "linkage/conflict")
+    (found,) = examples.judge(con, rule, {"link_state": "conflict", "link_reason": reason})[1]
+    assert (found["expected"], found["local_expected"]) == (expected, local_expected)
+
+
 def test_every_reason_that_is_translated_is_given_somewhere() -> None:
     """Or a changed text would silently be English again."""
     sql = " ".join(path.read_text(encoding="utf-8") for path in (study.ROOT / "sql" / "2_assessed").glob("*.sql"))
