@@ -63,7 +63,7 @@ def chosen_columns(file: str, names: Sequence[str], needed: Sequence[str], optio
     missing = []
     for name in dict.fromkeys(needed):
         if name.lower() not in own:
-            near = difflib.get_close_matches(name.lower(), own, 1, 0.0)
+            near = difflib.get_close_matches(name.lower(), own, 1, 0.5)
             hint = f"; the nearest is {own[near[0]]}" if near else ""
             missing.append(f"{file}: no column {name.upper()}{hint}.")
     if missing:

@@ -89,6 +89,7 @@ def test_a_file_of_damaged_records_only_has_no_rows(tmp_path: Path) -> None:
     [
         ("PARMCD,AVAL\nA,1\n", "no column PARAMCD; the nearest is PARMCD"),
         ("PARAMCD,aval_days,x\nA,1,2\n", "no column AVAL; the nearest is aval_days"),
+        ("PARAMCD,TULNKID\nA,1\n", r"no column AVAL\."),  # nothing is like it
         ("PARAMCD;AVAL\nA;1\n", "separated by commas"),
         ("", "a header"),
         ("PARAMCD,AVAL\nA,1\0\n", "NUL"),
